@@ -1,0 +1,75 @@
+"""Names for positions: everything that leads to a node, everything that follows it, or a few hops around it.
+
+Two nodes get the same number exactly when what it stands for is equal: descriptions are interned in one table that
+both sides share, so there are no collisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from tflrecover.align.view import CONSTANT, INPUT, OUTPUT, View
+
+
+class Interner:
+    """Equal descriptions, equal numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def __call__(self, description: Hashable) -> int:
+        return self._numbers.setdefault(description, len(self._numbers))
+
+
+def forward(view: View, labels: Sequence[Hashable], inputs: Sequence[Hashable], intern: Interner) -> list[int]:
+    """Per node, a number for its label and all that leads to it."""
+    colors: list[int] = []
+    for i, edges in enumerate(view.operands):
+        sources: list[tuple[Hashable, ...]] = []
+        for edge in edges:
+            if edge.source >= 0:
+                sources.append((0, colors[edge.source], edge.slot))
+            else:
+                sources.append(
+                    (1, intern(("input", inputs[edge.slot])), 0) if edge.source == INPUT else (2, edge.slot, 0)
+                )
+        if view.commutative[i]:
+            sources.sort()
+        colors.append(intern(("forward", labels[i], tuple(sources))))
+    return colors
+
+
+def backward(view: View, labels: Sequence[Hashable], outputs: Sequence[Hashable], intern: Interner) -> list[int]:
+    """Per node, a number for its label and all that follows it."""
+    colors = [0] * len(view)
+    for i in range(len(view) - 1, -1, -1):
+        uses: list[tuple[int, int, int]] = []
+        for consumer, position, slot in view.consumers[i]:
+            if consumer == OUTPUT:
+                uses.append((intern(("output", outputs[position])), 0, slot))
+            else:
+                uses.append((colors[consumer], 0 if view.commutative[consumer] else position, slot))
+        colors[i] = intern(("backward", labels[i], tuple(sorted(uses))))
+    return colors
+
+
+def neighbourhood(view: View, labels: Sequence[Hashable], hops: int, intern: Interner) -> list[int]:
+    """Per node, a number for what lies within ``hops`` edges in either direction."""
+    colors = [intern(("label", label)) for label in labels]
+    for _ in range(hops):
+        colors = [_step(view, i, colors, intern) for i in range(len(view))]
+    return colors
+
+
+def _step(view: View, i: int, colors: Sequence[int], intern: Interner) -> int:
+    sources = [
+        (colors[e.source], e.slot) if e.source >= 0 else (-1 if e.source == CONSTANT else -2, e.slot)
+        for e in view.operands[i]
+    ]
+    if view.commutative[i]:
+        sources.sort()
+    uses = sorted(
+        (-1, 0, slot) if c == OUTPUT else (colors[c], 0 if view.commutative[c] else position, slot)
+        for c, position, slot in view.consumers[i]
+    )
+    return intern(("around", colors[i], tuple(sources), tuple(uses)))

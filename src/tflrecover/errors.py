@@ -1,0 +1,92 @@
+"""The tree of errors: one root, a class per cause, the facts as fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tflrecover.report import Report
+
+
+class TFLRecoverError(Exception):
+    """Root of everything that tflrecover raises on purpose.
+
+    The message always says what was expected, what was found, where, and what to do.
+    """
+
+
+class InvalidFile(TFLRecoverError):
+    """The bytes are not a TFLite file that can be read.
+
+    Attributes:
+        source: The path, or ``"<bytes>"``.
+        where: The place inside the file, e.g. ``"subgraph 0, tensor 12"``; empty when it is the whole file.
+    """
+
+    def __init__(self, message: str, *, source: str = "<bytes>", where: str = "") -> None:
+        self.source, self.where = source, where
+        place = f"{source} ({where})" if where else source
+        super().__init__(f"{place}: {message}")
+
+
+class InvalidGraph(TFLRecoverError):
+    """A graph breaks a rule of the IR: a cycle, a value with two producers, an index that leads nowhere."""
+
+
+class WeightlessFile(InvalidFile):
+    """The file holds no weights: they live in resource variables that nothing initialises."""
+
+
+class InvalidModel(TFLRecoverError):
+    """The Keras model cannot be traced as it is: not built, wrong inputs, wrong backend, not a model."""
+
+
+class UnbuiltModel(InvalidModel):
+    """The Keras model has no variables yet; tracing would create them."""
+
+
+class InputMismatch(InvalidModel):
+    """The Keras model's inputs cannot be brought together with the file's."""
+
+
+class WrongBackend(InvalidModel):
+    """Keras runs on another backend than TensorFlow."""
+
+
+class MappingError(TFLRecoverError):
+    """The mapping cannot be used.
+
+    Attributes:
+        source: The YAML file, or ``"<mapping>"``.
+        line: 1-based line number, or None.
+        key: Path of the key, e.g. ``"match.conv2d_42"``.
+    """
+
+    def __init__(self, message: str, *, source: str = "<mapping>", line: int | None = None, key: str = "") -> None:
+        self.source, self.line, self.key = source, line, key
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {key + ': ' if key else ''}{message}")
+
+
+class StaleMapping(MappingError):
+    """A mapping names a layer, operator, variable or file that is not there."""
+
+
+class PortError(TFLRecoverError):
+    """A strict port was refused; the model is untouched.
+
+    Attributes:
+        report: What was found.
+    """
+
+    def __init__(self, message: str, report: Report) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+class EvaluationError(TFLRecoverError):
+    """An operator, or the whole file, could not be run."""
+
+
+class MissingDependency(TFLRecoverError):
+    """A package that this function needs is not installed."""

@@ -1,0 +1,330 @@
+"""The graph that both sides become: values, operators, and a networkx multigraph of them.
+
+A TFLite file and a Keras model are both read into :class:`Graph`. Operators are nodes; a value that one operator
+makes and another takes is an edge whose key is ``(output_slot, input_slot)``, so that ``Mul(x, x)`` is two edges and
+the operands of ``Sub`` keep their order. A value that nothing makes (an input, a constant) has no edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from tflrecover.errors import InvalidGraph
+
+if TYPE_CHECKING:
+    from tflrecover.weight import Weight
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantization:
+    """Affine quantization, ``real = scale * (stored - zero_point)``, of a whole tensor or per slice of one axis.
+
+    Attributes:
+        scale: float32 array of length 1, or of the length of ``axis``. Empty when only ``details`` are there.
+        zero_point: int64 array, as long as ``scale``.
+        axis: The axis that ``scale`` runs along (``quantized_dimension`` of the schema).
+        minimum: float32 array recorded by the converter, may be empty.
+        maximum: float32 array recorded by the converter, may be empty.
+        details: Other quantization schemes (custom, blockwise), as read; a plain dict.
+    """
+
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
+    axis: int = 0
+    minimum: NDArray[np.float32] | None = None
+    maximum: NDArray[np.float32] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A tensor: an activation, an input, a constant or a variable.
+
+    Attributes:
+        name: As the file or the trace has it; may be empty and need not be unique.
+        shape: Static shape. In a file with dynamic sizes this is a placeholder, see ``shape_signature``.
+            None when the rank is unknown.
+        shape_signature: The shape with -1 for dynamic sizes, or None when the file has none.
+        dtype: numpy-style name (``"float32"``, ``"int8"``, ``"string"``, ``"int4"``…), or the number when unknown.
+        quantization: Or None.
+        data: Constant contents as a read-only view of the file (packed types such as int4: the raw bytes as a flat
+            uint8 view; sparse tensors: the stored non-zero values, flat), or None.
+        sparsity: Plain dict of the schema's ``SparsityParameters``, or None.
+        is_variable: The schema's ``is_variable``: state that lives between calls.
+        weight: In a traced or canonical graph: the expression over file tensors or Keras variables that this
+            constant is; None for activations.
+    """
+
+    name: str
+    shape: Shape | None
+    dtype: str | int
+    shape_signature: Shape | None = None
+    quantization: Quantization | None = None
+    data: NDArray[Any] | None = None
+    sparsity: Mapping[str, Any] | None = None
+    is_variable: bool = False
+    weight: Weight | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the contents do not depend on the inputs of the graph."""
+        return self.data is not None or self.weight is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a canonical operator, or one attribute of it, comes from.
+
+    Attributes:
+        op: Id of the operator in the graph as read or traced: the operator's index in the file, or a name in the trace.
+        type: Its type there.
+        layer: Keras layer path, or None on the file's side.
+    """
+
+    op: int | str
+    type: str | int
+    layer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """An operator.
+
+    Attributes:
+        id: Unique in its graph. In a graph as read: the operator's index in the file.
+        type: TFLite's builtin name (``"CONV_2D"``), a custom operator's own name, or the number when unknown.
+        inputs: Value ids in operand order; None is an optional operand that is left out (-1 in the file).
+        outputs: Value ids.
+        attributes: By name. As read: the schema's option names. Traced and canonical: the field's terms
+            (``strides``, ``padding``, ``dilation_rate``, ``axis``…).
+        layer: Keras layer path, or None.
+        origins: What it was made from, for canonical operators.
+        attribute_origins: Per attribute, where it came from if that is another operator than the first origin.
+        custom: Whether it is a custom operator (``type`` is then its custom code).
+        custom_options: Raw option bytes of a custom operator.
+    """
+
+    id: int | str
+    type: str | int
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    layer: str | None = None
+    origins: tuple[Origin, ...] = ()
+    attribute_origins: Mapping[str, Origin] = field(default_factory=dict)
+    custom: bool = False
+    custom_options: bytes = b""
+
+    def evolve(self, **changes: Any) -> Op:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types for its base classes
+    """Operators and the values between them; every networkx algorithm takes it as it is.
+
+    ``graph.graph`` holds ``name``, ``values`` (id to :class:`Value`), ``inputs`` and ``outputs`` (ordered value ids).
+    Each node has the attribute ``op``; each edge ``value`` (the value's id) under the key ``(output_slot, input_slot)``.
+    Note that a graph without operators is falsy, as with any networkx graph.
+    """
+
+    @classmethod
+    def build(
+        cls,
+        ops: Iterable[Op],
+        values: Mapping[int, Value],
+        inputs: Iterable[int],
+        outputs: Iterable[int],
+        name: str = "",
+    ) -> Graph:
+        """Makes the graph and checks it.
+
+        Raises:
+            InvalidGraph: two producers of one value, an unknown value id, or a cycle.
+        """
+        self = cls(name=name, values=dict(values), inputs=tuple(inputs), outputs=tuple(outputs))
+        producers: dict[int, tuple[int | str, int]] = {}
+        listed = list(ops)
+        for op in listed:
+            self.add_node(op.id, op=op)
+            for slot, value in enumerate(op.outputs):
+                if value in producers:
+                    raise InvalidGraph(
+                        f"{name or 'graph'}: value {value} is made twice, by operators {producers[value][0]} and {op.id}"
+                    )
+                producers[value] = (op.id, slot)
+        known = self.graph["values"]
+        for op in listed:
+            for value in (*op.inputs, *op.outputs):
+                if value is not None and value not in known:
+                    raise InvalidGraph(
+                        f"{name or 'graph'}: operator {op.id} ({op.type}) names value {value}, which is not there"
+                    )
+            for slot, value in enumerate(op.inputs):
+                if value in producers:
+                    source, output_slot = producers[value]
+                    self.add_edge(source, op.id, key=(output_slot, slot), value=value)
+        if not nx.is_directed_acyclic_graph(self):
+            cycle = [edge[0] for edge in nx.find_cycle(self)]
+            raise InvalidGraph(
+                f"{name or 'graph'}: operators {cycle[:8]} form a cycle; a TFLite graph runs in one pass"
+            )
+        return self
+
+    @property
+    def values(self) -> dict[int, Value]:
+        """Value id to value."""
+        return self.graph["values"]  # type: ignore[no-any-return]
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Value ids of the graph's inputs, in order."""
+        return self.graph["inputs"]  # type: ignore[no-any-return]
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Value ids of the graph's outputs, in order."""
+        return self.graph["outputs"]  # type: ignore[no-any-return]
+
+    def op(self, op_id: int | str) -> Op:
+        """The operator with that id."""
+        return self.nodes[op_id]["op"]  # type: ignore[no-any-return]
+
+    def ops(self) -> Iterator[Op]:
+        """The operators, in the order in which they were added (file order, or order of the trace)."""
+        return (op for _, op in self.nodes(data="op"))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One operator of the file and the operator of the Keras model that is taken for it.
+
+    Attributes:
+        tflite: Id in the canonical graph of the file.
+        keras: Id in the canonical graph of the model.
+        step: Name of the matching step that found it.
+        evidence: One phrase for a human.
+    """
+
+    tflite: int | str
+    keras: int | str
+    step: str
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not the same, told in Keras's terms.
+
+    Attributes:
+        kind: ``attribute``, ``missing`` (in the file only), ``extra`` (in Keras only), ``wiring``, ``shape``, ``constant``.
+        message: A sentence that says what to change.
+        tflite_op: Index of the operator in the file, or None.
+        tflite_type: Its type as in the file, or None.
+        tflite_name: Name of its output tensor, or None.
+        keras_layer: Layer path, or None; its last part is the layer's name.
+        attribute: Name of the Keras argument, or None.
+        tflite_value: The file's value of it.
+        keras_value: The model's value of it.
+        consequences: Differences that follow from this one.
+        accepted: Whether the mapping says that it is wanted.
+    """
+
+    kind: str
+    message: str
+    tflite_op: int | None = None
+    tflite_type: str | int | None = None
+    tflite_name: str | None = None
+    keras_layer: str | None = None
+    attribute: str | None = None
+    tflite_value: Any = None
+    keras_value: Any = None
+    consequences: tuple[Difference, ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """Operators that structure cannot tell apart.
+
+    Attributes:
+        message: What cannot be told apart, and what to do.
+        tflite_ops: Operator indices in the file.
+        keras_layers: Layer paths.
+        mapping: YAML lines that would settle it (one of the possible choices).
+    """
+
+    message: str
+    tflite_ops: tuple[int, ...]
+    keras_layers: tuple[str, ...]
+    mapping: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """What happens to one Keras variable.
+
+    Attributes:
+        variable: Unique path, ``layer path/variable name``.
+        state: ``assigned`` (the file's own numbers), ``reparametrised`` (same function, other numbers: a folded batch
+            norm), ``kept`` (by mapping, or not a weight), ``unresolved``.
+        value: The array in the variable's shape and dtype, or None when kept or unresolved.
+        recipe: How it was made, e.g. ``"conv2d_7/Kernel: o h w i -> h w i o"``; or why it was not.
+    """
+
+    variable: str
+    state: str
+    value: NDArray[Any] | None = None
+    recipe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantUse:
+    """What became of one constant tensor of the file.
+
+    Attributes:
+        tensor: Index of the tensor in the file.
+        name: Its name.
+        state: ``consumed``, ``structural`` (a shape, a padding, an axis), ``ignored`` (by mapping) or ``unexplained``.
+    """
+
+    tensor: int
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Numbers of one matched operator: the file's output against Keras's, on the same inputs of the network.
+
+    Attributes:
+        tflite_op: Index of the operator in the file whose output was compared.
+        tflite_type: Its type.
+        tflite_name: Name of its output tensor.
+        keras_layer: Layer path.
+        max_abs: Largest absolute error.
+        max_rel: ``max_abs`` divided by the largest magnitude in the file's output.
+        rms_rel: Root mean square of the error divided by that of the file's output.
+        ok: Within tolerance.
+        output: Name of the graph output when the value is one, else None.
+        reference: ``"litert"``, or ``"evaluated"`` where LiteRT cannot run the operator.
+    """
+
+    tflite_op: int
+    tflite_type: str | int
+    tflite_name: str
+    keras_layer: str | None
+    max_abs: float
+    max_rel: float
+    rms_rel: float
+    ok: bool
+    output: str | None = None
+    reference: str = "litert"

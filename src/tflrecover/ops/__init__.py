@@ -1,0 +1,57 @@
+"""The vocabulary: every operator that the library knows, one :class:`OpSpec` each, found by name."""
+
+from __future__ import annotations
+
+from tflrecover.ops import (
+    activation,
+    affine,
+    conv,
+    dense,
+    elementwise,
+    layout,
+    pool,
+    quantize,
+    reduce,
+    resize,
+    shape,
+    slicing,
+)
+from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
+
+__all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "tf_reader", "tflite_reader"]
+
+_FAMILIES = (activation, affine, conv, dense, elementwise, pool, quantize, reduce, resize, shape, slicing)
+_SPECS: dict[str, OpSpec] = {}
+_TF_READERS: dict[str, Reader] = {}
+
+
+def register_op(spec: OpSpec) -> None:
+    """Makes an operator known, for instance a custom one; a later registration of the same name replaces an earlier.
+
+    Args:
+        spec: What the operator is. Its ``name`` is TFLite's builtin name or the custom code.
+    """
+    _SPECS[spec.name] = spec
+    _TF_READERS.update(spec.tf)
+
+
+for _family in _FAMILIES:
+    for _spec in _family.SPECS:
+        register_op(_spec)
+register_op(layout.REARRANGE)
+
+
+def by_name(name: str | int) -> OpSpec | None:
+    """The operator of that name, or None when it is not known (it is then an opaque node)."""
+    return _SPECS.get(name) if isinstance(name, str) else None
+
+
+def tflite_reader(name: str | int) -> Reader | None:
+    """What reads a TFLite operator of that type into canonical terms."""
+    spec = by_name(name)
+    return spec.tflite if spec else None
+
+
+def tf_reader(name: str | int) -> Reader | None:
+    """What reads a TensorFlow operator of that type into canonical terms."""
+    return _TF_READERS.get(name) if isinstance(name, str) else None

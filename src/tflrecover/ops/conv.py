@@ -1,0 +1,229 @@
+"""Convolutions. Canonical kernels have Keras's layout; a bias is always there (zeros when the model has none)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.layout import rearrange
+from tflrecover.ops.readers import activation, operand
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.window import lowered_window, pair, tf_window, window_output
+from tflrecover.weight import Literal, Weight
+
+CONV_LAYOUT = "o h w i -> h w i o"
+DEPTHWISE_LAYOUT = "1 h w (c m) -> h w c m"
+TRANSPOSE_LAYOUT = "o h w i -> h w o i"
+WINDOW = ("kernel_size", "strides", "dilation_rate", "padding")
+
+
+def no_bias(size: int) -> Literal:
+    """The bias of a layer that has none."""
+    return Literal.of(np.zeros(size, np.float32))
+
+
+def tflite_window(attributes: Attributes) -> dict[str, Any]:
+    """``strides``, ``dilation_rate``, ``padding`` from TFLite's options."""
+    padding = attributes["padding"]
+    return {
+        "strides": pair(attributes, "stride_{}"),
+        "dilation_rate": pair(attributes, "dilation_{}_factor") if "dilation_h_factor" in attributes else (1, 1),
+        "padding": padding.lower() if isinstance(padding, str) else padding,
+    }
+
+
+def _conv(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], channels: int, fused: str | None) -> Lowered:
+    *sizes, inside, filters = kernel.shape
+    attributes = {
+        "kernel_size": tuple(sizes),
+        **window,
+        "filters": filters,
+        "groups": channels // inside if inside else 1,
+    }
+    return Lowered("CONV_2D", (x, kernel, bias if bias is not None else no_bias(filters)), attributes, fused)
+
+
+def _tflite_conv(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or not isinstance(source.attributes["padding"], str):
+        return None
+    return _conv(
+        source.inputs[0],
+        rearrange(kernel, CONV_LAYOUT),
+        operand(source, 2),
+        tflite_window(source.attributes),
+        source.shape(0)[-1],
+        activation(source),
+    )
+
+
+def _tf_conv(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+        return None
+    return _conv(source.inputs[0], kernel, None, tf_window(source.attributes), source.shape(0)[-1], None)
+
+
+def _conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    batch, *spatial, _ = shapes[0]
+    return (batch, *window_output(spatial, attributes), attributes["filters"])
+
+
+def _conv_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    numbers = lowered_window(attributes, shapes[0][1:-1])
+    return {**numbers, "filters": attributes["filters"], "groups": attributes["groups"]}
+
+
+CONV_2D = OpSpec(
+    "CONV_2D",
+    tflite=_tflite_conv,
+    tf={"Conv2D": _tf_conv},
+    roles=("input", "kernel", "bias"),
+    weights=frozenset({"kernel", "bias"}),
+    layouts={"kernel": CONV_LAYOUT},
+    infer_shape=_conv_shape,
+    declared=(*WINDOW, "filters", "groups"),
+    family="linear",
+    lower=_conv_lower,
+)
+
+
+def _depthwise(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
+    *sizes, channels, multiplier = kernel.shape
+    attributes = {"kernel_size": tuple(sizes), **window, "depth_multiplier": multiplier}
+    bias = bias if bias is not None else no_bias(channels * multiplier)
+    return Lowered("DEPTHWISE_CONV_2D", (x, kernel, bias), attributes, fused)
+
+
+def _tflite_depthwise(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or not isinstance(source.attributes["padding"], str):
+        return None
+    # depth_multiplier of the options is redundant and old converters left it 0: the shapes are right.
+    kernel = rearrange(kernel, DEPTHWISE_LAYOUT, c=source.shape(0)[-1])
+    window = tflite_window(source.attributes)
+    return _depthwise(source.inputs[0], kernel, operand(source, 2), window, activation(source))
+
+
+def _tf_depthwise(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+        return None
+    return _depthwise(source.inputs[0], kernel, None, tf_window(source.attributes), None)
+
+
+def _depthwise_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    batch, *spatial, channels = shapes[0]
+    return (batch, *window_output(spatial, attributes), channels * attributes["depth_multiplier"])
+
+
+def _depthwise_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    numbers = lowered_window(attributes, shapes[0][1:-1])
+    return {**numbers, "depth_multiplier": attributes["depth_multiplier"]}
+
+
+DEPTHWISE_CONV_2D = OpSpec(
+    "DEPTHWISE_CONV_2D",
+    tflite=_tflite_depthwise,
+    tf={"DepthwiseConv2dNative": _tf_depthwise},
+    roles=("input", "kernel", "bias"),
+    weights=frozenset({"kernel", "bias"}),
+    layouts={"kernel": DEPTHWISE_LAYOUT},
+    infer_shape=_depthwise_shape,
+    declared=(*WINDOW, "depth_multiplier"),
+    family="linear",
+    lower=_depthwise_lower,
+)
+
+
+def _transpose(
+    x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], output: Shape | None, fused: str | None
+) -> Lowered:
+    *sizes, filters, _ = kernel.shape
+    attributes = {"kernel_size": tuple(sizes), **window, "filters": filters}
+    if output is not None:
+        attributes["output_size"] = tuple(output[1:-1])
+    bias = bias if bias is not None else no_bias(filters)
+    return Lowered("TRANSPOSE_CONV", (x, kernel, bias), attributes, fused, output)
+
+
+def _constant_shape(source: Source, slot: int) -> Shape | None:
+    sizes = source.constant(slot)
+    return None if sizes is None else tuple(int(size) for size in sizes)
+
+
+def _tflite_transpose(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None:
+        return None
+    kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
+    output = _constant_shape(source, 0) or source.output_shape()
+    window = tflite_window(source.attributes)
+    return _transpose(source.inputs[2], kernel, operand(source, 3), window, output, activation(source))
+
+
+def _tf_transpose(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+        return None
+    output = _constant_shape(source, 0) or source.output_shape()
+    return _transpose(source.inputs[2], kernel, None, tf_window(source.attributes), output, None)
+
+
+def transpose_output(spatial: Sequence[int], attributes: Attributes) -> tuple[int, ...]:
+    """Output size of a transposed convolution: as recorded, else as Keras makes it for its padding."""
+    if "output_size" in attributes:
+        return tuple(attributes["output_size"])
+    sizes = zip(spatial, attributes["kernel_size"], attributes["strides"], strict=True)
+    return tuple(n * s + (0 if attributes["padding"] == "same" else max(k - s, 0)) for n, k, s in sizes)
+
+
+def _transpose_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    batch, *spatial, _ = shapes[0]
+    return (batch, *transpose_output(spatial, attributes), attributes["filters"])
+
+
+def _transpose_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    spatial = shapes[0][1:-1]
+    # The size recorded for the model's own input says nothing about another one.
+    output = transpose_output(spatial, {k: v for k, v in attributes.items() if k != "output_size"})
+    # A transposed convolution is the gradient of a convolution from its output to its input: same padding numbers.
+    return {**lowered_window(attributes, output), "filters": attributes["filters"]}
+
+
+TRANSPOSE_CONV = OpSpec(
+    "TRANSPOSE_CONV",
+    tflite=_tflite_transpose,
+    tf={"Conv2DBackpropInput": _tf_transpose},
+    roles=("input", "kernel", "bias"),
+    weights=frozenset({"kernel", "bias"}),
+    layouts={"kernel": TRANSPOSE_LAYOUT},
+    infer_shape=_transpose_shape,
+    declared=(*WINDOW, "filters"),
+    family="linear",
+    lower=_transpose_lower,
+)
+
+# TfLiteTransposeConvParams: three little-endian int32 (padding, stride width, stride height).
+_CUSTOM_PADDING = {1: "same", 2: "valid"}
+
+
+def _custom_transpose_bias(source: Source) -> Lowered | None:
+    kernel, options = source.weight(1), source.custom_options
+    if kernel is None or len(options) < 12:
+        return None
+    padding, width, height = struct.unpack_from("<3i", options)
+    if padding not in _CUSTOM_PADDING:
+        return None
+    window = {"strides": (height, width), "dilation_rate": (1, 1), "padding": _CUSTOM_PADDING[padding]}
+    kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
+    return _transpose(source.inputs[0], kernel, operand(source, 2), window, source.output_shape(), None)
+
+
+CONVOLUTION_2D_TRANSPOSE_BIAS = OpSpec("Convolution2DTransposeBias", tflite=_custom_transpose_bias)
+
+SPECS = (CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)

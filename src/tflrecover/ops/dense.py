@@ -1,0 +1,64 @@
+"""Matrix products with a constant side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflrecover.ir import Shape
+from tflrecover.ops.conv import no_bias
+from tflrecover.ops.layout import rearrange
+from tflrecover.ops.readers import activation, operand
+from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
+from tflrecover.weight import Weight
+
+DENSE_LAYOUT = "o i -> i o"
+
+
+def _dense(x: Operand, kernel: Weight, bias: Operand, fused: str | None, shape: Shape | None = None) -> Lowered:
+    units = kernel.shape[-1]
+    bias = bias if bias is not None else no_bias(units)
+    return Lowered("FULLY_CONNECTED", (x, kernel, bias), {"units": units}, fused, shape)
+
+
+def _tflite_dense(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or len(kernel.shape) != 2:
+        return None
+    kernel = rearrange(kernel, DENSE_LAYOUT)
+    shape = source.shape(0)
+    if not source.attributes.get("keep_num_dims") and len(shape) != 2:
+        size = 1
+        for n in shape:
+            size *= n
+        shape = (size // max(kernel.shape[0], 1), kernel.shape[0])
+    return _dense(source.inputs[0], kernel, operand(source, 2), activation(source), (*shape[:-1], kernel.shape[-1]))
+
+
+def _tf_matmul(source: Source) -> Lowered | None:
+    kernel, flags = source.weight(1), source.attributes
+    if kernel is None or source.weight(0) is not None or len(kernel.shape) != 2:
+        return None
+    if flags.get("transpose_a") or flags.get("adj_x"):
+        return None
+    if flags.get("transpose_b") or flags.get("adj_y"):
+        kernel = rearrange(kernel, DENSE_LAYOUT)
+    return _dense(source.inputs[0], kernel, None, None)
+
+
+def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return (*shapes[0][:-1], attributes["units"])
+
+
+FULLY_CONNECTED = OpSpec(
+    "FULLY_CONNECTED",
+    tflite=_tflite_dense,
+    tf={"MatMul": _tf_matmul, "BatchMatMulV2": _tf_matmul, "BatchMatMulV3": _tf_matmul},
+    roles=("input", "kernel", "bias"),
+    weights=frozenset({"kernel", "bias"}),
+    layouts={"kernel": DENSE_LAYOUT},
+    infer_shape=_shape,
+    declared=("units",),
+    family="linear",
+)
+
+SPECS = (FULLY_CONNECTED,)

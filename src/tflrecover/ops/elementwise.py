@@ -1,0 +1,168 @@
+"""Arithmetic, element by element with broadcasting. These are also the words that weight expressions are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import operands, plain
+from tflrecover.ops.spec import Attributes, Inverse, Lowered, OpSpec, Source
+from tflrecover.weight import Array
+
+
+def unbroadcast(array: Array, shape: Shape) -> Array:
+    """One representative of what broadcasting repeated; whether the rest agrees is checked by whoever solves."""
+    array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+    array = array[(0,) * (array.ndim - len(shape))]
+    return array[tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)]
+
+
+def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return tuple(np.broadcast_shapes(*shapes))
+
+
+def _inverse(solve: Callable[[int, Array, Sequence[Array]], Array]) -> Inverse:
+    def inverse(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+        # float64, so that going back and forth loses nothing that float32 had.
+        known = [np.asarray(arg, np.float64) for arg in args]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return unbroadcast(np.asarray(solve(slot, target.astype(np.float64), known)), args[slot].shape)
+
+    return inverse
+
+
+def _binary(
+    name: str,
+    function: Callable[[Array, Array], Array],
+    tf: tuple[str, ...],
+    *,
+    commutative: bool = False,
+    solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
+) -> OpSpec:
+    return OpSpec(
+        name,
+        evaluate=lambda args, _: [function(args[0], args[1])],
+        tflite=plain(name),
+        tf=dict.fromkeys(tf, plain(name)),
+        roles=("x", "y"),
+        commutative=commutative,
+        inverse=_inverse(solve) if solve else None,
+        infer_shape=_shape,
+        family="merge",
+    )
+
+
+ADD = _binary("ADD", np.add, ("Add", "AddV2", "BiasAdd"), commutative=True, solve=lambda i, t, a: t - a[1 - i])
+SUB = _binary("SUB", np.subtract, ("Sub",), solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t)
+MUL = _binary("MUL", np.multiply, ("Mul",), commutative=True, solve=lambda i, t, a: t / a[1 - i])
+DIV = _binary("DIV", np.divide, ("RealDiv", "Div"), solve=lambda i, t, a: t * a[1] if i == 0 else a[0] / t)
+BINARY = (
+    ADD,
+    SUB,
+    MUL,
+    DIV,
+    _binary("MAXIMUM", np.maximum, ("Maximum",), commutative=True),
+    _binary("MINIMUM", np.minimum, ("Minimum",), commutative=True),
+    _binary("POW", np.power, ("Pow",)),
+    _binary("SQUARED_DIFFERENCE", lambda x, y: np.square(x - y), ("SquaredDifference",), commutative=True),
+    _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",)),
+    _binary("FLOOR_MOD", np.mod, ("FloorMod",)),
+    _binary("EQUAL", np.equal, ("Equal",), commutative=True),
+    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), commutative=True),
+    _binary("GREATER", np.greater, ("Greater",)),
+    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",)),
+    _binary("LESS", np.less, ("Less",)),
+    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",)),
+    _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), commutative=True),
+    _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), commutative=True),
+)
+
+
+def _unary(
+    name: str,
+    function: Callable[[Array], Array],
+    tf: str,
+    solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
+) -> OpSpec:
+    return OpSpec(
+        name,
+        evaluate=lambda args, _: [function(args[0])],
+        tflite=plain(name),
+        tf={tf: plain(name)},
+        roles=("input",),
+        inverse=_inverse(solve) if solve else None,
+        infer_shape=_shape,
+        family="unary",
+    )
+
+
+NEG = _unary("NEG", np.negative, "Neg", lambda i, t, a: -t)
+RSQRT = _unary("RSQRT", lambda x: (1 / np.sqrt(x)).astype(x.dtype), "Rsqrt", lambda i, t, a: t**-2.0)
+SQRT = _unary("SQRT", np.sqrt, "Sqrt", lambda i, t, a: np.square(t))
+UNARY = (
+    NEG,
+    RSQRT,
+    SQRT,
+    _unary("ABS", np.abs, "Abs"),
+    _unary("EXP", np.exp, "Exp", lambda i, t, a: np.log(t)),
+    _unary("LOG", np.log, "Log", lambda i, t, a: np.exp(t)),
+    _unary("SQUARE", np.square, "Square"),
+    _unary("SIN", np.sin, "Sin"),
+    _unary("COS", np.cos, "Cos"),
+    _unary("FLOOR", np.floor, "Floor"),
+    _unary("CEIL", np.ceil, "Ceil"),
+    _unary("ROUND", np.round, "Round"),
+    _unary("SIGN", np.sign, "Sign"),
+    _unary("LOGICAL_NOT", np.logical_not, "LogicalNot"),
+)
+
+RECIPROCAL = OpSpec(
+    "RECIPROCAL",
+    evaluate=lambda args, _: [np.reciprocal(args[0])],
+    tf={"Reciprocal": plain("RECIPROCAL"), "Inv": plain("RECIPROCAL")},
+    roles=("input",),
+    inverse=_inverse(lambda i, t, a: 1 / t),
+    infer_shape=_shape,
+    family="unary",
+)
+
+
+def _identity(source: Source) -> Lowered:
+    return Lowered("IDENTITY", operands(source)[:1])
+
+
+def _identity_inverse(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    return target
+
+
+IDENTITY = OpSpec(
+    "IDENTITY",
+    evaluate=lambda args, _: [args[0]],
+    tf=dict.fromkeys(("Identity", "StopGradient", "ReadVariableOp", "PreventGradient", "Snapshot"), _identity),
+    roles=("input",),
+    inverse=_identity_inverse,
+    infer_shape=_shape,
+)
+
+
+def _cast(dtype: str) -> Callable[[Source], Lowered]:
+    def read(source: Source) -> Lowered:
+        return Lowered("CAST", operands(source), {"dtype": str(source.attributes[dtype]).lower()})
+
+    return read
+
+
+CAST = OpSpec(
+    "CAST",
+    evaluate=lambda args, attributes: [np.asarray(args[0]).astype(attributes["dtype"])],
+    tflite=_cast("out_data_type"),
+    tf={"Cast": _cast("DstT")},
+    roles=("input",),
+    inverse=_identity_inverse,
+    infer_shape=_shape,
+    declared=("dtype",),
+)
+
+SPECS = (*BINARY, *UNARY, RECIPROCAL, IDENTITY, CAST)

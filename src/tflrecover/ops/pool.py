@@ -1,0 +1,68 @@
+"""Pooling over height and width. Padding of a pool is never data: -inf for the maximum, left out of the average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import activation
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.ops.window import lowered_window, pair, tf_window, window_output
+
+
+def _tflite(name: str) -> Reader:
+    def read(source: Source) -> Lowered | None:
+        options = source.attributes
+        if not isinstance(options["padding"], str):
+            return None
+        attributes = {
+            "pool_size": (int(options["filter_height"]), int(options["filter_width"])),
+            "strides": pair(options, "stride_{}"),
+            "padding": options["padding"].lower(),
+        }
+        return Lowered(name, (source.inputs[0],), attributes, activation(source))
+
+    return read
+
+
+def _tf(name: str) -> Reader:
+    def read(source: Source) -> Lowered | None:
+        if source.attributes.get("data_format", "NHWC") != "NHWC":
+            return None
+        window = tf_window(source.attributes)
+        attributes = {
+            "pool_size": tuple(source.attributes["ksize"][1:-1]),
+            "strides": window["strides"],
+            "padding": window["padding"],
+        }
+        return Lowered(name, (source.inputs[0],), attributes)
+
+    return read
+
+
+def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    batch, *spatial, channels = shapes[0]
+    return (batch, *window_output(spatial, attributes, "pool_size"), channels)
+
+
+def _lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    return lowered_window(attributes, shapes[0][1:-1], "pool_size")
+
+
+def _spec(name: str, tf: str) -> OpSpec:
+    return OpSpec(
+        name,
+        tflite=_tflite(name),
+        tf={tf: _tf(name)},
+        roles=("input",),
+        infer_shape=_shape,
+        declared=("pool_size", "strides", "padding"),
+        family="pool",
+        lower=_lower,
+    )
+
+
+MAX_POOL_2D = _spec("MAX_POOL_2D", "MaxPool")
+AVERAGE_POOL_2D = _spec("AVERAGE_POOL_2D", "AvgPool")
+
+SPECS = (MAX_POOL_2D, AVERAGE_POOL_2D)

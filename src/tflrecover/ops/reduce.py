@@ -1,0 +1,73 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import axes_of, operands, with_constants
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+
+
+def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+    keep = source.attributes.get("keep_dims", False)
+    return {"axis": axes_of(found["axis"], len(source.shape(0))), "keepdims": bool(keep)}
+
+
+def _shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+    kept = ((i, n) for i, n in enumerate(shapes[0]) if a["keepdims"] or i not in a["axis"])
+    return tuple(1 if i in a["axis"] else n for i, n in kept)
+
+
+def _spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
+    reader = with_constants(name, {1: "axis"}, _axes)
+    return OpSpec(
+        name,
+        evaluate=lambda args, a: [function(args[0], axis=a["axis"], keepdims=a["keepdims"])],
+        tflite=reader,
+        tf={tf: reader},
+        roles=("input",),
+        infer_shape=_shape,
+        declared=("axis", "keepdims"),
+        family="reduce",
+    )
+
+
+MEAN = _spec("MEAN", np.mean, "Mean")
+REDUCTIONS = (
+    MEAN,
+    _spec("SUM", np.sum, "Sum"),
+    _spec("REDUCE_MAX", np.max, "Max"),
+    _spec("REDUCE_MIN", np.min, "Min"),
+    _spec("REDUCE_PROD", np.prod, "Prod"),
+    _spec("REDUCE_ANY", np.any, "Any"),
+    _spec("REDUCE_ALL", np.all, "All"),
+)
+
+
+def _arg(name: str) -> Callable[[Source], Lowered | None]:
+    def read(source: Source) -> Lowered | None:
+        axis = source.constant(1)
+        if axis is None:
+            return None
+        return Lowered(name, operands(source)[:1], {"axis": int(np.ravel(axis)[0]) % len(source.shape(0))})
+
+    return read
+
+
+def _arg_spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
+    return OpSpec(
+        name,
+        evaluate=lambda args, a: [function(args[0], axis=a["axis"])],
+        tflite=_arg(name),
+        tf={tf: _arg(name)},
+        roles=("input",),
+        declared=("axis",),
+        family="reduce",
+    )
+
+
+SPECS = (*REDUCTIONS, _arg_spec("ARG_MAX", np.argmax, "ArgMax"), _arg_spec("ARG_MIN", np.argmin, "ArgMin"))

@@ -1,0 +1,53 @@
+"""Resizing images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import operand
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+
+
+def _reader(name: str) -> Reader:
+    def read(source: Source) -> Lowered | None:
+        size = source.constant(1)
+        if size is None:
+            return None
+        height, width = (int(n) for n in size)
+        _, rows, columns, _ = source.shape(0)
+        attributes = {
+            # A factor where there is one: what UpSampling2D declares, and what holds for any input size.
+            "size": tuple(
+                new // old if old and new % old == 0 else new / old if old else 0
+                for new, old in ((height, rows), (width, columns))
+            ),
+            "align_corners": bool(source.attributes.get("align_corners", False)),
+            "half_pixel_centers": bool(source.attributes.get("half_pixel_centers", False)),
+        }
+        return Lowered(name, (operand(source, 0),), attributes)
+
+    return read
+
+
+def _shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+    batch, rows, columns, channels = shapes[0]
+    return (batch, round(rows * a["size"][0]), round(columns * a["size"][1]), channels)
+
+
+def _spec(name: str, tf: str) -> OpSpec:
+    return OpSpec(
+        name,
+        tflite=_reader(name),
+        tf={tf: _reader(name)},
+        roles=("input",),
+        infer_shape=_shape,
+        declared=("size", "align_corners", "half_pixel_centers"),
+        family="resize",
+    )
+
+
+SPECS = (
+    _spec("RESIZE_BILINEAR", "ResizeBilinear"),
+    _spec("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighbor"),
+)

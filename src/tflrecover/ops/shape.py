@@ -1,0 +1,204 @@
+"""Operators that move data or describe its shape; most fold away, being made of constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import activation, operand, operands, plain, with_constants
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.weight import Array
+
+
+def _target_shape(source: Source) -> Shape | None:
+    """Shape of a reshape's result: from its operand, else from its options, else as the dialect has it."""
+    wanted = source.constant(1) if len(source.inputs) > 1 else None
+    if wanted is None:
+        wanted = source.attributes.get("new_shape")
+    if wanted is None:
+        return source.output_shape()
+    shape = [int(n) for n in np.atleast_1d(wanted)]
+    if -1 in shape:
+        total = int(np.prod(source.shape(0), dtype=np.int64))
+        rest = int(np.prod([n for n in shape if n != -1], dtype=np.int64))
+        shape[shape.index(-1)] = total // max(rest, 1)
+    return tuple(shape)
+
+
+def _reshape(source: Source) -> Lowered | None:
+    shape = _target_shape(source)
+    return None if shape is None else Lowered("RESHAPE", operands(source)[:1], {"target_shape": shape}, shape=shape)
+
+
+def _squeeze(source: Source) -> Lowered:
+    before = source.shape(0)
+    axes = {int(a) % len(before) for a in np.atleast_1d(source.attributes.get("squeeze_dims") or ())}
+    axes = axes or {i for i, n in enumerate(before) if n == 1}
+    shape = tuple(n for i, n in enumerate(before) if i not in axes)
+    return Lowered("RESHAPE", operands(source)[:1], {"target_shape": shape}, shape=shape)
+
+
+def _expand_dims(source: Source) -> Lowered | None:
+    axis = source.constant(1)
+    if axis is None:
+        return None
+    before = list(source.shape(0))
+    where = int(axis.reshape(-1)[0])
+    before.insert(where % (len(before) + 1), 1)
+    return Lowered("RESHAPE", operands(source)[:1], {"target_shape": tuple(before)}, shape=tuple(before))
+
+
+def _back_to_shape(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    return target.reshape(args[0].shape)
+
+
+RESHAPE = OpSpec(
+    "RESHAPE",
+    evaluate=lambda args, a: [np.reshape(args[0], a["target_shape"])],
+    tflite=_reshape,
+    tf={"Reshape": _reshape, "Squeeze": _squeeze, "ExpandDims": _expand_dims},
+    roles=("input",),
+    inverse=_back_to_shape,
+    infer_shape=lambda shapes, a: tuple(a["target_shape"]),
+    declared=("target_shape",),
+    family="reshape",
+)
+SQUEEZE = OpSpec("SQUEEZE", tflite=_squeeze)
+EXPAND_DIMS = OpSpec("EXPAND_DIMS", tflite=_expand_dims)
+
+_transpose = with_constants("TRANSPOSE", {1: "perm"}, lambda _, a: {"perm": tuple(int(n) for n in a["perm"])})
+TRANSPOSE = OpSpec(
+    "TRANSPOSE",
+    evaluate=lambda args, a: [np.transpose(args[0], a["perm"])],
+    tflite=_transpose,
+    tf={"Transpose": _transpose},
+    roles=("input",),
+    inverse=lambda slot, target, args, a: np.transpose(target, np.argsort(a["perm"])),
+    infer_shape=lambda shapes, a: tuple(shapes[0][i] for i in a["perm"]),
+    declared=("perm",),
+    family="reshape",
+)
+
+SHAPE = OpSpec("SHAPE", tflite=plain("SHAPE"), tf={"Shape": plain("SHAPE")}, roles=("input",))
+
+
+def _pack(axis: str) -> Reader:
+    def read(source: Source) -> Lowered:
+        rank = len(source.shape(0)) + 1
+        return Lowered("PACK", operands(source), {"axis": int(source.attributes[axis]) % rank})
+
+    return read
+
+
+PACK = OpSpec(
+    "PACK",
+    evaluate=lambda args, a: [np.stack(args, a["axis"])],
+    tflite=_pack("axis"),
+    tf={"Pack": _pack("axis")},
+    declared=("axis",),
+    infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], len(shapes), *shapes[0][a["axis"] :]),
+)
+
+
+def _concat(source: Source) -> Lowered:
+    axis = int(source.attributes["axis"]) % max(len(source.shape(0)), 1)
+    return Lowered("CONCATENATION", operands(source), {"axis": axis}, activation(source))
+
+
+def _tf_concat(source: Source) -> Lowered | None:
+    last = len(source.inputs) - 1
+    axis = source.constant(last)
+    if axis is None:
+        return None
+    where = int(axis.reshape(-1)[0]) % max(len(source.shape(0)), 1)
+    return Lowered("CONCATENATION", operands(source)[:last], {"axis": where})
+
+
+def _concat_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+    axis = a["axis"]
+    return tuple(sum(s[axis] for s in shapes) if i == axis else n for i, n in enumerate(shapes[0]))
+
+
+def _concat_inverse(slot: int, target: Array, args: Sequence[Array], a: Attributes) -> Array:
+    axis = a["axis"]
+    start = sum(arg.shape[axis] for arg in args[:slot])
+    return np.take(target, range(start, start + args[slot].shape[axis]), axis)
+
+
+CONCATENATION = OpSpec(
+    "CONCATENATION",
+    evaluate=lambda args, a: [np.concatenate(args, a["axis"])],
+    tflite=_concat,
+    tf={"ConcatV2": _tf_concat},
+    inverse=_concat_inverse,
+    infer_shape=_concat_shape,
+    declared=("axis",),
+    family="merge",
+)
+
+
+def _paddings(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"padding": tuple((int(a), int(b)) for a, b in np.reshape(attributes["paddings"], (-1, 2)))}
+
+
+def _pad_value(source: Source) -> Lowered | None:
+    paddings, value = source.constant(1), source.constant(2)
+    if paddings is None or value is None:
+        return None
+    attributes = {**_paddings(source, {"paddings": paddings}), "value": float(np.ravel(value)[0])}
+    return Lowered("PAD", (operand(source, 0),), attributes)
+
+
+def _zero_pad(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {**_paddings(source, attributes), "value": 0.0}
+
+
+def _pad_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+    return tuple(n + before + after for n, (before, after) in zip(shapes[0], a["padding"], strict=True))
+
+
+_zero_pad_reader = with_constants("PAD", {1: "paddings"}, _zero_pad)
+PAD = OpSpec(
+    "PAD",
+    evaluate=lambda args, a: [np.pad(args[0], a["padding"], constant_values=a["value"])],
+    tflite=_zero_pad_reader,
+    tf={"Pad": _zero_pad_reader, "PadV2": _pad_value},
+    roles=("input",),
+    infer_shape=_pad_shape,
+    declared=("padding", "value"),
+    family="pad",
+)
+PADV2 = OpSpec("PADV2", tflite=_pad_value)
+
+
+def _mirror(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {**_paddings(source, attributes), "mode": str(source.attributes["mode"]).upper()}
+
+
+_mirror_reader = with_constants("MIRROR_PAD", {1: "paddings"}, _mirror)
+MIRROR_PAD = OpSpec(
+    "MIRROR_PAD",
+    evaluate=lambda args, a: [np.pad(args[0], a["padding"], a["mode"].lower())],
+    tflite=_mirror_reader,
+    tf={"MirrorPad": _mirror_reader},
+    roles=("input",),
+    infer_shape=_pad_shape,
+    declared=("padding", "mode"),
+    family="pad",
+)
+
+SPECS = (
+    RESHAPE,
+    SQUEEZE,
+    EXPAND_DIMS,
+    TRANSPOSE,
+    SHAPE,
+    PACK,
+    CONCATENATION,
+    PAD,
+    PADV2,
+    MIRROR_PAD,
+)

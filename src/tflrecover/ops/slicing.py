@@ -1,0 +1,152 @@
+"""Parts of tensors: slices, gathers, splits, and the ranges and fills that index arithmetic is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ops.readers import operand, operands, plain, with_constants
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.weight import Array
+
+_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
+
+
+def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+    """One of: slice triple, ``"..."``, ``"new"``, or a number that drops the axis, per place of the notation."""
+    masks = {mask: int(source.attributes.get(mask, 0)) for mask in _MASKS}
+    places: list[Any] = []
+    for i, (begin, end, step) in enumerate(zip(found["begin"], found["end"], found["strides"], strict=True)):
+        bit = 1 << i
+        if masks["ellipsis_mask"] & bit:
+            places.append("...")
+        elif masks["new_axis_mask"] & bit:
+            places.append("new")
+        elif masks["shrink_axis_mask"] & bit:
+            places.append(int(begin))
+        else:
+            start = None if masks["begin_mask"] & bit else int(begin)
+            stop = None if masks["end_mask"] & bit else int(end)
+            places.append((start, stop, int(step)))
+    return {"slices": tuple(places)}
+
+
+def _index(place: Any) -> Any:
+    if place == "...":
+        return Ellipsis
+    if place == "new":
+        return None
+    return slice(*place) if isinstance(place, tuple) else place
+
+
+def _strided(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    return [np.asarray(args[0])[tuple(map(_index, attributes["slices"]))]]
+
+
+_strided_slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "end", 3: "strides"}, _slices)
+STRIDED_SLICE = OpSpec(
+    "STRIDED_SLICE",
+    evaluate=_strided,
+    tflite=_strided_slice,
+    tf={"StridedSlice": _strided_slice},
+    roles=("input",),
+    declared=("slices",),
+    family="slice",
+)
+
+
+def _begin_size(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+    begin = [int(n) for n in found["begin"]]
+    size = [int(n) for n in found["size"]]
+    return {"slices": tuple((b, None if s == -1 else b + s, 1) for b, s in zip(begin, size, strict=True))}
+
+
+_slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
+SLICE = OpSpec("SLICE", tflite=_slice, tf={"Slice": _slice})
+
+
+def _gather(source: Source) -> Lowered | None:
+    if source.attributes.get("batch_dims", 0):
+        return None
+    axis = int(source.attributes.get("axis", 0))
+    return Lowered("GATHER", operands(source)[:2], {"axis": axis % max(len(source.shape(0)), 1)})
+
+
+def _tf_gather(source: Source) -> Lowered | None:
+    axis = source.constant(2)
+    if axis is None or source.attributes.get("batch_dims", 0):
+        return None
+    return Lowered("GATHER", operands(source)[:2], {"axis": int(np.ravel(axis)[0]) % max(len(source.shape(0)), 1)})
+
+
+GATHER = OpSpec(
+    "GATHER",
+    evaluate=lambda args, a: [np.take(args[0], args[1], a["axis"])],
+    tflite=_gather,
+    tf={"GatherV2": _tf_gather, "ResourceGather": _gather},
+    roles=("params", "indices"),
+    declared=("axis",),
+)
+
+
+def _split(sizes: bool) -> Reader:
+    """SPLIT has its axis first, SPLIT_V its sizes second and its axis last."""
+
+    def read(source: Source) -> Lowered | None:
+        axis = source.constant(2 if sizes else 0)
+        if axis is None:
+            return None
+        where = int(np.ravel(axis)[0]) % max(len(source.shape(0 if sizes else 1)), 1)
+        return Lowered("SPLIT", (operand(source, 0 if sizes else 1),), {"axis": where})
+
+    return read
+
+
+SPLIT = OpSpec(
+    "SPLIT",
+    tflite=_split(False),
+    tf={"Split": _split(False), "SplitV": _split(True)},
+    roles=("input",),
+    declared=("axis",),
+)
+SPLIT_V = OpSpec("SPLIT_V", tflite=_split(True))
+
+RANGE = OpSpec(
+    "RANGE",
+    evaluate=lambda args, _: [np.arange(args[0], args[1], args[2], np.asarray(args[0]).dtype)],
+    tflite=plain("RANGE"),
+    tf={"Range": plain("RANGE")},
+    roles=("start", "limit", "delta"),
+)
+FILL = OpSpec(
+    "FILL",
+    evaluate=lambda args, _: [np.full(tuple(args[0]), args[1])],
+    tflite=plain("FILL"),
+    tf={"Fill": plain("FILL")},
+    roles=("dims", "value"),
+)
+BROADCAST_TO = OpSpec(
+    "BROADCAST_TO",
+    evaluate=lambda args, _: [np.broadcast_to(args[0], tuple(args[1]))],
+    tflite=plain("BROADCAST_TO"),
+    tf={"BroadcastTo": plain("BROADCAST_TO")},
+    roles=("input", "shape"),
+)
+TILE = OpSpec(
+    "TILE",
+    evaluate=lambda args, _: [np.tile(args[0], args[1])],
+    tflite=plain("TILE"),
+    tf={"Tile": plain("TILE")},
+    roles=("input", "multiples"),
+)
+ZEROS_LIKE = OpSpec(
+    "ZEROS_LIKE",
+    evaluate=lambda args, _: [np.zeros_like(args[0])],
+    tflite=plain("ZEROS_LIKE"),
+    tf={"ZerosLike": plain("ZEROS_LIKE")},
+    roles=("input",),
+)
+
+SPECS = (STRIDED_SLICE, SLICE, GATHER, SPLIT, SPLIT_V, RANGE, FILL, BROADCAST_TO, TILE, ZEROS_LIKE)

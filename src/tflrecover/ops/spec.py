@@ -1,0 +1,129 @@
+"""What an operator is: one :class:`OpSpec` per operator, kept in the file of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.weight import Apply, Array, Weight
+
+Attributes = Mapping[str, Any]
+Operand = int | Weight | None
+Inverse = Callable[[int, Array, Sequence[Array], Attributes], Array]
+"""``(slot, target, args, attributes)`` to the operand at ``slot`` that makes the operator give ``target``."""
+
+
+class Source(Protocol):
+    """An operator as the file or the trace has it, seen by the reader of its spec."""
+
+    @property
+    def type(self) -> str | int:
+        """Its type in its own dialect."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """Its attributes in its own dialect."""
+
+    @property
+    def inputs(self) -> tuple[int | None, ...]:
+        """Value ids."""
+
+    def shape(self, slot: int) -> Shape:
+        """Static shape of an operand."""
+
+    def output_shape(self, slot: int = 0) -> Shape | None:
+        """Static shape of a result where the dialect knows it."""
+
+    def weight(self, slot: int) -> Weight | None:
+        """The operand as an expression, or None when it is an activation or left out."""
+
+    def constant(self, slot: int) -> Array | None:
+        """Contents of a structural operand (a shape, a padding, an axis), or None when it is not a constant."""
+
+    @property
+    def custom_options(self) -> bytes:
+        """Raw options of a custom operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """An operator in canonical terms.
+
+    Attributes:
+        type: Canonical type.
+        inputs: Value ids, weights, or None where an optional operand is left out.
+        attributes: In the field's terms.
+        activation: Type of the activation fused behind it, or None.
+        shape: Shape of its first output when the reader knows better than the dialect.
+    """
+
+    type: str
+    inputs: tuple[Operand, ...]
+    attributes: Attributes = field(default_factory=dict)
+    activation: str | None = None
+    shape: Shape | None = None
+
+
+Reader = Callable[[Source], "Lowered | None"]
+"""Reads an operator of one dialect into canonical terms; None when it cannot (the operator then stays opaque)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpSpec:
+    """Everything that the library knows of one operator.
+
+    Attributes:
+        name: TFLite's builtin name, or a canonical one of our own (AFFINE).
+        evaluate: ``(args, attributes)`` to the list of results, in numpy; None when there is no reference evaluation.
+        tflite: Reader of the operator as files have it.
+        tf: Readers of the TensorFlow operators that mean the same, by TensorFlow type.
+        roles: Names of the operands; a last name that starts with ``*`` takes the rest.
+        weights: Roles that are weights: they are never followed by the alignment, but solved for.
+        layouts: Role to einops pattern, from the file's layout to Keras's.
+        commutative: Whether the operands may be exchanged.
+        inverse: See :data:`Inverse`; None when it cannot be inverted.
+        infer_shape: ``(operand shapes, attributes)`` to the shape of the first output.
+        declared: Attributes that a user writes, in the order in which a difference is looked for.
+        family: Operators of one family may stand for each other (a changed activation, another merge).
+        lower: ``(declared attributes, operand shapes)`` to the numbers that decide what is computed; attributes that
+            give the same numbers are the same. None: the declared attributes decide.
+        keras_terms: Attribute to the name of the Keras argument, where it differs.
+    """
+
+    name: str
+    evaluate: Callable[[Sequence[Array], Attributes], Sequence[Array]] | None = None
+    tflite: Reader | None = None
+    tf: Mapping[str, Reader] = field(default_factory=dict)
+    roles: tuple[str, ...] = ("*inputs",)
+    weights: frozenset[str] = frozenset()
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    commutative: bool = False
+    inverse: Inverse | None = None
+    infer_shape: Callable[[Sequence[Shape], Attributes], Shape] | None = None
+    declared: tuple[str, ...] = ()
+    family: str = ""
+    lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
+    keras_terms: Mapping[str, str] = field(default_factory=dict)
+
+    def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:
+        """The operator's first result on arrays."""
+        if self.evaluate is None:
+            raise NotImplementedError(f"{self.name} has no reference evaluation")
+        return np.asarray(self.evaluate(args, attributes)[0])
+
+    def role(self, slot: int) -> str:
+        """Name of an operand."""
+        if slot < len(self.roles) and not self.roles[slot].startswith("*"):
+            return self.roles[slot]
+        return self.roles[-1].removeprefix("*")
+
+    def __call__(self, *args: Weight, shape: Shape | None = None, **attributes: Any) -> Apply:
+        """The operator applied to weights, as an expression."""
+        if shape is None:
+            shapes = [arg.shape for arg in args]
+            shape = self.infer_shape(shapes, attributes) if self.infer_shape else np.broadcast_shapes(*shapes)
+        return Apply(shape, args[0].dtype, self, args, attributes)

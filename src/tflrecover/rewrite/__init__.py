@@ -1,0 +1,49 @@
+"""The rules that bring both sides to one form, in the order in which they run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
+from tflrecover.rewrite.common import merge_common
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.padding import absorb_pads
+from tflrecover.rewrite.prelu import fuse_prelu
+from tflrecover.rewrite.reshape import merge_reshapes
+
+Rule = Callable[[Draft], int]
+
+RULES: tuple[Rule, ...] = (
+    drop_identity,
+    merge_reshapes,
+    merge_common,
+    absorb_pads,
+    fuse_prelu,
+    to_affine,
+    merge_affines,
+    absorb_affines,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def canonicalize(draft: Draft) -> Draft:
+    """Applies every rule once, in order, and drops what nobody uses.
+
+    Args:
+        draft: A graph in the terms of the vocabulary (see :func:`tflrecover.rewrite.lower.lower`); changed in place.
+
+    Returns:
+        The same draft.
+
+    Raises:
+        InvalidGraph: the operators form a cycle.
+    """
+    draft.prune()
+    for rule in RULES:
+        count = rule(draft)
+        draft.prune()
+        _log.debug("%s: %d", rule.__name__, count)
+    return draft

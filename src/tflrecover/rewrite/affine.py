@@ -1,0 +1,148 @@
+"""Per-channel constants: ``x * s + o``, whatever operators it was written with, and into the linear operator before it.
+
+MUL(x, s) = AFFINE(x, s, 0)      DIV(x, s) = AFFINE(x, 1/s, 0)
+ADD(x, o) = AFFINE(x, 1, o)      SUB(x, o) = AFFINE(x, 1, -o)      SUB(o, x) = AFFINE(x, -1, o)
+AFFINE(AFFINE(x, s, o), t, p) = AFFINE(x, s·t, o·t + p)
+AFFINE(CONV(x, k, b), s, o) = CONV(x, k·s, b·s + o)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflrecover.ir import Op, Shape
+from tflrecover.ops.elementwise import ADD, MUL, NEG, RECIPROCAL
+from tflrecover.ops.shape import RESHAPE
+from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.weight import Literal, Weight
+
+Pair = tuple[Weight | None, Weight | None]
+
+# How a factor per output channel lies along each canonical kernel, from its shape.
+_FACTOR_SHAPE = {
+    "CONV_2D": lambda kernel: kernel[-1:],
+    "FULLY_CONNECTED": lambda kernel: kernel[-1:],
+    "DEPTHWISE_CONV_2D": lambda kernel: kernel[-2:],
+    "TRANSPOSE_CONV": lambda kernel: (kernel[-2], 1),
+}
+
+
+def _is_per_channel(weight: Weight, shape: Shape) -> bool:
+    """Whether it broadcasts along the last axis only."""
+    rank = len(weight.shape)
+    return (
+        rank <= len(shape)
+        and all(n == 1 for n in weight.shape[:-1])
+        and (rank == 0 or weight.shape[-1] in (1, shape[-1]))
+    )
+
+
+def _as_affine(op: Op, slot: int, weight: Weight) -> Pair | None:
+    """``(scale, offset)`` of an arithmetic operator whose operand ``slot`` is constant."""
+    if op.type == "MUL":
+        return weight, None
+    if op.type == "ADD":
+        return None, weight
+    if op.type == "SUB":
+        return (None, NEG(weight)) if slot == 1 else (Literal.of(np.float32(-1)), weight)
+    return (RECIPROCAL(weight), None) if slot == 1 else None
+
+
+def to_affine(draft: Draft) -> int:
+    """Arithmetic with one per-channel constant operand becomes AFFINE."""
+    count = 0
+    for op in draft.of_type("MUL", "ADD", "SUB", "DIV"):
+        weights = [draft.weight(value) for value in op.inputs]
+        if len(weights) != 2 or (weights[0] is None) == (weights[1] is None):
+            continue
+        slot = 0 if weights[0] is not None else 1
+        weight, x = weights[slot], op.inputs[1 - slot]
+        shape = draft.shape(x)
+        if weight is None or shape != draft.shape(op.outputs[0]) or not _is_per_channel(weight, shape):
+            continue
+        pair = _as_affine(op, slot, weight)
+        if pair is not None:
+            draft.replace(op.evolve(type="AFFINE", inputs=(x, *_operands(draft, pair)), attributes={}))
+            count += 1
+    return count
+
+
+def _operands(draft: Draft, pair: Pair) -> tuple[int | None, ...]:
+    return tuple(None if weight is None else draft.constant(weight) for weight in pair)
+
+
+def pair_of(draft: Draft, op: Op) -> Pair:
+    """``(scale, offset)`` of an AFFINE."""
+    return draft.weight(op.inputs[1]), draft.weight(op.inputs[2])
+
+
+def compose(first: Pair, then: Pair) -> Pair:
+    """``(s, o)`` of applying one after the other."""
+    (s, o), (t, p) = first, then
+    scale = MUL(s, t) if s is not None and t is not None else s or t
+    carried = MUL(o, t) if o is not None and t is not None else o
+    offset = ADD(carried, p) if carried is not None and p is not None else carried or p
+    return scale, offset
+
+
+def merge_affines(draft: Draft) -> int:
+    """Two AFFINE in a row become one, when the first feeds nothing else."""
+    count = 0
+    for op in draft.of_type("AFFINE"):
+        before = draft.producer(op.inputs[0])
+        if before is None or before.type != "AFFINE" or draft.only_consumer(before.outputs[0]) is None:
+            continue
+        pair = compose(pair_of(draft, before), pair_of(draft, op))
+        draft.remove(before.id)
+        inputs = (before.inputs[0], *_operands(draft, pair))
+        draft.replace(op.evolve(inputs=inputs, layer=before.layer, origins=merged_origins(before, op)))
+        count += 1
+    return count
+
+
+def absorb_affines(draft: Draft) -> int:
+    """An AFFINE behind a linear operator goes into its kernel and bias, when nobody else takes the result."""
+    count = 0
+    for op in draft.of_type("AFFINE"):
+        linear = draft.producer(op.inputs[0])
+        if linear is None or linear.type not in _FACTOR_SHAPE or draft.only_consumer(linear.outputs[0]) is None:
+            continue
+        kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
+        if kernel is None or bias is None:
+            continue
+        absorbed = _absorb(linear.type, kernel, bias, pair_of(draft, op))
+        draft.remove(op.id)
+        draft.replace(
+            linear.evolve(
+                inputs=(linear.inputs[0], *(draft.constant(weight) for weight in absorbed)),
+                outputs=op.outputs,
+                origins=merged_origins(linear, op),
+            )
+        )
+        count += 1
+    return count
+
+
+def _absorb(linear: str, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
+    scale, offset = (_flat(weight) for weight in pair)
+    if scale is not None:
+        kernel = MUL(kernel, _shaped(scale, _FACTOR_SHAPE[linear](kernel.shape)), shape=kernel.shape)
+    is_absent = isinstance(bias, Literal) and not bias.array.any()
+    carried = None if is_absent else bias if scale is None else MUL(bias, scale, shape=bias.shape)
+    if offset is None:
+        return kernel, carried or bias
+    # An offset that is one number for all channels still fills a whole bias.
+    offset = offset if offset.shape == bias.shape else ADD(Literal.of(np.zeros(bias.shape, np.float32)), offset)
+    return kernel, offset if carried is None else ADD(carried, offset, shape=bias.shape)
+
+
+def _flat(weight: Weight | None) -> Weight | None:
+    if weight is None or len(weight.shape) <= 1:
+        return weight
+    return _shaped(weight, weight.shape[-1:])
+
+
+def _shaped(weight: Weight, shape: Shape) -> Weight:
+    if weight.shape == shape or int(np.prod(weight.shape)) == 1:
+        return weight
+    return RESHAPE(weight, shape=shape, target_shape=shape)

@@ -1,0 +1,70 @@
+"""Equal operators on equal operands are one: ``f(x), f(x)`` becomes ``y = f(x); y, y``. The converter does it too."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from tflrecover import ops
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
+
+
+def merge_common(draft: Draft) -> int:
+    """Operators of one type with the same attributes and operands become one; its origins tell of all.
+
+    Constants are the same when they are the same variable on the Keras side, the same bytes of the file on the other.
+    """
+    seen: dict[Hashable, Op] = {}
+    count = 0
+    for op_id in [op.id for op in draft.ordered()]:
+        op = draft.ops[op_id]
+        if ops.by_name(op.type) is None:
+            continue
+        key = (op.type, freeze(op.attributes), tuple(_operand(draft, value) for value in op.inputs))
+        first = seen.setdefault(key, op)
+        if first is op:
+            continue
+        first = draft.ops[first.id]
+        draft.replace(first.evolve(origins=tuple(dict.fromkeys((*first.origins, *op.origins)))))
+        draft.remove(op.id)
+        for old, new in zip(op.outputs, first.outputs, strict=True):
+            draft.redirect(old, new)
+        count += 1
+    return count
+
+
+def freeze(value: Any) -> Hashable:
+    """Attributes as a key."""
+    if isinstance(value, dict):
+        return tuple(sorted((name, freeze(item)) for name, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(freeze(item) for item in value)
+    if hasattr(value, "tobytes"):
+        return (value.shape, value.tobytes())
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def _operand(draft: Draft, value: int | None) -> Hashable:
+    weight = draft.weight(value)
+    return value if weight is None else _signature(weight, draft)
+
+
+def _signature(weight: Weight, draft: Draft) -> Hashable:
+    if isinstance(weight, Literal):
+        return (weight.shape, weight.array.tobytes())
+    if isinstance(weight, Leaf):
+        return ("leaf", _place(draft.env.get(weight.key)) or weight.key, weight.shape)
+    if isinstance(weight, Apply):
+        return (
+            weight.function.name,
+            freeze(dict(weight.attributes)),
+            tuple(_signature(arg, draft) for arg in weight.args),
+        )
+    return id(weight)
+
+
+def _place(array: Array | None) -> Hashable:
+    """Where in memory the contents lie: tensors that share a buffer of the file are the same constant."""
+    return None if array is None else array.__array_interface__["data"][0]

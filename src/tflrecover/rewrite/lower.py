@@ -1,0 +1,176 @@
+"""The first rule on both sides: each operator is read into canonical terms by its spec.
+
+In the same pass constants become expressions, shapes are inferred anew where the source does not know them, and
+activations that were fused behind an operator become operators of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tflrecover import ops
+from tflrecover.ir import Graph, Op, Origin, Shape, Value
+from tflrecover.ops.quantize import dequantized
+from tflrecover.ops.spec import Lowered, OpSpec, Reader
+from tflrecover.rewrite.draft import Draft
+from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, leaves
+
+# A folded constant is computed at once when it is small and nobody's: index arithmetic, epsilons, scales.
+_EAGER_SIZE = 4096
+# An operand that makes a shape from a value without looking at its contents.
+_SHAPE_ONLY = "SHAPE"
+
+
+@dataclass(slots=True)
+class _View:
+    """An operator as its reader sees it (:class:`~tflrecover.ops.spec.Source`)."""
+
+    op: Op
+    draft: Draft
+
+    @property
+    def type(self) -> str | int:
+        return self.op.type
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return self.op.attributes
+
+    @property
+    def inputs(self) -> tuple[int | None, ...]:
+        return self.op.inputs
+
+    @property
+    def custom_options(self) -> bytes:
+        return self.op.custom_options
+
+    def shape(self, slot: int) -> Shape:
+        return self.draft.shape(self.op.inputs[slot])
+
+    def output_shape(self, slot: int = 0) -> Shape | None:
+        value = self.draft.values[self.op.outputs[slot]]
+        return None if _is_dynamic(value) else value.shape
+
+    def weight(self, slot: int) -> Weight | None:
+        return self.draft.weight(self.op.inputs[slot]) if slot < len(self.op.inputs) else None
+
+    def constant(self, slot: int) -> Array | None:
+        weight = self.weight(slot)
+        if weight is None or not all(leaf.key in self.draft.env for leaf in leaves(weight)):
+            return None
+        self.draft.mark_structural(weight)
+        return evaluate(weight, self.draft.env)
+
+
+def _is_dynamic(value: Value) -> bool:
+    return value.shape is None or -1 in (value.shape_signature or value.shape)
+
+
+def _source_weight(key: int, value: Value) -> Weight | None:
+    """What a constant of the source graph is in expressions."""
+    if value.weight is not None:
+        return value.weight
+    if value.data is None:
+        return None
+    leaf = Leaf(value.shape or (), value.dtype, key, value.name)
+    is_quantized = value.quantization is not None and value.quantization.scale.size > 0
+    return dequantized(leaf, value.quantization) if is_quantized else leaf
+
+
+def _simplified(weight: Weight) -> Weight:
+    """Literals are computed at once."""
+    size = int(np.prod(weight.shape, dtype=np.int64))
+    if isinstance(weight, Apply) and size <= _EAGER_SIZE and all(isinstance(arg, Literal) for arg in weight.args):
+        return Literal.of(evaluate(weight, {}))
+    return weight
+
+
+def _fold(lowered: Lowered, spec: OpSpec | None, shape: Shape | None) -> Weight | None:
+    """The operator as an expression, when all it takes is constant."""
+    args = [arg for arg in lowered.inputs if isinstance(arg, Weight)]
+    if spec is None or spec.evaluate is None or len(args) != len(lowered.inputs):
+        return None
+    if lowered.type == "IDENTITY":
+        return args[0]
+    if not args and lowered.type != "IDENTITY":
+        return None
+    if shape is None and spec.infer_shape is None:
+        shape = tuple(np.shape(spec.compute([np.zeros(arg.shape) for arg in args], lowered.attributes)))
+    dtype = str(lowered.attributes.get("dtype", args[0].dtype))
+    if shape is None and spec.infer_shape is not None:
+        shape = spec.infer_shape([arg.shape for arg in args], lowered.attributes)
+    return _simplified(Apply(shape or (), dtype, spec, tuple(args), lowered.attributes))
+
+
+def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: Mapping[Key, Array]) -> Draft:
+    """Reads a graph into canonical terms.
+
+    Args:
+        source: A graph as read from a file or traced from a model.
+        reader_of: The dialect: operator type to reader.
+        env: Contents of the constants.
+
+    Returns:
+        The draft that the rules go on with. An operator that nobody can read stays as it is, opaque.
+    """
+    draft = Draft(source.values, source.inputs, env)
+    for key, value in source.values.items():
+        weight = _source_weight(key, value)
+        if weight is not None:
+            draft.values[key] = _with_weight(value, weight)
+    draft.outputs = source.outputs
+    for op in source.ops():
+        _lower_op(op, draft, reader_of)
+    return draft
+
+
+def _with_weight(value: Value, weight: Weight) -> Value:
+    return Value(value.name, value.shape, value.dtype, quantization=value.quantization, weight=weight)
+
+
+def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | None]) -> None:
+    view = _View(op, draft)
+    if op.type in (_SHAPE_ONLY, "Shape"):
+        shape = Literal.of(np.array(view.shape(0), np.int64))
+        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], shape)
+        return
+    reader = reader_of(op.type)
+    lowered = reader(view) if reader else None
+    origin = Origin(op.id, op.type, op.layer)
+    if lowered is None:
+        draft.add(op.evolve(origins=(origin,)))
+        return
+    spec = ops.by_name(lowered.type)
+    shape = _output_shape(view, lowered, spec)
+    folded = _fold(lowered, spec, shape) if len(op.outputs) == 1 and lowered.activation is None else None
+    if folded is not None:
+        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], folded)
+        return
+    inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
+    result = draft.values[op.outputs[0]]
+    draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
+    made = Op(op.id, lowered.type, inputs, op.outputs, lowered.attributes, op.layer, (origin,))
+    if lowered.activation is None:
+        draft.add(made)
+        return
+    before = draft.new_value(shape, result.dtype, f"{result.name} before {lowered.activation}")
+    draft.add(made.evolve(outputs=(before, *op.outputs[1:])))
+    fused = Op(f"{op.id}.activation", lowered.activation, (before,), op.outputs[:1], {}, op.layer, (origin,))
+    draft.add(fused)
+
+
+def _output_shape(view: _View, lowered: Lowered, spec: OpSpec | None) -> Shape | None:
+    """What the reader knows, else what the source says for certain, else what the operator's own rule gives."""
+    if lowered.shape is not None:
+        return lowered.shape
+    known = view.output_shape()
+    if known is not None:
+        return known
+    if spec is not None and spec.infer_shape is not None:
+        activations = [arg.shape if isinstance(arg, Weight) else view.draft.shape(arg) for arg in lowered.inputs]
+        return spec.infer_shape(activations, lowered.attributes)
+    return view.draft.values[view.op.outputs[0]].shape

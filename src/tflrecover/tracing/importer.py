@@ -1,0 +1,172 @@
+"""From TensorFlow's operators to ours: values, constants, variables, and the bodies of called functions inlined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tflrecover.ir import Graph, Op, Shape, Value
+from tflrecover.tracing.layers import LayerPaths
+from tflrecover.tracing.ownership import CallRecorder
+from tflrecover.weight import Leaf, Literal
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_SILENT = ("NoOp", "Placeholder", "Assert")
+
+
+def _shape(tensor: Any) -> Shape | None:
+    return None if tensor.shape.rank is None else tuple(-1 if n is None else n for n in tensor.shape.as_list())
+
+
+def _dtype(tensor: Any) -> str:
+    return str(tensor.dtype.base_dtype.name)
+
+
+def _attribute(value: Any) -> Any:
+    """A protobuf attribute as a plain Python value."""
+    kind = value.WhichOneof("value")
+    if kind == "s":
+        return value.s.decode(errors="replace")
+    if kind == "type":
+        return tf.as_dtype(value.type).name
+    if kind == "list":
+        return tuple(
+            item.decode(errors="replace") if isinstance(item, bytes) else item
+            for items in (value.list.s, value.list.i, value.list.f, value.list.b)
+            for item in items
+        )
+    if kind == "func":
+        return value.func.name
+    return getattr(value, kind) if kind in ("i", "f", "b") else None
+
+
+def _attributes(operation: Any) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in operation.node_def.attr.items() if not name.startswith("_")}
+
+
+class _Importer:
+    """Collects operators and values of one concrete function and of the functions that it calls."""
+
+    def __init__(self, recorder: CallRecorder, paths: LayerPaths) -> None:
+        self.ops: list[Op] = []
+        self.values: dict[int, Value] = {}
+        self.tensors: dict[int, Any] = {}
+        self._recorder = recorder
+        self._paths = paths
+
+    def new(self, value: Value, tensor: Any = None) -> int:
+        number = len(self.values)
+        self.values[number] = value
+        if tensor is not None:
+            self.tensors[number] = tensor
+        return number
+
+    def walk(self, graph: Any, known: dict[int, int], layer: str | None, prefix: str) -> dict[int, int]:
+        """Imports a graph; ``known`` maps ``id(tensor)`` of its inputs to value ids and is completed."""
+        operations = graph.get_operations()
+        owners = self._recorder.owners(graph, len(operations))
+        for operation, owner in zip(operations, owners, strict=True):
+            if operation.type in _SILENT:
+                continue
+            path = layer if owner is None else self._paths.of(owner)
+            if operation.type == "Const":
+                array = tf.make_ndarray(operation.get_attr("value"))
+                tensor = operation.outputs[0]
+                literal = Literal(array.shape, _dtype(tensor), array)
+                known[id(tensor)] = self.new(Value(operation.name, array.shape, _dtype(tensor), weight=literal))
+            elif operation.type in _CALLS:
+                self._inline(operation, known, path, prefix)
+            else:
+                self._operation(operation, known, path, prefix)
+        return known
+
+    def _operation(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
+        inputs = tuple(known.get(id(tensor)) for tensor in operation.inputs)
+        outputs = []
+        for tensor in operation.outputs:
+            number = self.new(Value(prefix + tensor.name, _shape(tensor), _dtype(tensor)), None if prefix else tensor)
+            known[id(tensor)] = number
+            outputs.append(number)
+        if outputs:
+            name = prefix + operation.name
+            self.ops.append(Op(name, operation.type, inputs, tuple(outputs), _attributes(operation), layer))
+
+    def _inline(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
+        from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+        name = operation.get_attr("f").name
+        definition = operation.graph._get_function(name).cached_definition
+        shapes = [tensor.shape for tensor in operation.inputs]
+        body = function_def_to_graph(definition, input_shapes=shapes)
+        inner = {id(a): known[id(t)] for a, t in zip(body.inputs, operation.inputs, strict=True) if id(t) in known}
+        self.walk(body, inner, layer, f"{prefix}{operation.name}/")
+        for tensor, result in zip(operation.outputs, body.outputs, strict=True):
+            number = known[id(tensor)] = inner[id(result)]
+            if not prefix:
+                self.tensors[number] = tensor
+        # ids of tensors are compared while the graph lives: keep it.
+        self.tensors.setdefault(-1 - len(self.ops), body)
+
+
+def import_function(
+    function: Any, recorder: CallRecorder, paths: LayerPaths, variables: Mapping[str, Any]
+) -> tuple[Graph, dict[int, Any]]:
+    """Reads a concrete function.
+
+    Returns:
+        The graph in TensorFlow's operator types, and value id to tensor.
+    """
+    graph = function.graph
+    importer = _Importer(recorder, paths)
+    known: dict[int, int] = {}
+    captures = graph.captures
+    captured = {id(inner) for _, inner in captures}
+    inputs = [tensor for tensor in graph.inputs if id(tensor) not in captured]
+    for tensor in inputs:
+        known[id(tensor)] = importer.new(Value(tensor.name, _shape(tensor), _dtype(tensor)), tensor)
+    handles = _handles(variables)
+    for outer, inner in captures:
+        known[id(inner)] = importer.new(_capture(outer, inner, handles))
+    importer.walk(graph, known, None, "")
+    return (
+        Graph.build(
+            importer.ops,
+            importer.values,
+            [known[id(tensor)] for tensor in inputs],
+            [known[id(tensor)] for tensor in graph.outputs],
+        ),
+        importer.tensors,
+    )
+
+
+def _handles(variables: Mapping[str, Any]) -> dict[int, tuple[str, Shape, str]]:
+    found = {}
+    for path, variable in variables.items():
+        raw = getattr(variable, "value", variable)
+        raw = raw if hasattr(raw, "handle") else variable
+        found[id(raw.handle)] = (path, tuple(raw.shape), tf.as_dtype(raw.dtype).base_dtype.name)
+    return found
+
+
+def _capture(outer: Any, inner: Any, handles: Mapping[int, tuple[str, Shape, str]]) -> Value:
+    """A variable becomes a leaf; an eager tensor that a layer closed over becomes a literal."""
+    if id(outer) in handles:
+        path, shape, dtype = handles[id(outer)]
+        return Value(path, shape, dtype, weight=Leaf(shape, dtype, path, path))
+    if inner.dtype == tf.resource:
+        variable = getattr(outer, "_handle_data", None)
+        shape, dtype = _resource(variable)
+        key = f"capture:{inner.name}"
+        return Value(inner.name, shape, dtype, weight=Leaf(shape, dtype, key, key))
+    array = np.asarray(outer)
+    return Value(inner.name, array.shape, _dtype(inner), weight=Literal(array.shape, _dtype(inner), array))
+
+
+def _resource(data: Any) -> tuple[Shape, str]:
+    if data is None or not data.shape_and_type:
+        return (), "float32"
+    entry = data.shape_and_type[0]
+    return tuple(dim.size for dim in entry.shape.dim), tf.as_dtype(entry.dtype).name

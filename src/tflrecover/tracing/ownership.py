@@ -1,0 +1,62 @@
+"""Which layer made which TensorFlow operator: recorded while tracing, never guessed from names.
+
+Keras names the operators of a layer ``dense`` after ``dense_1`` as soon as a second model exists, and gives
+``keras.ops`` calls no scope at all. So each call of a layer or operation notes the graph and its version (the number
+of operators made so far) before and after; the innermost interval around an operator is its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Container, Iterator
+from typing import Any
+
+_PATCH = threading.Lock()
+
+
+class CallRecorder:
+    """Records calls of layers and operations; use it as ``with recorder.recording(classes): ...``."""
+
+    def __init__(self, known: Container[Any]) -> None:
+        # Keras makes operations on the fly inside layers (ZeroPadding2D calls a Pad): only known ones can own.
+        self._known = known
+        self._intervals: dict[int, list[tuple[int, int, Any]]] = {}
+
+    @contextlib.contextmanager
+    def recording(self, classes: tuple[type, ...]) -> Iterator[None]:
+        """Records every ``__call__`` of those classes until the end of the block."""
+        originals = {cls: cls.__call__ for cls in classes}  # type: ignore[operator]
+        with _PATCH:
+            for cls, original in originals.items():
+                cls.__call__ = self._wrap(original)  # type: ignore[operator]
+            try:
+                yield
+            finally:
+                for cls, original in originals.items():
+                    cls.__call__ = original  # type: ignore[operator]
+
+    def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        from tensorflow.compat import v1
+
+        @functools.wraps(original)
+        def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+            if operation not in self._known:
+                return original(operation, *args, **kwargs)
+            graph = v1.get_default_graph()
+            start = graph.version
+            try:
+                return original(operation, *args, **kwargs)
+            finally:
+                self._intervals.setdefault(id(graph), []).append((start, graph.version, operation))
+
+        return call
+
+    def owners(self, graph: Any, count: int) -> list[Any]:
+        """The innermost layer or operation of each of the ``count`` operators of a graph, in order of making."""
+        owners: list[Any] = [None] * count
+        # A call is recorded when it ends, so outer calls come after inner ones; inner ones must overwrite them.
+        for start, end, operation in reversed(self._intervals.get(id(graph), [])):
+            owners[start:end] = [operation] * (min(end, count) - min(start, count))
+        return owners

@@ -1,0 +1,135 @@
+"""Weights as expressions: the same small language over file tensors on one side and Keras variables on the other.
+
+Constant folding never computes: it writes down how a constant is made. What a batch norm does to a kernel, what
+``DEQUANTIZE`` does to a file tensor and what a layout change does to either are all :class:`Apply` nodes, whose
+arithmetic (forwards and backwards) belongs to the operator's :class:`~tflrecover.ops.spec.OpSpec`. Evaluating a file's
+expression gives the canonical weight; solving a Keras expression for a variable is the restore step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Key = int | str
+
+
+class Function(Protocol):
+    """What an expression needs to know of an operator."""
+
+    @property
+    def name(self) -> str:
+        """Name to show."""
+
+    def compute(self, args: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+        """The operator's one output."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weight:
+    """A constant array that may depend on leaves. ``shape`` and ``dtype`` are static."""
+
+    shape: Shape
+    dtype: str | int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf(Weight):
+    """A constant tensor of the file (``key`` is its index) or a Keras variable (``key`` is its unique path)."""
+
+    key: Key
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Literal(Weight):
+    """A constant that belongs to nobody: written in the code of the model, or made by a rule."""
+
+    array: Array
+
+    @staticmethod
+    def of(array: Any, dtype: str | None = None) -> Literal:
+        """A literal of anything that numpy takes."""
+        made = np.asarray(array, dtype=dtype)
+        return Literal(made.shape, made.dtype.name, made)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apply(Weight):
+    """An operator applied to weights."""
+
+    function: Function
+    args: tuple[Weight, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def leaves(weight: Weight) -> Iterator[Leaf]:
+    """Every leaf once, in order of first appearance."""
+    seen: set[int] = set()
+    keys: set[Key] = set()
+    stack = [weight]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Leaf) and node.key not in keys:
+            keys.add(node.key)
+            yield node
+        elif isinstance(node, Apply):
+            stack.extend(reversed(node.args))
+
+
+def keys(weight: Weight) -> frozenset[Key]:
+    """Keys of all leaves."""
+    return frozenset(leaf.key for leaf in leaves(weight))
+
+
+def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | None = None) -> Array:
+    """The array that ``weight`` stands for.
+
+    Args:
+        weight: The expression.
+        env: Leaf key to array.
+        memo: Results by ``id`` of the node, shared between calls over one ``env``; the caller keeps the nodes alive.
+    """
+    done: dict[int, Array] = {} if memo is None else memo
+    stack = [weight]
+    while stack:
+        node = stack[-1]
+        if id(node) in done:
+            stack.pop()
+        elif isinstance(node, Leaf):
+            done[id(node)] = env[node.key]
+        elif isinstance(node, Literal):
+            done[id(node)] = node.array
+        elif isinstance(node, Apply):
+            waiting = [arg for arg in node.args if id(arg) not in done]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
+    return done[id(weight)]
+
+
+def recipe(weight: Weight) -> str:
+    """The expression as one line for a human."""
+    if isinstance(weight, Leaf):
+        return weight.name or str(weight.key)
+    if isinstance(weight, Literal):
+        return (
+            np.array2string(weight.array, threshold=4, edgeitems=1)
+            if weight.array.size <= 4
+            else f"constant{list(weight.shape)}"
+        )
+    if isinstance(weight, Apply):
+        if pattern := weight.attributes.get("pattern"):
+            return f"{recipe(weight.args[0])}: {pattern}"
+        return f"{weight.function.name.lower()}({', '.join(recipe(arg) for arg in weight.args)})"
+    raise TypeError(f"not a weight: {weight!r}")
