@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,9 +55,31 @@ def _binary(
     )
 
 
+def _factor(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """The factor that gives ``target``; of one that was repeated by broadcasting, the best in the least squares sense.
+
+    A single representative will not do: dividing by one small weight would lose all digits.
+    """
+    other, shape = args[1 - slot], args[slot].shape
+    if other.size and np.all(other == 1) and target.shape == shape:
+        return target
+    known, wanted = np.broadcast_arrays(np.asarray(other, np.float64), target.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if wanted.shape == shape:
+            return np.asarray(wanted / known)
+        return np.asarray(_reduced(wanted * known, shape) / _reduced(known * known, shape))
+
+
+def _reduced(array: Array, shape: Shape) -> Array:
+    """Sums over what broadcasting ``shape`` repeats."""
+    lead = array.ndim - len(shape)
+    axes = (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1 and array.shape[lead + i] != 1))
+    return np.asarray(array.sum(axis=axes)).reshape(shape)
+
+
 ADD = _binary("ADD", np.add, ("Add", "AddV2", "BiasAdd"), commutative=True, solve=lambda i, t, a: t - a[1 - i])
 SUB = _binary("SUB", np.subtract, ("Sub",), solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t)
-MUL = _binary("MUL", np.multiply, ("Mul",), commutative=True, solve=lambda i, t, a: t / a[1 - i])
+MUL = replace(_binary("MUL", np.multiply, ("Mul",), commutative=True), inverse=_factor)
 DIV = _binary("DIV", np.divide, ("RealDiv", "Div"), solve=lambda i, t, a: t * a[1] if i == 0 else a[0] / t)
 BINARY = (
     ADD,

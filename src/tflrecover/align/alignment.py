@@ -1,0 +1,99 @@
+"""Runs the matching steps in order and keeps what they agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tflrecover.align.isomorphism import is_isomorphic
+from tflrecover.align.matching import Matching
+from tflrecover.align.pins import Pins
+from tflrecover.align.steps import BACKWARD_FIRST, FORWARD_FIRST, Groups, Step, break_ties, symmetric_groups
+from tflrecover.align.view import Edge, View, view
+from tflrecover.ir import Graph, Match
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Pairs of operators, and what could not be decided.
+
+    Attributes:
+        file: The file's side.
+        keras: Keras's side.
+        pairs: Node of the file to node of Keras.
+        matches: The same with ids, step and evidence; AFFINE operators are among them.
+        outputs: Output number of the file to output number of Keras.
+        inputs: Input number of the file to input number of Keras.
+        ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
+        complete: Whether the pairs are an isomorphism of the two graphs: same types, attributes, operands, outputs.
+    """
+
+    file: View
+    keras: View
+    pairs: Mapping[int, int]
+    matches: tuple[Match, ...]
+    inputs: Mapping[int, int]
+    outputs: Mapping[int, int]
+    ambiguous: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+    complete: bool = False
+    affines: Mapping[int | str, int | str] = field(default_factory=dict)
+    _matching: Matching | None = None
+
+    def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
+        """Operands of a pair side by side; of commutative operators by where they come from."""
+        return self._matching.paired_operands(f, k) if self._matching is not None else iter(())
+
+
+def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
+    """Aligns two canonical graphs.
+
+    Args:
+        file_graph: The file's.
+        keras_graph: The model's.
+        pins: Certain pairs of inputs, outputs and operators.
+
+    Returns:
+        The alignment; never a guess: what the steps disagree on, or cannot decide, is left out and told.
+    """
+    file, keras = view(file_graph), view(keras_graph)
+    first = _run(file, keras, pins, FORWARD_FIRST)
+    again = _run(file, keras, pins, BACKWARD_FIRST) if len(first.pairs) < max(len(file), len(keras)) else first
+    disputed = {f for f, k in first.pairs.items() if again.pairs.get(f, k) != k or again.back.get(k, f) != f}
+    disputed |= {again.back[first.pairs[f]] for f in disputed if first.pairs[f] in again.back}
+    agreed = first.without(disputed)
+    trial = agreed.without(())
+    break_ties(trial)
+    complete = is_isomorphic(trial) and not _undecided_ends(agreed, trial)
+    ambiguous: Groups = [] if complete else symmetric_groups(agreed)
+    agreed = trial if complete else agreed
+    return Alignment(
+        file,
+        keras,
+        dict(sorted(agreed.pairs.items())),
+        tuple(agreed.matches()),
+        dict(agreed.inputs),
+        agreed.outputs(),
+        tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
+        complete,
+        agreed.affines(),
+        agreed,
+    )
+
+
+def _run(file: View, keras: View, pins: Pins, steps: tuple[Step, ...]) -> Matching:
+    matching = Matching.start(file, keras, pins)
+    for step in steps:
+        step(matching)
+        if matching.is_full:
+            break
+    return matching
+
+
+def _undecided_ends(agreed: Matching, trial: Matching) -> bool:
+    """Whether a free choice between look-alikes decided which input or output is which."""
+    if all(step != "symmetry" for step, _ in trial.step.values()):
+        return False
+    free = set(trial.pairs) - set(agreed.pairs)
+    outputs = any(e.source in free for i, e in enumerate(trial.file.outputs) if i not in trial.pins.outputs)
+    uses = ((i, c) for i, uses in enumerate(trial.file.input_uses) for c, _ in uses)
+    return outputs or any(c in free for i, c in uses if i not in trial.inputs)

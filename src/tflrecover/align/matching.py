@@ -1,0 +1,154 @@
+"""The state that matching steps work on: one-to-one pairs of nodes, each with the step that found it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tflrecover.align.hashing import Interner
+from tflrecover.align.pins import Pins
+from tflrecover.align.view import INPUT, Edge, View
+from tflrecover.ir import Match
+
+
+@dataclass(eq=False)
+class Matching:
+    """Pairs found so far.
+
+    Attributes:
+        file: The file's side.
+        keras: Keras's side.
+        pins: What was certain from the start.
+        pairs: File node to Keras node.
+        back: Keras node to file node.
+        step: File node to ``(step, evidence)``.
+        inputs: File input to Keras input.
+        intern: The table of descriptions that both sides share.
+    """
+
+    file: View
+    keras: View
+    pins: Pins
+    intern: Interner = field(default_factory=Interner)
+    pairs: dict[int, int] = field(default_factory=dict)
+    back: dict[int, int] = field(default_factory=dict)
+    step: dict[int, tuple[str, str]] = field(default_factory=dict)
+    inputs: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, file: View, keras: View, pins: Pins) -> Matching:
+        """Nothing matched but inputs."""
+        return cls(file, keras, pins, inputs=dict(pins.inputs))
+
+    def add(self, f: int, k: int, step: str, evidence: str = "") -> bool:
+        """Records a pair unless one of the two is taken."""
+        if f in self.pairs or k in self.back:
+            return False
+        self.pairs[f], self.back[k] = k, f
+        self.step[f] = (step, evidence)
+        return True
+
+    def drop(self, f: int) -> None:
+        """Takes a pair back."""
+        del self.back[self.pairs.pop(f)]
+        del self.step[f]
+
+    def without(self, disputed: Iterable[int]) -> Matching:
+        """A copy that lacks the pairs of those file nodes."""
+        kept = Matching(self.file, self.keras, self.pins, self.intern, inputs=dict(self.inputs))
+        leave = set(disputed)
+        for f, k in self.pairs.items():
+            if f not in leave:
+                kept.add(f, k, *self.step[f])
+        return kept
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further pair is possible."""
+        return len(self.pairs) == min(len(self.file), len(self.keras))
+
+    def open_file(self) -> list[int]:
+        """Unmatched nodes of the file."""
+        return [f for f in range(len(self.file)) if f not in self.pairs]
+
+    def open_keras(self) -> list[int]:
+        """Unmatched nodes of Keras."""
+        return [k for k in range(len(self.keras)) if k not in self.back]
+
+    def labels(self, side: View, *, strict: bool) -> tuple[Hashable, ...]:
+        """What a node is, with or without attributes and shapes."""
+        return side.strict if strict else side.loose
+
+    def ends(self, *, strict: bool) -> tuple[list[Hashable], list[Hashable], list[Hashable], list[Hashable]]:
+        """Labels of file inputs, Keras inputs, file outputs, Keras outputs: pinned ones are told apart."""
+        pins = self.pins
+        into = {k: f for f, k in self.inputs.items()}
+        out = {k: f for f, k in pins.outputs.items()}
+
+        def label(number: int | None, shape: Hashable) -> Hashable:
+            if number is not None:
+                return ("pinned", number)
+            return ("free", shape) if strict else ("free",)
+
+        return (
+            [label(i if i in self.inputs else None, s) for i, s in enumerate(self.file.inputs)],
+            [label(into.get(i), s) for i, s in enumerate(self.keras.inputs)],
+            [label(i if i in pins.outputs else None, s) for i, s in enumerate(self.file.output_shapes)],
+            [label(out.get(i), s) for i, s in enumerate(self.keras.output_shapes)],
+        )
+
+    def same_source(self, a: Edge, b: Edge) -> bool:
+        """Whether an operand of the file and one of Keras come from the same place."""
+        if a.source >= 0:
+            return self.pairs.get(a.source) == b.source and a.slot == b.slot
+        if a.source == INPUT:
+            return b.source == INPUT and self.inputs.get(a.slot) == b.slot
+        return a.source == b.source
+
+    def paired_operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
+        """Operands of a matched pair side by side; of commutative operators by where they come from."""
+        mine, theirs = list(self.file.operands[f]), list(self.keras.operands[k])
+        if not self.file.commutative[f]:
+            for i in range(max(len(mine), len(theirs))):
+                yield (mine[i] if i < len(mine) else None, theirs[i] if i < len(theirs) else None)
+            return
+        rest = []
+        for edge in mine:
+            partner = next((other for other in theirs if self.same_source(edge, other)), None)
+            if partner is None:
+                rest.append(edge)
+            else:
+                theirs.remove(partner)
+                yield edge, partner
+        for i in range(max(len(rest), len(theirs))):
+            yield (rest[i] if i < len(rest) else None, theirs[i] if i < len(theirs) else None)
+
+    def outputs(self) -> dict[int, int]:
+        """File output to Keras output: pinned, or because the operators that make them are a pair."""
+        pairs = dict(self.pins.outputs)
+        free = [j for j in range(len(self.keras.outputs)) if j not in pairs.values()]
+        for i, edge in enumerate(self.file.outputs):
+            if i in pairs:
+                continue
+            found = [j for j in free if self.same_source(edge, self.keras.outputs[j])]
+            if len(found) == 1:
+                pairs[i] = found[0]
+                free.remove(found[0])
+        return pairs
+
+    def affines(self) -> dict[int | str, int | str]:
+        """AFFINE operators that lie on the same edge of both sides, file id to Keras id."""
+        found: dict[int | str, int | str] = {}
+        edges = [pair for f, k in self.pairs.items() for pair in self.paired_operands(f, k)]
+        edges += [(self.file.outputs[i], self.keras.outputs[j]) for i, j in self.outputs().items()]
+        for mine, theirs in edges:
+            if mine and theirs and self.same_source(mine, theirs) and len(mine.through) == len(theirs.through):
+                found.update(zip(mine.through, theirs.through, strict=True))
+        return found
+
+    def matches(self) -> Iterator[Match]:
+        """The pairs with ids, in file order, AFFINE operators included."""
+        for f, k in sorted(self.pairs.items()):
+            yield Match(self.file.ops[f].id, self.keras.ops[k].id, *self.step[f])
+        for mine, theirs in self.affines().items():
+            yield Match(mine, theirs, "edge", "on the same edge of both graphs")

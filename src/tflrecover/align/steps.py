@@ -1,0 +1,217 @@
+"""The matching steps, from the surest to the least sure. Each only adds pairs; nothing is matched twice.
+
+The pair of numbers (all that leads to a node, all that follows it) tells nearly every operator of a network apart. One
+number alone finds what lies on the sound side of a fault. Only what is then still open is looked at more closely.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from tflrecover import ops
+from tflrecover.align.hashing import backward, forward, neighbourhood
+from tflrecover.align.matching import Matching
+from tflrecover.align.view import INPUT, OUTPUT, View
+
+Step = Callable[[Matching], None]
+Groups = list[tuple[list[int], list[int]]]
+
+
+def _groups(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hashable]) -> Groups:
+    """Open nodes of both sides that have the same key."""
+    found: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for f in matching.open_file():
+        found[mine[f]][0].append(f)
+    for k in matching.open_keras():
+        found[theirs[k]][1].append(k)
+    return [group for group in found.values() if group[0] and group[1]]
+
+
+def _unique(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hashable], step: str, why: str) -> int:
+    count = 0
+    for fs, ks in _groups(matching, mine, theirs):
+        if len(fs) == len(ks) == 1:
+            count += matching.add(fs[0], ks[0], step, why)
+    return count
+
+
+def pinned(matching: Matching) -> None:
+    """Pairs that the mapping gives."""
+    for index, layer in matching.pins.ops.items():
+        mine = [f for f, op in enumerate(matching.file.ops) if op.origins and op.origins[0].op == index]
+        theirs = [k for k, op in enumerate(matching.keras.ops) if op.origins and op.origins[0].layer == layer]
+        by_type = [(f, k) for f in mine for k in theirs if matching.file.loose[f] == matching.keras.loose[k]]
+        for f, k in by_type or [(f, k) for f in mine[:1] for k in theirs[:1]]:
+            matching.add(f, k, "mapping", f"{layer}: #{index}")
+
+
+def _directions(matching: Matching, *, strict: bool) -> tuple[list[int], list[int], list[int], list[int]]:
+    ends = matching.ends(strict=strict)
+    mine, theirs = matching.labels(matching.file, strict=strict), matching.labels(matching.keras, strict=strict)
+    return (
+        forward(matching.file, mine, ends[0], matching.intern),
+        forward(matching.keras, theirs, ends[1], matching.intern),
+        backward(matching.file, mine, ends[2], matching.intern),
+        backward(matching.keras, theirs, ends[3], matching.intern),
+    )
+
+
+def _full_depth(strict: bool, first: str) -> Step:
+    kind = "strict" if strict else "loose"
+
+    def step(matching: Matching) -> None:
+        f_in, k_in, f_out, k_out = _directions(matching, strict=strict)
+        mine, theirs = list(zip(f_in, f_out, strict=True)), list(zip(k_in, k_out, strict=True))
+        _unique(matching, mine, theirs, f"{kind} both", "all that leads here and all that follows is the same")
+        sides: dict[str, tuple[list[int], list[int], str]] = {
+            "forward": (f_in, k_in, "all that leads here is the same"),
+            "backward": (f_out, k_out, "all that follows is the same"),
+        }
+        order = ("forward", "backward") if first == "forward" else ("backward", "forward")
+        for direction in order:
+            _unique(matching, sides[direction][0], sides[direction][1], f"{kind} {direction}", sides[direction][2])
+
+    return step
+
+
+def propagate(matching: Matching) -> None:
+    """From every pair along its edges: the one open operator of that type at that slot is the counterpart."""
+    frontier = list(matching.pairs.items())
+    while frontier:
+        f, k = frontier.pop()
+        for a, b in _around(matching, f, k):
+            if matching.file.loose[a] == matching.keras.loose[b] and matching.add(a, b, "edges", "next to a pair"):
+                frontier.append((a, b))
+
+
+def _around(matching: Matching, f: int, k: int) -> Iterable[tuple[int, int]]:
+    file, keras = matching.file, matching.keras
+    if file.loose[f] != keras.loose[k]:
+        return
+    mine = [(0 if file.commutative[f] else i, e.slot, e.source) for i, e in enumerate(file.operands[f])]
+    theirs = [(0 if keras.commutative[k] else i, e.slot, e.source) for i, e in enumerate(keras.operands[k])]
+    yield from _only_ones(matching, mine, theirs)
+    uses = [(_position(file, c, p), slot, c) for c, p, slot in file.consumers[f]]
+    others = [(_position(keras, c, p), slot, c) for c, p, slot in keras.consumers[k]]
+    yield from _only_ones(matching, uses, others)
+
+
+def _position(side: View, consumer: int, position: int) -> int:
+    return 0 if consumer == OUTPUT or side.commutative[consumer] else position
+
+
+def _only_ones(
+    matching: Matching, mine: list[tuple[int, int, int]], theirs: list[tuple[int, int, int]]
+) -> Iterable[tuple[int, int]]:
+    """Open neighbours that are alone with their slot and type on both sides."""
+    found: dict[Hashable, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))
+    for position, slot, node in mine:
+        if node >= 0 and node not in matching.pairs:
+            found[position, slot, matching.file.loose[node]][0].add(node)
+    for position, slot, node in theirs:
+        if node >= 0 and node not in matching.back:
+            found[position, slot, matching.keras.loose[node]][1].add(node)
+    for a, b in found.values():
+        if len(a) == len(b) == 1:
+            yield next(iter(a)), next(iter(b))
+
+
+def _anchored(matching: Matching, hops: int) -> tuple[list[int], list[int]]:
+    mine: list[Hashable] = list(matching.file.strict)
+    theirs: list[Hashable] = list(matching.keras.strict)
+    for f, k in matching.pairs.items():
+        mine[f] = theirs[k] = ("pair", f)
+    return (
+        neighbourhood(matching.file, mine, hops, matching.intern),
+        neighbourhood(matching.keras, theirs, hops, matching.intern),
+    )
+
+
+def neighbourhoods(matching: Matching) -> None:
+    """What is left: the same surroundings, widest first, where pairs around it serve as landmarks."""
+    for hops in (8, 5, 3, 2):
+        mine, theirs = _anchored(matching, hops)
+        why = f"the same surroundings within {hops} operators"
+        if _unique(matching, mine, theirs, f"{hops} hops", why):
+            propagate(matching)
+
+
+def substitutes(matching: Matching) -> None:
+    """One operator in the place of another: all their neighbours are pairs and both are of one family."""
+    changed = True
+    while changed:
+        changed = False
+        for f in matching.open_file():
+            candidates = [k for k in matching.open_keras() if _fills_place_of(matching, f, k)]
+            if len(candidates) == 1:
+                changed |= matching.add(f, candidates[0], "place", "stands between the same neighbours")
+
+
+def _fills_place_of(matching: Matching, f: int, k: int) -> bool:
+    file, keras = matching.file, matching.keras
+    mine, theirs = ops.by_name(file.ops[f].type), ops.by_name(keras.ops[k].type)
+    if mine is None or theirs is None or not mine.family or mine.family != theirs.family:
+        return False
+    if len(file.operands[f]) != len(keras.operands[k]):
+        return False
+    sources = all(
+        any(matching.same_source(a, b) for b in keras.operands[k])
+        for a in file.operands[f]
+        if a.source in matching.pairs or a.source == INPUT
+    )
+    uses = {matching.pairs[c] for c, _, _ in file.consumers[f] if c in matching.pairs}
+    others = {c for c, _, _ in keras.consumers[k] if c in matching.back}
+    ends = [i for c, i, _ in file.consumers[f] if c == OUTPUT], [i for c, i, _ in keras.consumers[k] if c == OUTPUT]
+    anchored = bool(uses) or any(a.source in matching.pairs or a.source == INPUT for a in file.operands[f])
+    return anchored and sources and uses == others and len(ends[0]) == len(ends[1])
+
+
+FORWARD_FIRST: tuple[Step, ...] = (
+    pinned,
+    _full_depth(True, "forward"),
+    _full_depth(False, "forward"),
+    propagate,
+    neighbourhoods,
+    substitutes,
+    propagate,
+)
+BACKWARD_FIRST: tuple[Step, ...] = (
+    pinned,
+    _full_depth(True, "backward"),
+    _full_depth(False, "backward"),
+    propagate,
+    neighbourhoods,
+    substitutes,
+    propagate,
+)
+
+
+def symmetric_groups(matching: Matching) -> Groups:
+    """Groups of open nodes with the same surroundings on both sides, as many on one as on the other."""
+    mine, theirs = _anchored(matching, 8)
+    return [group for group in _groups(matching, mine, theirs) if len(group[0]) == len(group[1])]
+
+
+def break_ties(matching: Matching) -> None:
+    """Pairs members of symmetric groups: by name where a layer's name stands in a tensor's name, else in order.
+
+    The choice among the rest is free, and only kept when the result is proved to be an isomorphism.
+    """
+    while groups := symmetric_groups(matching):
+        fs, ks = groups[0]
+        f, k = _named_pair(matching, fs, ks) or (fs[0], ks[0])
+        by_name = _named_pair(matching, fs, ks) is not None
+        why = "the layer's name is in the tensor's name" if by_name else "any choice gives the same network"
+        matching.add(f, k, "names" if by_name else "symmetry", why)
+        propagate(matching)
+
+
+def _named_pair(matching: Matching, fs: list[int], ks: list[int]) -> tuple[int, int] | None:
+    for f in fs:
+        op = matching.file.ops[f]
+        name = matching.file.graph.values[op.outputs[0]].name.replace(";", "/").split("/")
+        found = [k for k in ks if (matching.keras.ops[k].layer or "").rsplit("/", 1)[-1] in name]
+        if len(found) == 1:
+            return f, found[0]
+    return None

@@ -1,0 +1,269 @@
+"""Finds every difference of an alignment and sorts roots from what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tflrecover.align import Alignment
+from tflrecover.align.view import INPUT, Edge
+from tflrecover.differences import describe
+from tflrecover.differences.attributes import compare
+from tflrecover.differences.regions import Region, open_regions, replacements
+from tflrecover.ir import Difference
+from tflrecover.transfer.equations import Equation
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A difference with its place in the file, for ordering and grouping."""
+
+    place: int
+    difference: Difference
+    is_root: bool = True
+
+
+def find(alignment: Alignment, failed: Sequence[tuple[Equation, str]]) -> tuple[Difference, ...]:
+    """Roots in file order, each with its consequences.
+
+    Args:
+        alignment: The pairs.
+        failed: Equations that do not hold, with the reason.
+    """
+    found = [
+        *_inputs(alignment),
+        *_attributes(alignment),
+        *_regions(alignment),
+        *_wiring(alignment),
+        *_affines(alignment),
+        *_outputs(alignment),
+    ]
+    found += _constants(alignment, failed, found)
+    return _grouped(found)
+
+
+def _grouped(found: Iterable[_Found]) -> tuple[Difference, ...]:
+    """Hangs what is no root under the nearest root before it; it becomes a root itself when there is none."""
+    roots: list[_Found] = []
+    followers: dict[int, list[Difference]] = {}
+    for item in sorted(found, key=lambda item: item.place):
+        if item.is_root:
+            roots.append(item)
+    rest = sorted((item for item in found if not item.is_root), key=lambda item: item.place)
+    for item in rest:
+        before = [i for i, root in enumerate(roots) if root.place <= item.place]
+        if before or roots:
+            followers.setdefault(before[-1] if before else 0, []).append(item.difference)
+    if not roots:
+        return tuple(item.difference for item in rest)
+    return tuple(
+        replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots)
+    )
+
+
+def _inputs(alignment: Alignment) -> Iterator[_Found]:
+    for i, j in alignment.inputs.items():
+        mine, theirs = alignment.file.inputs[i], alignment.keras.inputs[j]
+        if mine != theirs:
+            name = alignment.file.graph.values[alignment.file.graph.inputs[i]].name
+            message = f"build the model for inputs of shape {mine}: the file takes {name!r} as {mine}, the model {theirs}"
+            yield _Found(-1, Difference("shape", message, tflite_name=name, attribute="shape", tflite_value=mine, keras_value=theirs))
+
+
+def _attributes(alignment: Alignment) -> Iterator[_Found]:
+    file, keras = alignment.file, alignment.keras
+    for f, k in alignment.pairs.items():
+        for difference in compare(file, keras, file.ops[f], keras.ops[k]):
+            yield _Found(f, difference)
+
+
+def _place(alignment: Alignment, region: Region) -> int:
+    """Where in the file a region of Keras would stand."""
+    known = [node for node in region.sources if node >= 0]
+    return max(known) if known else min((node for node in region.targets if node >= 0), default=len(alignment.file))
+
+
+def _regions(alignment: Alignment) -> Iterator[_Found]:
+    file, keras = alignment.file, alignment.keras
+    mine, theirs = open_regions(alignment)
+    paired = replacements(mine, theirs)
+    for a, b in paired:
+        yield _Found(a.nodes[0], _replacement(alignment, a, b))
+    done = {id(region) for pair in paired for region in pair}
+    for region in mine:
+        if id(region) not in done:
+            nodes = [file.ops[node] for node in region.nodes]
+            yield _Found(region.nodes[0], describe.missing(file, nodes, _after(alignment, region)))
+    for region in theirs:
+        if id(region) not in done:
+            yield _Found(_place(alignment, region), describe.extra([keras.ops[node] for node in region.nodes]))
+
+
+def _after(alignment: Alignment, region: Region) -> str:
+    layers = [describe.layer_of(alignment.keras.ops[alignment.pairs[f]]) for f in sorted(region.sources) if f >= 0]
+    names = [repr(layer) for layer in layers if layer]
+    return f" after {' and '.join(dict.fromkeys(names))}" if names else ""
+
+
+def _replacement(alignment: Alignment, mine: Region, theirs: Region) -> Difference:
+    """Several operators stand where the file has others: told by the layer that computes them."""
+    file, keras = alignment.file, alignment.keras
+    wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
+    layers = list(dict.fromkeys(filter(None, map(describe.layer_of, got))))
+    where = " and ".join(f"layer {layer!r}" for layer in layers) or "the model"
+    have, want = " + ".join(map(describe.layer_name, got)), " + ".join(map(describe.layer_name, wanted))
+    return Difference(
+        "attribute",
+        f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, the model computes {have}",
+        describe.file_index(wanted[0]),
+        describe.file_type(wanted[0]),
+        describe.file_name(file, wanted[0]),
+        layers[0] if layers else None,
+        "activation" if len(layers) == 1 else "layer",
+        want,
+        have,
+    )
+
+
+def _explained(alignment: Alignment, mine: Edge | None, theirs: Edge | None) -> bool:
+    """Whether an operand differs only because one of the two sources has no counterpart: that is told already."""
+    if mine is not None and mine.source >= 0 and mine.source not in alignment.pairs:
+        return True
+    return theirs is not None and theirs.source >= 0 and theirs.source not in alignment.pairs.values()
+
+
+def _same(alignment: Alignment, mine: Edge, theirs: Edge) -> bool:
+    if mine.source >= 0:
+        return alignment.pairs.get(mine.source) == theirs.source and mine.slot == theirs.slot
+    if mine.source == INPUT:
+        return theirs.source == INPUT and alignment.inputs.get(mine.slot, theirs.slot) == theirs.slot
+    return mine.source == theirs.source
+
+
+def _wiring(alignment: Alignment) -> Iterator[_Found]:
+    file, keras = alignment.file, alignment.keras
+    for f, k in alignment.pairs.items():
+        bad = [pair for pair in alignment.operands(f, k) if not _agrees(alignment, *pair)]
+        if not bad or any(_explained(alignment, mine, theirs) for mine, theirs in bad):
+            continue
+        op, other = file.ops[f], keras.ops[k]
+        want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
+        have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
+        message = (
+            f"connect {describe.in_keras(other)} to {want}: the file's {describe.in_file(file, op)} takes that, "
+            f"the model's layer takes {have}"
+        )
+        yield _Found(
+            f,
+            Difference(
+                "wiring",
+                message,
+                describe.file_index(op),
+                describe.file_type(op),
+                describe.file_name(file, op),
+                describe.layer_of(other),
+                "inputs",
+                want,
+                have,
+            ),
+        )
+
+
+def _agrees(alignment: Alignment, mine: Edge | None, theirs: Edge | None) -> bool:
+    return mine is not None and theirs is not None and _same(alignment, mine, theirs)
+
+
+def _source_name(alignment: Alignment, edge: Edge | None) -> str:
+    if edge is None:
+        return "nothing"
+    if edge.source < 0:
+        return f"input {edge.slot}" if edge.source == INPUT else "a constant"
+    partner = alignment.keras.ops[alignment.pairs[edge.source]]
+    return repr(describe.layer_of(partner) or partner.type)
+
+
+def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
+    if edge is None:
+        return "nothing"
+    if edge.source < 0:
+        return f"input {edge.slot}" if edge.source == INPUT else "a constant"
+    op = alignment.keras.ops[edge.source]
+    return repr(describe.layer_of(op) or op.type)
+
+
+def _affines(alignment: Alignment) -> Iterator[_Found]:
+    """Batch norms and scalings that stand on one side only."""
+    file, keras = alignment.file, alignment.keras
+    paired = set(alignment.affines.values())
+    seen: set[int | str] = set()
+    ends = [(file.outputs[i], keras.outputs[j], len(file)) for i, j in alignment.outputs.items()]
+    operands = [(a, b, f) for f, k in alignment.pairs.items() for a, b in alignment.operands(f, k)]
+    for mine, theirs, place in (*operands, *ends):
+        if mine is None or theirs is None or not _same(alignment, mine, theirs):
+            continue
+        for op_id in mine.through:
+            if op_id not in alignment.affines and op_id not in seen and len(mine.through) != len(theirs.through):
+                seen.add(op_id)
+                yield _Found(place, describe.missing(file, [file.graph.op(op_id)], ""))
+        for op_id in theirs.through:
+            if op_id not in paired and op_id not in seen and len(mine.through) != len(theirs.through):
+                seen.add(op_id)
+                yield _Found(place, describe.extra([keras.graph.op(op_id)]))
+
+
+def _outputs(alignment: Alignment) -> Iterator[_Found]:
+    """Outputs that come from somewhere else, or have no counterpart."""
+    file, keras = alignment.file, alignment.keras
+    for i, edge in enumerate(file.outputs):
+        name = file.graph.values[file.graph.outputs[i]].name
+        j = alignment.outputs.get(i)
+        if j is not None:
+            if _agrees(alignment, edge, keras.outputs[j]):
+                continue
+            told = _explained(alignment, edge, keras.outputs[j])
+        else:
+            told = _explained(alignment, edge, None) or _feeds_extra(alignment, edge)
+        partner = _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
+        message = f"make the output of {partner} an output of the model: it is the file's output {name!r}"
+        difference = Difference("wiring", message, tflite_name=name, attribute="outputs", tflite_value=name)
+        yield _Found(len(file), difference, is_root=not told)
+    matched = set(alignment.outputs.values())
+    for j, edge in enumerate(keras.outputs):
+        if j not in matched and not _explained(alignment, None, edge):
+            message = f"the model's output {j} ({_keras_source(alignment, edge)}) is no output of the file"
+            yield _Found(len(file), Difference("wiring", message, attribute="outputs", keras_value=j))
+
+
+def _feeds_extra(alignment: Alignment, edge: Edge) -> bool:
+    """Whether the model goes on with an extra layer where the file ends."""
+    k = alignment.pairs.get(edge.source)
+    back = set(alignment.pairs.values())
+    return k is not None and any(c >= 0 and c not in back for c, _, _ in alignment.keras.consumers[k])
+
+
+def _constants(
+    alignment: Alignment, failed: Sequence[tuple[Equation, str]], found: Sequence[_Found]
+) -> Iterator[_Found]:
+    """Weights that do not fit: a consequence where anything else differs before them."""
+    file, keras = alignment.file, alignment.keras
+    told = {item.difference.tflite_op for item in found}
+    for equation, reason in failed:
+        f, k = file.graph.op(equation.file_op), keras.graph.op(equation.keras_op)
+        if describe.file_index(f) in told and equation.keras.shape != equation.file.shape:
+            continue
+        kind = "shape" if equation.keras.shape != equation.file.shape else "constant"
+        message = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {describe.in_file(file, f)}: {reason}"
+        difference = Difference(
+            kind,
+            message,
+            describe.file_index(f),
+            describe.file_type(f),
+            describe.file_name(file, f),
+            describe.layer_of(k),
+            equation.role,
+            equation.file.shape,
+            equation.keras.shape,
+        )
+        place = file.number.get(f.id, len(file))
+        before = any(item.place <= place and item.is_root for item in found)
+        yield _Found(place, difference, is_root=kind == "constant" or not before)

@@ -1,0 +1,6 @@
+"""Reads TFLite flatbuffers. The only package that knows the schema; it imports neither TensorFlow nor Keras."""
+
+from tflrecover.tflite.model import Signature, TFLiteModel
+from tflrecover.tflite.reader import read
+
+__all__ = ["Signature", "TFLiteModel", "read"]

@@ -1,0 +1,92 @@
+"""Vectors of a flatbuffer, counted before they are walked.
+
+A damaged file may claim millions of elements that are not there: reading them one by one would hang long before it
+fails. Lengths are therefore held against the size of the file first, each alone and all together.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflrecover.errors import InvalidFile
+
+# What the flatbuffers package and numpy raise when an offset leads nowhere.
+DAMAGE = (
+    struct.error,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    UnicodeDecodeError,
+    AssertionError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+)
+_OFFSET_BYTES = 4
+
+
+class Walker:
+    """Reads vectors of one file.
+
+    Args:
+        source: Name of the file, for errors.
+        size: Its bytes.
+    """
+
+    def __init__(self, source: str, size: int) -> None:
+        self.source = source
+        self.size = size
+        self._claimed = 0
+
+    def claim(self, count: int, width: int, where: str) -> int:
+        """Checks that a vector can be there at all; returns its length."""
+        self._claimed += count * width
+        if count * width > self.size or self._claimed > self.size:
+            raise InvalidFile(
+                f"claims {count} elements, more than the {self.size} bytes of the file can hold; it is damaged",
+                source=self.source,
+                where=where,
+            )
+        return count
+
+    def tables(self, owner: Any, field: str, where: str) -> Iterator[Any]:
+        """Elements of a vector of tables or strings."""
+        count = self.claim(getattr(owner, f"{field}Length")(), _OFFSET_BYTES, where)
+        get = getattr(owner, field)
+        return (get(i) for i in range(count))
+
+    @contextmanager
+    def place(self, where: str) -> Iterator[None]:
+        """Turns whatever a damaged part raises into :class:`InvalidFile` that names the part."""
+        try:
+            yield
+        except InvalidFile:
+            raise
+        except DAMAGE as error:
+            detail = f"{type(error).__name__}: {error}"
+            message = f"cannot be read ({detail}); the file is damaged or truncated"
+            raise InvalidFile(message, source=self.source, where=where) from error
+
+
+def numbers(owner: Any, field: str) -> NDArray[Any] | None:
+    """A vector of numbers as a view, or None when the file has none."""
+    found = getattr(owner, f"{field}AsNumpy")()
+    return found if isinstance(found, np.ndarray) else None
+
+
+def integers(owner: Any, field: str) -> tuple[int, ...] | None:
+    """A short vector of integers as a tuple, or None when the file has none."""
+    found = numbers(owner, field)
+    return None if found is None else tuple(found.tolist())
+
+
+def text(raw: bytes | None) -> str:
+    """A string of the file; bytes that are no UTF-8 are replaced."""
+    return (raw or b"").decode("utf-8", errors="replace")

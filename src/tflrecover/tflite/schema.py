@@ -1,0 +1,62 @@
+"""The schema's enums as tables. A number that the schema package does not know stays a number."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import tflite
+
+# Schema name to numpy-style name, where lower case alone does not do it.
+_DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "FLOAT64": "float64", "BOOL": "bool", "STRING": "string"}
+
+# Option fields that hold a member of an enum.
+_ENUM_FIELDS = {
+    "padding": "Padding",
+    "fused_activation_function": "ActivationFunctionType",
+    "in_data_type": "TensorType",
+    "out_data_type": "TensorType",
+    "out_type": "TensorType",
+    "output_type": "TensorType",
+    "idx_out_type": "TensorType",
+    "quantized_bias_type": "TensorType",
+    "weights_format": "FullyConnectedOptionsWeightsFormat",
+    "kernel_type": "LSTMKernelType",
+    "mode": "MirrorPadMode",
+    "combiner": "CombinerType",
+    "reduce_function": "ReduceWindowFunction",
+}
+
+# Bits of one element; what is below 8 is packed.
+BITS = {"int4": 4, "uint4": 4, "int2": 2}
+# Types whose bytes numpy can show as they are.
+VIEWABLE = frozenset(
+    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
+)
+
+
+@functools.cache
+def members(enum: str) -> Mapping[int, str]:
+    """Number to name of an enum of the schema."""
+    found = {v: k for k, v in vars(getattr(tflite, enum)).items() if isinstance(v, int) and not k.startswith("_")}
+    return found
+
+
+def name_of(enum: str, number: int) -> str | int:
+    """Name of a member, or the number when it is unknown."""
+    return members(enum).get(number, number)
+
+
+def dtype(number: int) -> str | int:
+    """numpy-style name of a tensor type, or the number when it is unknown."""
+    name = members("TensorType").get(number)
+    return number if name is None else _DTYPES.get(name, name.lower())
+
+
+def enum_field(field: str, value: Any) -> Any:
+    """The value of an option field, by name where it is a member of an enum."""
+    enum = _ENUM_FIELDS.get(field)
+    if enum is None or not isinstance(value, int):
+        return value
+    return dtype(value) if enum == "TensorType" else name_of(enum, value)

@@ -1,0 +1,15 @@
+"""Every tolerance of the library, with its reason. Relative means: to the largest magnitude of the reference."""
+
+from __future__ import annotations
+
+WEIGHT = 1e-5
+"""Relative. A restored weight, put through the model's own float32 arithmetic, against the file's: a few roundings."""
+
+LITERAL = 1e-6
+"""Relative. A number written in the model's code against the same number in the file: both are one float32."""
+
+OUTPUT = 1e-4
+"""Relative. One operator or a whole network in float32 under two kernels: sums of thousands of terms in another order."""
+
+QUANTIZED_OUTPUT = 0.5
+"""Relative RMS. Integer kernels against float arithmetic: only gross divergence can be told from quantization noise."""

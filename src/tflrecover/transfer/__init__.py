@@ -1,0 +1,6 @@
+"""From matched operators to new values of Keras variables: equations, their solution, and the one place that writes."""
+
+from tflrecover.transfer.equations import Equation, equations
+from tflrecover.transfer.plan import Plan, plan
+
+__all__ = ["Equation", "Plan", "equations", "plan"]

@@ -1,0 +1,132 @@
+"""Solves ``expression over variables = array`` by walking from the root to one variable and undoing each operator.
+
+Where several operands of an operator hold unknowns, one takes the value and the others are made neutral (1 in a
+product, 0 in a sum), by the same walk. A folded batch norm so becomes the identity with the file's bias as its beta,
+bit for bit; a constant on the way is divided out, never touched; a variable that an earlier equation settled is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tflrecover.ops.spec import OpSpec
+from tflrecover.weight import Apply, Array, Key, Leaf, Weight, evaluate, leaves
+
+# What leaves the result of an operator as it is.
+_NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
+# Operators that only move numbers: a variable behind them alone receives the file's own numbers.
+MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY"})
+
+
+class Unsolvable(Exception):
+    """The expression cannot be undone; the message says why."""
+
+
+@dataclass(eq=False)
+class Solver:
+    """Values found so far.
+
+    Attributes:
+        known: Variable path to value: skipped variables (as they are) and settled ones.
+        neutral: Paths of variables that were made neutral.
+    """
+
+    known: dict[Key, Array]
+    neutral: set[Key] = field(default_factory=set)
+
+    def solve(self, weight: Weight, target: Array) -> None:
+        """Settles every unknown of ``weight`` so that it equals ``target`` (whether it really does is checked later).
+
+        Raises:
+            Unsolvable: no unknown can take the value.
+        """
+        if isinstance(weight, Leaf):
+            if weight.key not in self.known:
+                self.known[weight.key] = _fit(target, weight)
+            return
+        if not isinstance(weight, Apply):
+            return
+        unknown = [slot for slot, arg in enumerate(weight.args) if self._holds_unknown(arg)]
+        if not unknown:
+            return
+        main = self._main(weight, unknown)
+        for slot in unknown:
+            if slot != main:
+                self._neutralise(weight, slot)
+        spec = weight.function
+        if not isinstance(spec, OpSpec) or spec.inverse is None:
+            raise Unsolvable(f"{spec.name} cannot be undone")
+        args = [
+            np.broadcast_to(np.zeros((), np.float32), arg.shape) if slot == main else evaluate(arg, self.known)
+            for slot, arg in enumerate(weight.args)
+        ]
+        wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
+        self.solve(weight.args[main], spec.inverse(main, wanted, args, weight.attributes))
+
+    def _holds_unknown(self, weight: Weight) -> bool:
+        return any(leaf.key not in self.known for leaf in leaves(weight))
+
+    def _neutralise(self, weight: Apply, slot: int) -> None:
+        value = _NEUTRAL.get(weight.function.name)
+        if value is None or (weight.function.name == "DIV" and slot == 0):
+            raise Unsolvable(f"{weight.function.name} of several unknowns")
+        arg = weight.args[slot]
+        before = set(self.known)
+        self.solve(arg, np.full(arg.shape, value, np.float32))
+        self.neutral |= set(self.known) - before
+
+    def _main(self, weight: Apply, unknown: list[int]) -> int:
+        """The operand that takes the value.
+
+        In a product the one with the largest variable (the kernel, not the gamma), then the one nearest (gamma, not
+        the variance). In a sum the later one, which is what came later in the model (beta, not the layer's bias); in
+        a difference the first (beta, not the mean).
+        """
+        if weight.function.name == "ADD":
+            return unknown[-1]
+        if weight.function.name == "SUB":
+            return unknown[0]
+        return min(unknown, key=lambda slot: self._rank(weight.args[slot]))
+
+    def _rank(self, weight: Weight) -> tuple[int, int]:
+        """``(-size of the largest unknown, distance to the nearest one)``."""
+        if isinstance(weight, Leaf):
+            size = int(np.prod(weight.shape, dtype=np.int64))
+            return (0, 1 << 30) if weight.key in self.known else (-size, 0)
+        if not isinstance(weight, Apply):
+            return (0, 1 << 30)
+        ranks = [self._rank(arg) for arg in weight.args]
+        return min(size for size, _ in ranks), min(distance for _, distance in ranks) + 1
+
+
+def _fit(target: Array, leaf: Leaf) -> Array:
+    """The value in the variable's shape and dtype."""
+    if target.shape != leaf.shape:
+        raise Unsolvable(f"{leaf.key} has shape {leaf.shape}, the file's weight {target.shape}")
+    dtype = str(leaf.dtype)
+    # numpy has no bfloat16; the variable casts on assignment.
+    return target.astype(dtype, copy=False) if dtype in ("float16", "float32", "float64") else target
+
+
+def is_moved(weight: Weight) -> bool:
+    """Whether the expression is one leaf whose numbers are only moved."""
+    while isinstance(weight, Apply) and weight.function.name in MOVES:
+        weight = weight.args[0]
+    return isinstance(weight, Leaf)
+
+
+def error(weight: Weight, target: Array, values: Mapping[Key, Array]) -> float:
+    """Largest deviation of an expression from what it should be, relative to the largest magnitude."""
+    got = np.asarray(evaluate(weight, values), np.float32)
+    try:
+        got, wanted = np.broadcast_arrays(got, target)
+    except ValueError:
+        return float("inf")
+    if not wanted.size:
+        return 0.0
+    scale = float(np.abs(wanted).max()) or 1.0
+    deviation = float(np.abs(got - wanted).max()) / scale
+    return deviation if np.isfinite(deviation) else float("inf")
