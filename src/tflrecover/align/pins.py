@@ -71,6 +71,10 @@ def pin(
         shape = file_shapes[i]
         if mine[shape] == theirs[shape] == 1:
             pairs[i] = next(j for j in others if keras_shapes[j] == shape)
+    rest = [i for i in rest if i not in pairs]
+    others = [j for j in others if j not in pairs.values()]
+    if len(file_names) == len(keras_names) and len(rest) == len(others) == 1:
+        pairs[rest[0]] = others[0]
     return pairs
 
 

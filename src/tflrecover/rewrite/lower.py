@@ -70,7 +70,7 @@ def _is_dynamic(value: Value) -> bool:
     return value.shape is None or -1 in (value.shape_signature or value.shape)
 
 
-def _source_weight(key: int, value: Value) -> Weight | None:
+def source_weight(key: int, value: Value) -> Weight | None:
     """What a constant of the source graph is in expressions."""
     if value.weight is not None:
         return value.weight
@@ -119,7 +119,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
     """
     draft = Draft(source.values, source.inputs, env)
     for key, value in source.values.items():
-        weight = _source_weight(key, value)
+        weight = source_weight(key, value)
         if weight is not None:
             draft.values[key] = _with_weight(value, weight)
     draft.outputs = source.outputs

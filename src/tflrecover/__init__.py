@@ -1,0 +1,86 @@
+"""tflrecover: from a TFLite file back to a Keras model that can be checked, edited and trained.
+
+Names are imported when they are first used: reading a file needs neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tflrecover.api import diff, port, verify
+    from tflrecover.errors import (
+        EvaluationError,
+        InputMismatch,
+        InvalidFile,
+        InvalidGraph,
+        InvalidModel,
+        MappingError,
+        MissingDependency,
+        PortError,
+        StaleMapping,
+        TFLRecoverError,
+        UnbuiltModel,
+        WeightlessFile,
+        WrongBackend,
+    )
+    from tflrecover.mapping import Mapping
+    from tflrecover.ops import OpSpec, register_op
+    from tflrecover.report import Report
+    from tflrecover.tflite import TFLiteModel, read
+    from tflrecover.tracing import trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EvaluationError",
+    "InputMismatch",
+    "InvalidFile",
+    "InvalidGraph",
+    "InvalidModel",
+    "Mapping",
+    "MappingError",
+    "MissingDependency",
+    "OpSpec",
+    "PortError",
+    "Report",
+    "StaleMapping",
+    "TFLRecoverError",
+    "TFLiteModel",
+    "UnbuiltModel",
+    "WeightlessFile",
+    "WrongBackend",
+    "diff",
+    "port",
+    "read",
+    "register_op",
+    "trace",
+    "verify",
+]
+
+# Where each name is defined; every name that is not listed is an error.
+_HOME = {
+    "Mapping": "mapping",
+    "OpSpec": "ops",
+    "Report": "report",
+    "TFLiteModel": "tflite",
+    "diff": "api",
+    "port": "api",
+    "read": "tflite",
+    "register_op": "ops",
+    "trace": "tracing",
+    "verify": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tflrecover' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"tflrecover.{_HOME.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,138 @@
+"""The public calls: compare, port, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tflrecover.comparison import Comparison, compare
+from tflrecover.errors import PortError
+from tflrecover.report import Report
+
+
+def diff(path: Any, model: Any, mapping: Any = None) -> Report:
+    """Compares a TFLite file with a Keras model; the model is never touched.
+
+    Args:
+        path: The file: a str, a PathLike, or its bytes.
+        model: A built Keras 3 model on the TensorFlow backend, or a tf_keras model.
+        mapping: A path to YAML, a dict, a :class:`~tflrecover.Mapping`, or None.
+
+    Returns:
+        Every difference with its root cause, and what a port would do with every variable.
+
+    Raises:
+        InvalidFile: the file cannot be read.
+        InvalidModel: the model cannot be traced.
+        MappingError: the mapping is wrong or stale.
+
+    Example:
+        >>> report = tflrecover.diff("palm_detection.tflite", model)
+        >>> for difference in report.differences:
+        ...     print(difference.message)
+    """
+    return _report("diff", compare(path, model, mapping))
+
+
+def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> Report:
+    """Copies the weights of a TFLite file into a Keras model, in place, all or nothing.
+
+    Args:
+        path: The file: a str, a PathLike, or its bytes.
+        model: A built Keras 3 model on the TensorFlow backend, or a tf_keras model.
+        mapping: A path to YAML, a dict, a :class:`~tflrecover.Mapping`, or None.
+        strict: Refuse when anything differs, is ambiguous or unresolved. With False, what is sure is copied and the
+            rest reported.
+
+    Returns:
+        What was done with every variable.
+
+    Raises:
+        PortError: refused; it carries the report, and the model is as it was before.
+        InvalidFile: the file cannot be read.
+        InvalidModel: the model cannot be traced.
+        MappingError: the mapping is wrong or stale.
+
+    Example:
+        >>> report = tflrecover.port("palm_detection.tflite", model)
+        >>> report.ok
+        True
+    """
+    from tflrecover.transfer.apply import apply
+
+    comparison = compare(path, model, mapping)
+    report = _report("port", comparison)
+    if strict and not report.ok:
+        raise PortError(_refusal(report), report)
+    apply(comparison.assignments, comparison.trace.variables)
+    return _report("port", comparison, applied=True)
+
+
+def verify(
+    path: Any,
+    model: Any,
+    mapping: Any = None,
+    *,
+    inputs: Sequence[Any] | Mapping[str, Any] | None = None,
+) -> Report:
+    """Runs the file and the model on the same inputs and compares every matched operator.
+
+    Args:
+        path: The file: a str, a PathLike, or its bytes.
+        model: The Keras model, with its weights; it is not changed.
+        mapping: As for :func:`port`.
+        inputs: Arrays in the file's input order, or by the file's input names; None: reproducible random numbers.
+
+    Returns:
+        A report whose ``checks`` hold the errors per operator, in file order; ``first_divergence`` names the first
+        that is out of tolerance.
+
+    Raises:
+        EvaluationError: neither LiteRT nor the reference evaluation can run the file.
+        InvalidFile: the file cannot be read.
+        InvalidModel: the model cannot be traced.
+        MappingError: the mapping is wrong or stale.
+    """
+    from tflrecover.verification import check_all
+
+    comparison = compare(path, model, mapping)
+    checks, notes = check_all(comparison, inputs)
+    return _report("verify", comparison, checks=checks, notes=notes)
+
+
+def _report(
+    action: str, comparison: Comparison, *, applied: bool = False, checks: tuple[Any, ...] = (), notes: tuple[str, ...] = ()
+) -> Report:
+    return Report(
+        action,
+        comparison.file.source,
+        str(comparison.trace.model.name),
+        tuple(comparison.alignment.matches),
+        comparison.differences,
+        comparison.ambiguities,
+        comparison.assignments,
+        comparison.constants,
+        checks,
+        (*comparison.notes, *notes),
+        applied,
+    )
+
+
+def _refusal(report: Report) -> str:
+    """Why a strict port is refused, in a few lines."""
+    wanted = [d.message for d in report.differences if not d.accepted]
+    unresolved = [a.variable for a in report.assignments if a.state == "unresolved"]
+    unexplained = [c.name or f"tensor {c.tensor}" for c in report.constants if c.state == "unexplained"]
+    parts = [
+        *wanted[:5],
+        *([f"and {len(wanted) - 5} more differences"] if len(wanted) > 5 else []),
+        *(a.message for a in report.ambiguities[:3]),
+        *([f"{len(unresolved)} variables have no weight, e.g. {unresolved[0]}"] if unresolved else []),
+        *([f"{len(unexplained)} constants of the file are not used, e.g. {unexplained[0]}"] if unexplained else []),
+    ]
+    lines = "\n  - ".join(parts)
+    return f"{report.source} was not ported into {report.model!r}; the model is unchanged:\n  - {lines}"
+
+
+__all__ = ["diff", "port", "verify"]
+

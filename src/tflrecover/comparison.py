@@ -1,0 +1,291 @@
+"""One file and one model side by side: read, traced, brought to one form, aligned, solved. Everything else reports it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tflrecover import differences, ops
+from tflrecover.align import Alignment, Pins, align
+from tflrecover.align.pins import pin
+from tflrecover.differences import describe
+from tflrecover.errors import InputMismatch, WeightlessFile
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Shape
+from tflrecover.mapping import Mapping as UserMapping
+from tflrecover.mapping import OpName, ResolvedMapping, resolve
+from tflrecover.ops.spec import Reader
+from tflrecover.rewrite import canonicalize
+from tflrecover.rewrite.contents import Contents
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.lower import lower
+from tflrecover.tflite import TFLiteModel, read
+from tflrecover.transfer import Plan, equations, plan
+from tflrecover.transfer.given import given_values
+from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
+from tflrecover.weight import Key, keys
+
+if TYPE_CHECKING:
+    from tflrecover.tracing import Trace
+
+Path = str | os.PathLike[str] | bytes | bytearray | memoryview
+MappingLike = "UserMapping | Mapping[str, Any] | str | os.PathLike[str] | None"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything that is known of a file and a model.
+
+    Attributes:
+        file: The file.
+        trace: The traced model.
+        mapping: The mapping with names resolved.
+        alignment: Pairs of canonical operators.
+        plan: New values of variables, and equations that do not hold.
+        differences: Roots in file order, accepted ones marked.
+        ambiguities: What structure cannot decide.
+        constants: The state of every constant of the file.
+        notes: Sentences for the user.
+    """
+
+    file: TFLiteModel
+    trace: Trace
+    mapping: ResolvedMapping
+    alignment: Alignment
+    plan: Plan
+    differences: tuple[Difference, ...]
+    ambiguities: tuple[Ambiguity, ...]
+    constants: tuple[ConstantUse, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def assignments(self) -> tuple[Assignment, ...]:
+        """One per Keras variable."""
+        return self.plan.assignments
+
+
+def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
+    """Compares a file with a model; changes neither.
+
+    Args:
+        path: The file: a path, or its bytes.
+        model: A built Keras model.
+        mapping: A path, a dict, a :class:`~tflrecover.Mapping`, or None.
+    """
+    from tflrecover.tracing import trace_model
+    from tflrecover.tracing.tracer import check, input_specs
+
+    user = UserMapping.load(mapping)
+    file = read(path)
+    _refuse_weightless(file)
+    check(model)
+    count = len(file.graph.inputs)
+    specs = input_specs(model, count)
+    if len(specs) != count:
+        raise InputMismatch(
+            f"{file.source} has {count} inputs {list(_end_names(file, 'inputs'))}, model {model.name!r} has "
+            f"{len(specs)}: {[name for name, _, _ in specs]}"
+        )
+    shapes, inputs = _pair_inputs(file, specs, user)
+    trace = trace_model(model, shapes)
+    resolved = _resolve(user, file, trace)
+    mine = _file_side(file, resolved)
+    keras = canonicalize(trace.draft()).freeze(str(model.name))
+    canonical = mine.freeze(file.source)
+    pins = _pins(file, canonical, keras, trace, resolved, inputs)
+    alignment = align(canonical, keras, pins)
+    return _solved(file, trace, resolved, mine, canonical, keras, alignment)
+
+
+def _refuse_weightless(file: TFLiteModel) -> None:
+    """A file whose weights live in variables that nothing fills."""
+    if any(op.type == "VAR_HANDLE" for op in file.graph.ops()) and len(file.subgraphs) == 1:
+        raise WeightlessFile(
+            "holds no weights: they live in resource variables that nothing initialises (converted with "
+            "from_concrete_functions on a Keras 3 model?); convert it again with TFLiteConverter.from_keras_model",
+            source=file.source,
+        )
+
+
+def _end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
+    """Names of inputs or outputs: the signature's, else the tensors' own."""
+    signature = file.signature()
+    by_value = {v: k for k, v in getattr(signature, end).items()} if signature else {}
+    return tuple(by_value.get(v, file.graph.values[v].name) for v in getattr(file.graph, end))
+
+
+def _file_shapes(file: TFLiteModel) -> list[Shape]:
+    return [file.graph.values[v].shape or () for v in file.graph.inputs]
+
+
+def _pair_inputs(
+    file: TFLiteModel, specs: list[tuple[str, tuple[int | None, ...] | None, str]], user: UserMapping
+) -> tuple[list[Shape], dict[int, int]]:
+    """Shapes to trace with, in Keras's order, and the certain pairs of inputs."""
+    mine = _file_shapes(file)
+    theirs = [_compatible(shape, mine) for _, shape, _ in specs]
+    names = [name for name, _, _ in specs]
+    given = user.pairs("inputs", names, _end_names(file, "inputs"))
+    pairs = pin(_end_names(file, "inputs"), mine, names, theirs, given, numbered=file.signature() is not None)
+    back = {j: i for i, j in pairs.items()}
+    rest = [i for i in range(len(mine)) if i not in pairs]
+    order = [back[j] if j in back else rest.pop(0) for j in range(len(specs))]
+    return [_shape_for(specs[j][1], mine[i]) for j, i in enumerate(order)], pairs
+
+
+def _compatible(declared: tuple[int | None, ...] | None, shapes: Iterable[Shape]) -> Shape:
+    """The first of the file's shapes that fits what Keras declares, or Keras's own with 1 for free sizes."""
+    for shape in shapes:
+        if declared is None or _fits(declared, shape):
+            return shape
+    return tuple(1 if n is None else n for n in declared or ())
+
+
+def _fits(declared: tuple[int | None, ...], shape: Shape) -> bool:
+    return len(declared) == len(shape) and all(n is None or n == m for n, m in zip(declared, shape, strict=True))
+
+
+def _shape_for(declared: tuple[int | None, ...] | None, shape: Shape) -> Shape:
+    """What the model can be called with: its own sizes where they are fixed, the file's where they are free."""
+    if declared is None or len(declared) != len(shape):
+        return tuple(1 if n is None else n for n in declared) if declared is not None else shape
+    return tuple(m if n is None else n for n, m in zip(declared, shape, strict=True))
+
+
+def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapping:
+    names = [OpName(int(op.id), op.type, file.graph.values[op.outputs[0]].name if op.outputs else "") for op in file.graph.ops()]
+    return resolve(
+        user,
+        layers=list(trace.layers),
+        variables=list(trace.variables),
+        ops=names,
+        file_inputs=_end_names(file, "inputs"),
+        file_outputs=_end_names(file, "outputs"),
+        keras_inputs=trace.input_names,
+        keras_outputs=trace.output_names,
+        sha256=lambda: file.sha256,
+    )
+
+
+def _file_side(file: TFLiteModel, mapping: ResolvedMapping) -> Draft:
+    def reader(name: str | int) -> Reader | None:
+        return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
+
+    draft = lower(file.graph, reader, Contents(file.graph))
+    for index in mapping.ignore:
+        _bypass(draft, index)
+    return canonicalize(draft)
+
+
+def _bypass(draft: Draft, index: int) -> None:
+    """An operator that the mapping ignores lets its first operand through."""
+    op = draft.ops.get(index)
+    if op is None:
+        return
+    activations = [v for v in op.inputs if v is not None and draft.weight(v) is None]
+    if len(activations) == 1 and len(op.outputs) == 1:
+        draft.remove(index)
+        draft.redirect(op.outputs[0], activations[0])
+
+
+def _pins(
+    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]
+) -> Pins:
+    outputs = pin(
+        _end_names(file, "outputs"),
+        [canonical.values[v].shape or () for v in canonical.outputs],
+        trace.output_names,
+        [keras.values[v].shape or () for v in keras.outputs],
+        mapping.outputs,
+        numbered=file.signature() is not None,
+    )
+    return Pins({**inputs, **mapping.inputs}, outputs, mapping.match)
+
+
+def _skipped_variables(trace: Trace, skip: Collection[str]) -> set[str]:
+    """Paths of the variables of skipped layers and of all layers inside them."""
+    ids = {id(variable) for path in skip for variable in trace.layers[path].variables}
+    return {path for path, variable in trace.variables.items() if id(variable) in ids}
+
+
+def _solved(
+    file: TFLiteModel,
+    trace: Trace,
+    mapping: ResolvedMapping,
+    mine: Draft,
+    canonical: Graph,
+    keras: Graph,
+    alignment: Alignment,
+) -> Comparison:
+    skipped = _skipped_variables(trace, mapping.skip)
+    variables = {
+        path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None)
+        for path, v in trace.variables.items()
+    }
+    given = given_values(mapping.weights, file, variables)
+    listed = equations(alignment)
+    outcome = plan(listed, variables, leaf_keys(keras), mine.env, {path: (value, text) for path, (value, text, _) in given.items()})
+    found = differences.find(alignment, outcome.failed)
+    ignored: set[Key] = {key for e in listed if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)}
+    ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
+    consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
+    constants = constant_uses(file.graph, consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
+    marked = tuple(_accepted(d, mapping, trace) for d in found)
+    return Comparison(
+        file,
+        trace,
+        mapping,
+        alignment,
+        outcome,
+        marked,
+        _ambiguities(alignment),
+        constants,
+        _notes(file, trace, alignment, outcome),
+    )
+
+
+def _accepted(difference: Difference, mapping: ResolvedMapping, trace: Trace) -> Difference:
+    is_wanted = difference.keras_layer in mapping.skip or any(a.accepts(difference) for a in mapping.accept)
+    return replace(difference, accepted=True) if is_wanted else difference
+
+
+def _ambiguities(alignment: Alignment) -> tuple[Ambiguity, ...]:
+    found = []
+    for fs, ks in alignment.ambiguous:
+        mine = [alignment.file.ops[f] for f in fs]
+        theirs = [alignment.keras.ops[k] for k in ks]
+        layers = tuple(describe.layer_of(op) or str(op.type) for op in theirs)
+        indices = tuple(index for op in mine if (index := describe.file_index(op)) is not None)
+        lines = [f"  {layer}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
+        found.append(
+            Ambiguity(
+                f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by structure; "
+                "say in the mapping which is which",
+                indices,
+                layers,
+                "\n".join(["match:", *lines]),
+            )
+        )
+    return tuple(found)
+
+
+def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
+    notes = []
+    for end, pairs in (("input", alignment.inputs), ("output", alignment.outputs)):
+        if any(i != j for i, j in pairs.items()):
+            order = ", ".join(f"{i} is the model's {j}" for i, j in sorted(pairs.items()))
+            notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
+    quantized = sum(
+        1
+        for value in file.graph.values.values()
+        if value.data is None and value.quantization is not None and value.quantization.scale.size
+    )
+    if quantized:
+        notes.append(
+            f"The file computes with integers: {quantized} activations are quantized. Weights are dequantized exactly; "
+            "the model computes in float and so differs from the file by quantization noise."
+        )
+    return tuple(notes)

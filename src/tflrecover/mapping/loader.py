@@ -1,0 +1,164 @@
+"""Loads mappings: ``yaml.safe_load`` semantics, plus the line of every key, so that an error can point at it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from tflrecover.errors import MappingError, StaleMapping
+from tflrecover.mapping.model import Accept, CustomOp, FileGuard, MappingModel, WeightRule
+
+# More than any mapping needs; an alias bomb would expand beyond it.
+_MAX_NODES = 100_000
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A mapping that is well-formed; whether its names are there is only known with a file and a model.
+
+    Attributes:
+        model: The contents.
+        source: The file it came from, or ``"<mapping>"``.
+        lines: Key path to 1-based line.
+    """
+
+    model: MappingModel = field(default_factory=lambda: MappingModel(tflrecover=1))
+    source: str = "<mapping>"
+    lines: AbstractMapping[KeyPath, int] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, given: Mapping | AbstractMapping[str, Any] | str | os.PathLike[str] | None) -> Mapping:
+        """Loads a mapping.
+
+        Args:
+            given: A path to YAML, a dict, a mapping (returned as it is), or None (an empty one).
+
+        Raises:
+            MappingError: the file cannot be read or is no mapping of version 1; with file, line and key.
+        """
+        if given is None:
+            return cls()
+        if isinstance(given, Mapping):
+            return given
+        if isinstance(given, AbstractMapping):
+            return cls(_validated(dict(given), "<mapping>", {}))
+        source = os.fspath(given)
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(f"cannot be read: {error}", source=source) from error
+        content, lines = _parse(text, source)
+        return cls(_validated(content, source, lines), source, lines)
+
+    def error(self, message: str, *key: str | int) -> StaleMapping:
+        """The error for a name that is not there, with the line of its key."""
+        return StaleMapping(message, source=self.source, line=self.lines.get(key), key=_dotted(key))
+
+    def pairs(self, end: str, keras_names: Sequence[str], file_names: Sequence[str]) -> dict[int, int]:
+        """``inputs`` or ``outputs`` as numbers, file to Keras.
+
+        Raises:
+            StaleMapping: a name is not there, or stands for several.
+        """
+        found: dict[int, int] = {}
+        for theirs, mine in getattr(self.model, end).items():
+            j = self.one_of(theirs, keras_names, f"{end[:-1]} of the model", end, theirs)
+            i = self.one_of(mine, file_names, f"{end[:-1]} of the file", end, theirs)
+            found[i] = j
+        return found
+
+    def one_of(self, name: str, names: Sequence[str], what: str, *key: str | int) -> int:
+        """Number of the one that is called so, or ``"#number"``."""
+        if name.startswith("#") and name[1:].isdigit() and int(name[1:]) < len(names):
+            return int(name[1:])
+        places = [i for i, other in enumerate(names) if other == name]
+        if len(places) == 1:
+            return places[0]
+        if places:
+            raise self.error(f"{name!r} stands for {len(places)} {what}s; write \"#number\": one of {places}", *key)
+        raise self.error(f"there is no {what} {name!r}{nearest(name, names)}", *key)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """``"; did you mean …?"``, or nothing when nothing is near."""
+    found = difflib.get_close_matches(name, [other for other in names if other], n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def _dotted(key: KeyPath) -> str:
+    return ".".join(str(part) for part in key)
+
+
+def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[KeyPath, int] = {}
+        if node is not None:
+            _walk(node, (), lines, source, [0])
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error)
+        raise MappingError(f"is not YAML: {reason}", source=source, line=mark.line + 1 if mark else None) from error
+    except RecursionError as error:
+        raise MappingError("is nested too deeply", source=source) from error
+    if not isinstance(content, dict):
+        raise MappingError("is empty or no mapping; it must begin with `tflrecover: 1`", source=source, line=1)
+    return content, lines
+
+
+def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str, count: list[int]) -> None:
+    count[0] += 1
+    if count[0] > _MAX_NODES:
+        raise MappingError(f"has more than {_MAX_NODES} entries once its aliases are expanded", source=source)
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        names = Counter(str(key.value) for key, _ in node.value)
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            line = key.start_mark.line + 1
+            if names[str(key.value)] > 1:
+                raise MappingError("is there twice", source=source, line=line, key=_dotted(here))
+            _walk(value, here, lines, source, count)
+            lines[here] = line
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _walk(value, (*path, i), lines, source, count)
+
+
+_FIELDS: dict[str, type[pydantic.BaseModel]] = {
+    "tflite": FileGuard,
+    "accept": Accept,
+    "weights": WeightRule,
+    "custom_ops": CustomOp,
+}
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """Keys that are allowed beside the one that a path ends in."""
+    model = MappingModel if len(path) == 1 else _FIELDS.get(str(path[0]), MappingModel)
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _validated(content: dict[str, Any], source: str, lines: AbstractMapping[KeyPath, int]) -> MappingModel:
+    try:
+        return MappingModel.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        path: KeyPath = tuple(part for part in first["loc"] if part not in ("str", "tuple[str, ...]"))
+        message = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"is no key of the format{nearest(str(path[-1]), _known_keys(path))}"
+        elif first["type"] == "missing":
+            message = "is missing"
+        line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
+        raise MappingError(message, source=source, line=line, key=_dotted(path)) from error

@@ -1,0 +1,176 @@
+"""From names to things: every name of a mapping is looked up in the file and the model, and must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping as AbstractMapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from tflrecover.ir import Difference
+from tflrecover.mapping.loader import Mapping, nearest
+from tflrecover.mapping.model import WeightRule
+
+
+@dataclass(frozen=True, slots=True)
+class OpName:
+    """An operator of the file as a mapping can name it."""
+
+    index: int
+    type: str | int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAccept:
+    """A wanted difference; None fits anything."""
+
+    layer: str | None
+    op: int | None
+    attribute: str | None
+    kind: str | None
+
+    def accepts(self, difference: Difference) -> bool:
+        """Whether the difference is meant."""
+        return (
+            self.layer in (None, difference.keras_layer)
+            and self.op in (None, difference.tflite_op)
+            and self.attribute in (None, difference.attribute)
+            and self.kind in (None, difference.kind)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedMapping:
+    """A mapping in terms of one file and one model.
+
+    Attributes:
+        match: Operator index to Keras layer path.
+        inputs: File input number to Keras input number.
+        outputs: File output number to Keras output number.
+        skip: Layer paths.
+        ignore: Operator indices.
+        accept: Wanted differences.
+        weights: Variable path to rule.
+        custom_ops: Custom code to operator of the vocabulary.
+    """
+
+    match: AbstractMapping[int, str] = field(default_factory=dict)
+    inputs: AbstractMapping[int, int] = field(default_factory=dict)
+    outputs: AbstractMapping[int, int] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()
+    ignore: frozenset[int] = frozenset()
+    accept: tuple[ResolvedAccept, ...] = ()
+    weights: AbstractMapping[str, WeightRule] = field(default_factory=dict)
+    custom_ops: AbstractMapping[str, str] = field(default_factory=dict)
+
+
+def resolve(
+    mapping: Mapping,
+    *,
+    layers: Sequence[str],
+    variables: Sequence[str],
+    ops: Sequence[OpName],
+    file_inputs: Sequence[str],
+    file_outputs: Sequence[str],
+    keras_inputs: Sequence[str],
+    keras_outputs: Sequence[str],
+    sha256: Callable[[], str],
+) -> ResolvedMapping:
+    """Looks every name up.
+
+    Args:
+        mapping: A loaded mapping.
+        layers: Layer paths of the model.
+        variables: Variable paths of the model.
+        ops: Operators of the file.
+        file_inputs: Names of the file's inputs; likewise the next three.
+        file_outputs: Names of the file's outputs.
+        keras_inputs: Names of the model's inputs.
+        keras_outputs: Names of the model's outputs.
+        sha256: Gives the file's digest; only called when the mapping has a guard.
+
+    Raises:
+        StaleMapping: a name is not there or not unique, or the file is another one; with the line and the nearest name.
+    """
+    model = mapping.model
+    if model.tflite is not None and not sha256().startswith(model.tflite.sha256.lower()):
+        raise mapping.error(f"written for another file: this one has sha256 {sha256()}", "tflite", "sha256")
+    kinds = {str(op.type) for op in ops}
+    for name in model.custom_ops:
+        if name not in kinds:
+            raise mapping.error(f"the file has no operator {name!r}{nearest(name, kinds)}", "custom_ops", name)
+    return ResolvedMapping(
+        {
+            _op(mapping, name, ops, "match", layer): _layer(mapping, layer, layers, "match", layer)
+            for layer, name in model.match.items()
+        },
+        mapping.pairs("inputs", keras_inputs, file_inputs),
+        mapping.pairs("outputs", keras_outputs, file_outputs),
+        frozenset(
+            layer for i, pattern in enumerate(model.skip) for layer in _layers(mapping, pattern, layers, "skip", i)
+        ),
+        frozenset(op for i, pattern in enumerate(model.ignore) for op in _ops(mapping, pattern, ops, "ignore", i)),
+        tuple(
+            ResolvedAccept(
+                None if a.layer is None else _layer(mapping, a.layer, layers, "accept", i, "layer"),
+                None if a.op is None else _op(mapping, a.op, ops, "accept", i, "op"),
+                a.attribute,
+                a.kind,
+            )
+            for i, a in enumerate(model.accept)
+        ),
+        {_variable(mapping, name, variables): rule for name, rule in model.weights.items()},
+        {name: custom.as_ for name, custom in model.custom_ops.items()},
+    )
+
+
+def _ending(name: str, paths: Sequence[str]) -> list[str]:
+    """Paths that are the name or end in it."""
+    return [path for path in paths if path == name] or [path for path in paths if path.endswith(f"/{name}")]
+
+
+def _layer(mapping: Mapping, name: str, layers: Sequence[str], *key: str | int) -> str:
+    found = _ending(name, layers)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise mapping.error(f"{name!r} stands for several layers: {', '.join(found[:5])}; write the longer path", *key)
+    raise mapping.error(f"the model has no layer {name!r}{nearest(name, layers)}", *key)
+
+
+def _variable(mapping: Mapping, name: str, variables: Sequence[str]) -> str:
+    found = _ending(name, variables)
+    if len(found) != 1:
+        raise mapping.error(f"the model has no variable {name!r}{nearest(name, variables)}", "weights", name)
+    return found[0]
+
+
+def _layers(mapping: Mapping, pattern: str, layers: Sequence[str], *key: str | int) -> list[str]:
+    found = [path for path in layers if fnmatchcase(path, pattern) or fnmatchcase(path.rsplit("/", 1)[-1], pattern)]
+    if not found:
+        raise mapping.error(f"no layer of the model fits {pattern!r}{nearest(pattern, layers)}", *key)
+    return found
+
+
+def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
+    number = int(name[1:]) if name.startswith("#") and name[1:].isdigit() else None
+    return number if number is not None and any(op.index == number for op in ops) else None
+
+
+def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int) -> list[int]:
+    number = _numbered(pattern, ops)
+    found = [number] if number is not None else [op.index for op in ops if fnmatchcase(op.name, pattern)]
+    if not found:
+        raise mapping.error(f"no operator of the file fits {pattern!r}{nearest(pattern, [op.name for op in ops])}", *key)
+    return found
+
+
+def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> int:
+    number = _numbered(name, ops)
+    found = [number] if number is not None else [op.index for op in ops if op.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        indices = ", ".join(f'"#{index}"' for index in found)
+        raise mapping.error(f"{name!r} is the output of several operators; write one of {indices}", *key)
+    raise mapping.error(f"the file has no operator with output {name!r}{nearest(name, [op.name for op in ops])}", *key)
