@@ -1,0 +1,86 @@
+# `make demo` and `make test` need nothing but Python >= 3.11 and make. PYTHON=… chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+LOG := build/install.log
+SHARED ?= ../shared
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format zoo faults bench clean
+
+help:
+	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
+	@echo "make test    ruff, mypy and pytest"
+	@echo "make lint    ruff and mypy only"
+	@echo "make format  let ruff rewrite the sources"
+	@echo "make zoo     port Keras Applications models, with every tensor name removed"
+	@echo "make faults  plant faults in them, one at a time, and look for each in the diff"
+	@echo "make bench   time reading, tracing and porting"
+	@echo "make clean   remove build/ and the caches, keep $(VENV)"
+
+# $(call install,EXTRA): pip's own output goes to a log, its failure becomes one line.
+define install
+	@echo "== installing tflrecover[$(1)] into $(VENV) (TensorFlow is large: the first time takes minutes)"
+	@mkdir -p build
+	@$(RUN) -m pip install --retries 2 --timeout 30 -e '.[$(1)]' > $(LOG) 2>&1 || { \
+		if grep -Eq 'NewConnectionError|ConnectTimeout|ReadTimeout|NameResolution|ProxyError|Connection broken' $(LOG); \
+		then echo "make: no network: pip cannot reach the package index; connect and run make again (details: $(LOG))" >&2; \
+		else echo "make: pip failed: $$(grep -E '^ *(ERROR|error):' $(LOG) | tail -n 1) (details: $(LOG))" >&2; fi; \
+		exit 1; }
+	@touch $@
+endef
+
+$(VENV)/.created:
+	@echo "== creating $(VENV) with $(PYTHON)"
+	@command -v $(PYTHON) > /dev/null || { echo "make: there is no $(PYTHON); install Python >= 3.11 or set PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $$($(PYTHON) --version) is too old: tflrecover needs Python >= 3.11; set PYTHON=…" >&2; exit 1; }
+	@mkdir -p build
+	@$(PYTHON) -m venv $(VENV) > $(LOG) 2>&1 || { \
+		echo "make: $(PYTHON) cannot create virtual environments (on Debian: apt install python3-venv; details: $(LOG))" >&2; \
+		rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.examples: $(VENV)/.created pyproject.toml
+	$(call install,examples)
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	$(call install,dev)
+
+demo: $(VENV)/.examples
+	@echo "== fetching the palm detector"
+	@$(RUN) -m examples.blazepalm.fetch --out build/demo
+	@echo "== porting and verifying it"
+	@$(RUN) -m examples.blazepalm.demo --out build/demo --model-file build/demo/palm_detection_full.tflite
+
+lint: $(VENV)/.dev
+	@echo "== ruff check"
+	@$(RUN) -m ruff check .
+	@echo "== ruff format --check"
+	@$(RUN) -m ruff format --check .
+	@echo "== mypy"
+	@$(RUN) -m mypy
+
+test: lint
+	@echo "== pytest"
+	@$(RUN) -m pytest -n 2
+
+format: $(VENV)/.dev
+	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format .
+
+zoo: $(VENV)/.dev
+	@echo "== porting reference models"
+	@$(RUN) $(SHARED)/bench/port_zoo.py build/zoo MobileNetV2 ResNet50 --strip
+
+faults: $(VENV)/.dev
+	@echo "== planting faults"
+	@$(RUN) $(SHARED)/bench/mutate.py build/zoo MobileNetV2 ResNet50
+
+bench: $(VENV)/.dev
+	@echo "== timing"
+	@$(RUN) -m benchmarks.speed
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
