@@ -1,0 +1,1 @@
+"""BlazePalm, MediaPipe's palm detector, in Keras: the reference example of tflrecover."""
