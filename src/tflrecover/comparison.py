@@ -86,7 +86,7 @@ def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
     specs = input_specs(model, count)
     if len(specs) != count:
         raise InputMismatch(
-            f"{file.source} has {count} inputs {list(_end_names(file, 'inputs'))}, model {model.name!r} has "
+            f"{file.source} has {count} inputs {list(end_names(file, 'inputs'))}, model {model.name!r} has "
             f"{len(specs)}: {[name for name, _, _ in specs]}"
         )
     shapes, inputs = _pair_inputs(file, specs, user)
@@ -110,7 +110,7 @@ def _refuse_weightless(file: TFLiteModel) -> None:
         )
 
 
-def _end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
+def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
     """Names of inputs or outputs: the signature's, else the tensors' own."""
     signature = file.signature()
     by_value = {v: k for k, v in getattr(signature, end).items()} if signature else {}
@@ -128,8 +128,8 @@ def _pair_inputs(
     mine = _file_shapes(file)
     theirs = [_compatible(shape, mine) for _, shape, _ in specs]
     names = [name for name, _, _ in specs]
-    given = user.pairs("inputs", names, _end_names(file, "inputs"))
-    pairs = pin(_end_names(file, "inputs"), mine, names, theirs, given, numbered=file.signature() is not None)
+    given = user.pairs("inputs", names, end_names(file, "inputs"))
+    pairs = pin(end_names(file, "inputs"), mine, names, theirs, given, numbered=file.signature() is not None)
     back = {j: i for i, j in pairs.items()}
     rest = [i for i in range(len(mine)) if i not in pairs]
     order = [back[j] if j in back else rest.pop(0) for j in range(len(specs))]
@@ -162,8 +162,8 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
         layers=list(trace.layers),
         variables=list(trace.variables),
         ops=names,
-        file_inputs=_end_names(file, "inputs"),
-        file_outputs=_end_names(file, "outputs"),
+        file_inputs=end_names(file, "inputs"),
+        file_outputs=end_names(file, "outputs"),
         keras_inputs=trace.input_names,
         keras_outputs=trace.output_names,
         sha256=lambda: file.sha256,
@@ -195,7 +195,7 @@ def _pins(
     file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]
 ) -> Pins:
     outputs = pin(
-        _end_names(file, "outputs"),
+        end_names(file, "outputs"),
         [canonical.values[v].shape or () for v in canonical.outputs],
         trace.output_names,
         [keras.values[v].shape or () for v in keras.outputs],

@@ -141,12 +141,4 @@ TILE = OpSpec(
     tf={"Tile": plain("TILE")},
     roles=("input", "multiples"),
 )
-ZEROS_LIKE = OpSpec(
-    "ZEROS_LIKE",
-    evaluate=lambda args, _: [np.zeros_like(args[0])],
-    tflite=plain("ZEROS_LIKE"),
-    tf={"ZerosLike": plain("ZEROS_LIKE")},
-    roles=("input",),
-)
-
-SPECS = (STRIDED_SLICE, SLICE, GATHER, SPLIT, SPLIT_V, RANGE, FILL, BROADCAST_TO, TILE, ZEROS_LIKE)
+SPECS = (STRIDED_SLICE, SLICE, GATHER, SPLIT, SPLIT_V, RANGE, FILL, BROADCAST_TO, TILE)

@@ -12,12 +12,14 @@ from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reshape import merge_reshapes
+from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
 
 RULES: tuple[Rule, ...] = (
     drop_identity,
     merge_reshapes,
+    zeros_to_pad,
     merge_common,
     absorb_pads,
     fuse_prelu,

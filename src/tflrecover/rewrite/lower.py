@@ -6,6 +6,7 @@ activations that were fused behind an operator become operators of their own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,19 @@ from tflrecover.ops.spec import Lowered, OpSpec, Reader
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, leaves
 
+_log = logging.getLogger(__name__)
+
 # A folded constant is computed at once when it is small and nobody's: index arithmetic, epsilons, scales.
 _EAGER_SIZE = 4096
-# An operand that makes a shape from a value without looking at its contents.
-_SHAPE_ONLY = "SHAPE"
+# Operators that look at the shape of a value only, never at its contents.
+_SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
+    "SHAPE": lambda shape: Literal.of(np.array(shape, np.int64)),
+    "Shape": lambda shape: Literal.of(np.array(shape, np.int64)),
+    "RANK": lambda shape: Literal.of(np.int64(len(shape))),
+    "Rank": lambda shape: Literal.of(np.int64(len(shape))),
+    "ZEROS_LIKE": lambda shape: Literal.of(np.zeros(shape, np.float32)),
+    "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
+}
 
 
 @dataclass(slots=True)
@@ -134,12 +144,12 @@ def _with_weight(value: Value, weight: Weight) -> Value:
 
 def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | None]) -> None:
     view = _View(op, draft)
-    if op.type in (_SHAPE_ONLY, "Shape"):
-        shape = Literal.of(np.array(view.shape(0), np.int64))
-        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], shape)
+    if op.type in _SHAPE_ONLY:
+        made = _SHAPE_ONLY[op.type](view.shape(0))
+        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
     reader = reader_of(op.type)
-    lowered = reader(view) if reader else None
+    lowered = _read(view, reader) if reader else None
     origin = Origin(op.id, op.type, op.layer)
     if lowered is None:
         draft.add(op.evolve(origins=(origin,)))
@@ -153,14 +163,23 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
     result = draft.values[op.outputs[0]]
     draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
-    made = Op(op.id, lowered.type, inputs, op.outputs, lowered.attributes, op.layer, (origin,))
+    main = Op(op.id, lowered.type, inputs, op.outputs, lowered.attributes, op.layer, (origin,))
     if lowered.activation is None:
-        draft.add(made)
+        draft.add(main)
         return
     before = draft.new_value(shape, result.dtype, f"{result.name} before {lowered.activation}")
-    draft.add(made.evolve(outputs=(before, *op.outputs[1:])))
+    draft.add(main.evolve(outputs=(before, *op.outputs[1:])))
     fused = Op(f"{op.id}.activation", lowered.activation, (before,), op.outputs[:1], {}, op.layer, (origin,))
     draft.add(fused)
+
+
+def _read(view: _View, reader: Reader) -> Lowered | None:
+    """What the reader makes of an operator; options that are missing or absurd leave it opaque."""
+    try:
+        return reader(view)
+    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError) as error:
+        _log.warning("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
+        return None
 
 
 def _output_shape(view: _View, lowered: Lowered, spec: OpSpec | None) -> Shape | None:

@@ -1,0 +1,112 @@
+"""Runs a file with LiteRT, keeping every intermediate tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.errors import EvaluationError, MissingDependency
+from tflrecover.ir import Quantization, Value
+from tflrecover.tflite import TFLiteModel
+from tflrecover.weight import Array
+
+Inputs = Sequence[Any] | Mapping[str, Any] | None
+
+
+def feeds(file: TFLiteModel, inputs: Inputs, names: Sequence[str], seed: int = 0) -> list[Array]:
+    """Real-valued arrays for every input of the file, in file order.
+
+    Args:
+        file: The file.
+        inputs: Arrays in file order, or by name; None: uniform random numbers in [0, 1), small integers for integers.
+        names: Names of the file's inputs.
+        seed: Of the random numbers.
+
+    Raises:
+        EvaluationError: a name or a shape does not fit.
+    """
+    values = [file.graph.values[v] for v in file.graph.inputs]
+    if inputs is None:
+        rng = np.random.default_rng(seed)
+        return [_random(value, rng) for value in values]
+    if isinstance(inputs, Mapping):
+        unknown = sorted(set(inputs) ^ set(names))
+        if unknown:
+            raise EvaluationError(f"inputs must be given for exactly {list(names)}; {unknown} does not fit")
+        inputs = [inputs[name] for name in names]
+    if len(inputs) != len(values):
+        raise EvaluationError(f"the file has {len(values)} inputs, got {len(inputs)} arrays")
+    arrays = [np.asarray(array) for array in inputs]
+    for name, value, array in zip(names, values, arrays, strict=True):
+        if value.shape is not None and array.shape != value.shape:
+            raise EvaluationError(f"input {name!r} has shape {value.shape}, got an array of {array.shape}")
+    return arrays
+
+
+def _random(value: Value, rng: np.random.Generator) -> Array:
+    shape = value.shape or ()
+    is_real = str(value.dtype).startswith("float") or value.quantization is not None
+    return rng.uniform(0, 1, shape).astype(np.float32) if is_real else rng.integers(0, 10, shape)
+
+
+def quantize(array: Array, value: Value) -> Array:
+    """Real numbers as the file stores them."""
+    dtype = np.dtype(str(value.dtype))
+    if dtype.kind not in "iu" or array.dtype.kind != "f" or value.quantization is None:
+        return array.astype(dtype)
+    scale, zero = _parameters(value.quantization)
+    info = np.iinfo(dtype)
+    return np.asarray(np.clip(np.round(array / scale) + zero, info.min, info.max)).astype(dtype)
+
+
+def dequantize(array: Array, value: Value) -> Array:
+    """Stored numbers as real ones."""
+    if array.dtype.kind not in "iu" or value.quantization is None or not value.quantization.scale.size:
+        return array
+    scale, zero = _parameters(value.quantization)
+    return np.asarray((array.astype(np.float32) - zero) * scale)
+
+
+def _parameters(quantization: Quantization) -> tuple[float, int]:
+    scale = float(quantization.scale[0]) if quantization.scale.size else 1.0
+    return scale or 1.0, int(quantization.zero_point[0]) if quantization.zero_point.size else 0
+
+
+class FileRun:
+    """One run of a file; tensors are fetched one at a time, as real numbers.
+
+    Args:
+        file: The file.
+        arrays: Its inputs, in file order.
+
+    Raises:
+        EvaluationError: LiteRT cannot run the file.
+        MissingDependency: LiteRT is not installed.
+    """
+
+    def __init__(self, file: TFLiteModel, arrays: Sequence[Array]) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise MissingDependency("verifying needs LiteRT: pip install ai-edge-litert") from error
+        self._file = file
+        try:
+            self._interpreter = Interpreter(
+                model_content=bytes(file.content), experimental_preserve_all_tensors=True, num_threads=2
+            )
+            self._interpreter.allocate_tensors()
+            for index, array in zip(file.graph.inputs, arrays, strict=True):
+                self._interpreter.set_tensor(index, quantize(array, file.graph.values[index]))
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise EvaluationError(f"{file.source}: LiteRT cannot run this file: {reason}") from error
+
+    def tensor(self, index: int) -> Array | None:
+        """A tensor's contents as real numbers, or None where a delegate kept them to itself."""
+        try:
+            return dequantize(self._interpreter.get_tensor(index), self._file.graph.values[index])
+        except ValueError:
+            return None
