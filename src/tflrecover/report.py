@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
+from tflrecover.render import text
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +64,68 @@ class Report:
     def first_divergence(self) -> Check | None:
         """The first operator in file order whose output is out of tolerance, or None."""
         return next((c for c in self.checks if not c.ok), None)
+
+    def __str__(self) -> str:
+        return text.summary(self)
+
+    def to_text(self) -> str:
+        """The whole report for a terminal, without colours."""
+        return text.full(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values, in a stable order; arrays appear as shape and dtype only."""
+        return {
+            "tflrecover_report": SCHEMA_VERSION,
+            "action": self.action,
+            "source": self.source,
+            "model": self.model,
+            "ok": self.ok,
+            "applied": self.applied,
+            **{name: _plain(getattr(self, name)) for name in _SECTIONS},
+            "first_divergence": _plain(self.first_divergence),
+        }
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The report as JSON.
+
+        Args:
+            path: Where to write it too; the file appears complete or not at all.
+        """
+        content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        if path is not None:
+            write_atomically(path, content)
+        return content
+
+
+SCHEMA_VERSION = 1
+_SECTIONS = ("differences", "ambiguities", "matches", "assignments", "constants", "checks", "notes")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; numbers that JSON lacks become their names."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return {"shape": list(value.shape), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def write_atomically(path: str | os.PathLike[str], content: str) -> None:
+    """Writes a text file that appears complete or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
+        file.write(content)
+    try:
+        Path(file.name).replace(target)
+    except OSError:
+        Path(file.name).unlink(missing_ok=True)
+        raise

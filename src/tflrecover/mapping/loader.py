@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import yaml
 from tflrecover.errors import MappingError, StaleMapping
 from tflrecover.mapping.model import Accept, CustomOp, FileGuard, MappingModel, WeightRule
 
-# More than any mapping needs; an alias bomb would expand beyond it.
+# More than any mapping needs; an alias bomb would expand beyond the second.
+_MAX_BYTES = 4 << 20
 _MAX_NODES = 100_000
 KeyPath = tuple[str | int, ...]
 
@@ -51,12 +53,10 @@ class Mapping:
             return given
         if isinstance(given, AbstractMapping):
             return cls(_validated(dict(given), "<mapping>", {}))
+        if not isinstance(given, str | os.PathLike):
+            raise MappingError(f"expected a path, a dict, a Mapping or None, got {type(given).__name__}")
         source = os.fspath(given)
-        try:
-            text = Path(source).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MappingError(f"cannot be read: {error}", source=source) from error
-        content, lines = _parse(text, source)
+        content, lines = _parse(_read(source), source)
         return cls(_validated(content, source, lines), source, lines)
 
     def error(self, message: str, *key: str | int) -> StaleMapping:
@@ -73,6 +73,8 @@ class Mapping:
         for theirs, mine in getattr(self.model, end).items():
             j = self.one_of(theirs, keras_names, f"{end[:-1]} of the model", end, theirs)
             i = self.one_of(mine, file_names, f"{end[:-1]} of the file", end, theirs)
+            if i in found or j in found.values():
+                raise self.error(f"{theirs!r}: {mine!r} pairs an {end[:-1]} that another line has paired", end, theirs)
             found[i] = j
         return found
 
@@ -84,7 +86,7 @@ class Mapping:
         if len(places) == 1:
             return places[0]
         if places:
-            raise self.error(f"{name!r} stands for {len(places)} {what}s; write \"#number\": one of {places}", *key)
+            raise self.error(f'{name!r} stands for {len(places)} {what}s; write "#number": one of {places}', *key)
         raise self.error(f"there is no {what} {name!r}{nearest(name, names)}", *key)
 
 
@@ -98,17 +100,36 @@ def _dotted(key: KeyPath) -> str:
     return ".".join(str(part) for part in key)
 
 
+def _read(source: str) -> str:
+    try:
+        with Path(source).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MappingError(f"is not UTF-8 text: {error.reason} at byte {error.start}", source=source) from error
+    except OSError as error:
+        raise MappingError(f"cannot be read: {error.strerror}", source=source) from error
+    except ValueError as error:
+        raise MappingError(f"is no path: {error}", source=repr(source)) from error
+    if len(content) > _MAX_BYTES:
+        raise MappingError(f"is longer than {_MAX_BYTES} bytes; is it a mapping?", source=source)
+    return text
+
+
 def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    lines: dict[KeyPath, int] = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[KeyPath, int] = {}
         if node is not None:
             _walk(node, (), lines, source, [0])
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise MappingError(f"is not YAML: {reason}", source=source, line=mark.line + 1 if mark else None) from error
+    except ValueError as error:
+        # PyYAML lets int() and datetime() speak for themselves: 5,000 digits, the 99th of a month.
+        raise MappingError(f"has a number or date that is none: {error}", source=source) from error
     except RecursionError as error:
         raise MappingError("is nested too deeply", source=source) from error
     if not isinstance(content, dict):
@@ -149,16 +170,49 @@ def _known_keys(path: KeyPath) -> list[str]:
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
+# What pydantic finds, in words that say what to write instead.
+_ADVICE = {
+    "missing": "is missing",
+    "string_type": "must be text; put it in quotes",
+    "invalid_key": "must be text; put it in quotes",
+    "int_type": "must be a whole number",
+    "tuple_type": "must be a list, e.g. [a, b]",
+    "dict_type": "must hold `name: value` lines; leave the key out if there are none",
+    "model_type": "must hold `key: value` pairs",
+    "model_attributes_type": "must hold `key: value` pairs",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be 8 to 64 hexadecimal digits",
+}
+
+
 def _validated(content: dict[str, Any], source: str, lines: AbstractMapping[KeyPath, int]) -> MappingModel:
     try:
         return MappingModel.model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        path: KeyPath = tuple(part for part in first["loc"] if part not in ("str", "tuple[str, ...]"))
-        message = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"is no key of the format{nearest(str(path[-1]), _known_keys(path))}"
-        elif first["type"] == "missing":
-            message = "is missing"
-        line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
-        raise MappingError(message, source=source, line=line, key=_dotted(path)) from error
+        found = error.errors()
+        placed = [(_line(lines, tuple(e["loc"])), i) for i, e in enumerate(found)]
+        line, i = min(placed, key=lambda item: (item[0] or 0, item[1]))
+        path = _key_path(tuple(found[i]["loc"]))
+        raise MappingError(_advice(found[i], path), source=source, line=line, key=_dotted(path)) from error
+
+
+def _key_path(location: tuple[str | int, ...]) -> KeyPath:
+    """Where pydantic found it, less its own mark for "the key itself"."""
+    return location[:-1] if location and location[-1] == "[key]" else location
+
+
+def _advice(found: Any, path: KeyPath) -> str:
+    if found["type"] == "extra_forbidden":
+        return f"is no key of the format{nearest(str(path[-1]), _known_keys(path))}"
+    template = _ADVICE.get(found["type"])
+    if template is None:
+        return str(found["msg"]).removeprefix("Value error, ")
+    return template.format(**found.get("ctx", {}))
+
+
+def _line(lines: AbstractMapping[KeyPath, int], location: tuple[str | int, ...]) -> int | None:
+    """Line of the key, or of the nearest key around it (one that is missing has no line)."""
+    path = _key_path(location)
+    # A key such as 42 is a number for pydantic and text in the tree of nodes.
+    spelled = (path, tuple(map(str, path)), (*path[:-1], str(path[-1])) if path else path)
+    return next((lines[p[:n]] for n in range(len(path), -1, -1) for p in spelled if p[:n] in lines), None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as AbstractMapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tflrecover.ir import Difference
 from tflrecover.mapping.loader import Mapping, nearest
 from tflrecover.mapping.model import WeightRule
+from tflrecover.ops import by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,8 @@ def resolve(
     model = mapping.model
     if model.tflite is not None and not sha256().startswith(model.tflite.sha256.lower()):
         raise mapping.error(f"written for another file: this one has sha256 {sha256()}", "tflite", "sha256")
-    kinds = {str(op.type) for op in ops}
-    for name in model.custom_ops:
-        if name not in kinds:
-            raise mapping.error(f"the file has no operator {name!r}{nearest(name, kinds)}", "custom_ops", name)
     return ResolvedMapping(
-        {
-            _op(mapping, name, ops, "match", layer): _layer(mapping, layer, layers, "match", layer)
-            for layer, name in model.match.items()
-        },
+        _match(mapping, layers, ops),
         mapping.pairs("inputs", keras_inputs, file_inputs),
         mapping.pairs("outputs", keras_outputs, file_outputs),
         frozenset(
@@ -120,8 +115,29 @@ def resolve(
             for i, a in enumerate(model.accept)
         ),
         {_variable(mapping, name, variables): rule for name, rule in model.weights.items()},
-        {name: custom.as_ for name, custom in model.custom_ops.items()},
+        _custom_ops(mapping, ops),
     )
+
+
+def _match(mapping: Mapping, layers: Sequence[str], ops: Sequence[OpName]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for name, place in mapping.model.match.items():
+        layer, op = _layer(mapping, name, layers, "match", name), _op(mapping, place, ops, "match", name)
+        if op in found:
+            raise mapping.error(f"operator #{op} is matched to layer {found[op]!r} already", "match", name)
+        found[op] = layer
+    return found
+
+
+def _custom_ops(mapping: Mapping, ops: Sequence[OpName]) -> dict[str, str]:
+    kinds = {str(op.type) for op in ops}
+    for name, custom in mapping.model.custom_ops.items():
+        if name not in kinds:
+            raise mapping.error(f"the file has no operator of type {name!r}{nearest(name, kinds)}", "custom_ops", name)
+        if by_name(custom.as_) is None:
+            message = f"{custom.as_!r} is no operator that tflrecover knows; register_op can make one known"
+            raise mapping.error(message, "custom_ops", name, "as")
+    return {name: custom.as_ for name, custom in mapping.model.custom_ops.items()}
 
 
 def _ending(name: str, paths: Sequence[str]) -> list[str]:
@@ -140,16 +156,24 @@ def _layer(mapping: Mapping, name: str, layers: Sequence[str], *key: str | int) 
 
 def _variable(mapping: Mapping, name: str, variables: Sequence[str]) -> str:
     found = _ending(name, variables)
-    if len(found) != 1:
-        raise mapping.error(f"the model has no variable {name!r}{nearest(name, variables)}", "weights", name)
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"{name!r} stands for several variables: {', '.join(found[:5])}; write the longer path"
+        raise mapping.error(message, "weights", name)
+    raise mapping.error(f"the model has no variable {name!r}{nearest(name, variables)}", "weights", name)
 
 
 def _layers(mapping: Mapping, pattern: str, layers: Sequence[str], *key: str | int) -> list[str]:
-    found = [path for path in layers if fnmatchcase(path, pattern) or fnmatchcase(path.rsplit("/", 1)[-1], pattern)]
+    # A path that numbers equal siblings has brackets, which a pattern would take for a set of letters.
+    found = [path for path in layers if path == pattern or _fits(path, pattern)]
     if not found:
         raise mapping.error(f"no layer of the model fits {pattern!r}{nearest(pattern, layers)}", *key)
     return found
+
+
+def _fits(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern) or fnmatchcase(path.rsplit("/", 1)[-1], pattern)
 
 
 def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
@@ -159,9 +183,15 @@ def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
 
 def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int) -> list[int]:
     number = _numbered(pattern, ops)
-    found = [number] if number is not None else [op.index for op in ops if fnmatchcase(op.name, pattern)]
+    found = (
+        [number]
+        if number is not None
+        else [op.index for op in ops if op.name == pattern or fnmatchcase(op.name, pattern)]
+    )
     if not found:
-        raise mapping.error(f"no operator of the file fits {pattern!r}{nearest(pattern, [op.name for op in ops])}", *key)
+        raise mapping.error(
+            f"no operator of the file fits {pattern!r}{nearest(pattern, [op.name for op in ops])}", *key
+        )
     return found
 
 
@@ -170,7 +200,16 @@ def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> 
     found = [number] if number is not None else [op.index for op in ops if op.name == name]
     if len(found) == 1:
         return found[0]
+    if number_only := _past_the_end(name, ops):
+        raise mapping.error(number_only, *key)
     if found:
         indices = ", ".join(f'"#{index}"' for index in found)
         raise mapping.error(f"{name!r} is the output of several operators; write one of {indices}", *key)
     raise mapping.error(f"the file has no operator with output {name!r}{nearest(name, [op.name for op in ops])}", *key)
+
+
+def _past_the_end(name: str, ops: Sequence[OpName]) -> str:
+    """What to say of a number that no operator has, or nothing if the name is no number."""
+    if not (name.startswith("#") and name[1:].isdigit()):
+        return ""
+    return f"the file has no operator {name}; its operators are #0 to #{max((op.index for op in ops), default=0)}"

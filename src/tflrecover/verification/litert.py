@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,9 +94,12 @@ class FileRun:
             raise MissingDependency("verifying needs LiteRT: pip install ai-edge-litert") from error
         self._file = file
         try:
-            self._interpreter = Interpreter(
-                model_content=bytes(file.content), experimental_preserve_all_tensors=True, num_threads=2
-            )
+            with warnings.catch_warnings():
+                # LiteRT warns of the memory that keeping all tensors takes; here it is the purpose.
+                warnings.simplefilter("ignore", UserWarning)
+                self._interpreter = Interpreter(
+                    model_content=bytes(file.content), experimental_preserve_all_tensors=True, num_threads=2
+                )
             self._interpreter.allocate_tensors()
             for index, array in zip(file.graph.inputs, arrays, strict=True):
                 self._interpreter.set_tensor(index, quantize(array, file.graph.values[index]))

@@ -1,0 +1,180 @@
+"""The command line. Exit codes are those of ``diff(1)``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+
+from tflrecover.errors import InvalidModel, TFLRecoverError
+from tflrecover.render.text import safe
+
+if TYPE_CHECKING:
+    from tflrecover.report import Report
+
+# What the shell is told.
+SAME, DIFFERENT, TROUBLE = 0, 1, 2
+
+app = typer.Typer(
+    help="From a TFLite file back to a Keras model.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+mapping_app = typer.Typer(help="Work on a mapping.", no_args_is_help=True)
+app.add_typer(mapping_app, name="mapping")
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:function that returns a model.")
+]
+MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
+JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
+
+
+P = ParamSpec("P")
+
+
+def exits(command: Callable[P, int]) -> Callable[P, None]:
+    """The command's number becomes the exit code; what goes wrong becomes one line and ``TROUBLE``."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except TFLRecoverError as error:
+            typer.echo(f"tflrecover: error: {safe(error)}", err=True)
+            code = TROUBLE
+        except OSError as error:
+            typer.echo(f"tflrecover: error: {error.filename or ''}: {error.strerror or error}", err=True)
+            code = TROUBLE
+        raise typer.Exit(code)
+
+    return run
+
+
+def load_model(target: str) -> Any:
+    """The Keras model that a MODEL argument means.
+
+    Raises:
+        InvalidModel: there is no such file, module or function, or it gives no model.
+    """
+    if target.endswith((".keras", ".h5", ".hdf5")):
+        if not Path(target).is_file():
+            raise InvalidModel(f"there is no model file {target!r}")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+
+        try:
+            return keras.models.load_model(target, compile=False)
+        except Exception as error:
+            raise InvalidModel(f"{target!r} cannot be loaded by Keras: {error}") from error
+    module_name, separator, attribute = target.partition(":")
+    if not separator:
+        raise InvalidModel(f"{target!r} is neither a .keras or .h5 file nor package.module:function")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module_name), attribute)
+        return function()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InvalidModel(f"{target!r} gives no model: {error}") from error
+
+
+def _finish(report: Report, json_path: str | None) -> int:
+    if json_path:
+        report.to_json(json_path)
+    typer.echo(report.to_text(), nl=False)
+    return SAME if report.ok else DIFFERENT
+
+
+@app.command()
+@exits
+def inspect(
+    file: FileArgument, full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False
+) -> int:
+    """Show what is in a file."""
+    from tflrecover.render.inspect import inspect_text
+    from tflrecover.tflite import read
+
+    typer.echo(inspect_text(read(file), full=full), nl=False)
+    return SAME
+
+
+@app.command()
+@exits
+def diff(file: FileArgument, model: ModelArgument, mapping: MappingOption = None, json: JsonOption = None) -> int:
+    """Compare a file with a model; neither is changed."""
+    import tflrecover
+
+    return _finish(tflrecover.diff(file, load_model(model), mapping), json)
+
+
+@app.command()
+@exits
+def port(
+    file: FileArgument,
+    model: ModelArgument,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")],
+    mapping: MappingOption = None,
+    strict: Annotated[bool, typer.Option(help="Refuse when anything differs or is not sure.")] = True,
+    json: JsonOption = None,
+) -> int:
+    """Copy a file's weights into a model and save it."""
+    import tflrecover
+
+    if not output.endswith(".keras"):
+        raise InvalidModel(f"the output must be a .keras file, got {output!r}")
+    loaded = load_model(model)
+    try:
+        report = tflrecover.port(file, loaded, mapping, strict=strict)
+    except tflrecover.PortError as refused:
+        _finish(refused.report, json)
+        return DIFFERENT
+    _save(loaded, Path(output))
+    return _finish(report, json)
+
+
+def _save(model: Any, target: Path) -> None:
+    """Saves beside the target first, so that the target is complete or not there at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        model.save(made)
+        made.replace(target)
+
+
+@app.command()
+@exits
+def verify(file: FileArgument, model: ModelArgument, mapping: MappingOption = None, json: JsonOption = None) -> int:
+    """Run a file and a model on the same inputs and compare every operator."""
+    import tflrecover
+
+    return _finish(tflrecover.verify(file, load_model(model), mapping), json)
+
+
+@mapping_app.command()
+@exits
+def check(
+    mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping in YAML.")],
+    file: FileArgument,
+    model: ModelArgument,
+) -> int:
+    """Check a mapping against a file and a model: every name must be there."""
+    import tflrecover
+
+    report = tflrecover.diff(file, load_model(model), mapping)
+    typer.echo(f"{mapping}: every name is there")
+    typer.echo(str(report))
+    return SAME if report.ok else DIFFERENT
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with 0 (same), 1 (different) or 2 (trouble)."""
+    logging.basicConfig(format="tflrecover: %(message)s", level=logging.WARNING)
+    app(args=arguments)

@@ -1,0 +1,146 @@
+"""A report as plain text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tflrecover.ir import Assignment, Check, Difference
+
+if TYPE_CHECKING:
+    from tflrecover.report import Report
+
+_STATES = ("assigned", "reparametrised", "kept", "unresolved")
+_LISTED = 12
+_WORST = 5
+
+REPARAMETRISED = (
+    "Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly the "
+    "file's, but the batch norms hold no statistics of their own: calibrate them before training with training=True."
+)
+
+
+def safe(text: object) -> str:
+    """Text from a file or a model, with control characters made visible: a terminal must not obey them."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def summary(report: Report) -> str:
+    """The report in a few lines."""
+    lines = [_headline(report), *_counts(report)]
+    lines += [f"  - {safe(d.message)}" for d in report.differences if not d.accepted][:_WORST]
+    return "\n".join(lines)
+
+
+def full(report: Report) -> str:
+    """The whole report."""
+    sections = [
+        [_headline(report), *_counts(report)],
+        list(_differences(report.differences)),
+        list(_ambiguities(report)),
+        list(_variables(report.assignments)),
+        list(_constants(report)),
+        list(_checks(report)),
+        [f"Note: {safe(note)}" for note in report.notes],
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _headline(report: Report) -> str:
+    verdict = {
+        "diff": ("the model is the file's network", "the model is not the file's network"),
+        "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
+        "verify": ("the numbers agree", "the numbers do NOT agree"),
+    }[report.action]
+    return f"{safe(report.source)} -> {safe(report.model)}: {verdict[0] if report.ok else verdict[1]}"
+
+
+def _counts(report: Report) -> Iterator[str]:
+    open_ = [d for d in report.differences if not d.accepted]
+    accepted = len(report.differences) - len(open_)
+    states = Counter(a.state for a in report.assignments)
+    parts = [f"{states[state]} {state}" for state in _STATES if states[state]]
+    yield f"  operators matched: {len(report.matches)}"
+    yield f"  differences: {len(open_)}" + (f" (and {accepted} accepted)" if accepted else "")
+    if report.ambiguities:
+        yield f"  ambiguities: {len(report.ambiguities)}"
+    yield f"  variables: {', '.join(parts) or 'none'}"
+    if report.checks:
+        yield f"  checked: {sum(c.ok for c in report.checks)} of {len(report.checks)} operators within tolerance"
+    first = report.first_divergence
+    if first is not None:
+        yield f"  first divergence: {_place(first)}, relative error {first.max_rel:.2g}"
+
+
+def _place(check: Check) -> str:
+    layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
+    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {check.tflite_name!r}), {layer}")
+
+
+def _differences(found: Sequence[Difference], indent: str = "") -> Iterator[str]:
+    if found and not indent:
+        yield "Differences"
+    for number, difference in enumerate(found, 1):
+        mark = "(accepted) " if difference.accepted else ""
+        yield f"{indent}  {number}. [{difference.kind}] {mark}{safe(difference.message)}"
+        yield from _differences(difference.consequences, indent + "    ")
+
+
+def _ambiguities(report: Report) -> Iterator[str]:
+    if report.ambiguities:
+        yield "Ambiguities"
+    for ambiguity in report.ambiguities:
+        yield f"  - {safe(ambiguity.message)}; for example:"
+        yield from (f"      {safe(line)}" for line in ambiguity.mapping.splitlines())
+
+
+def _variables(assignments: Sequence[Assignment]) -> Iterator[str]:
+    if not assignments:
+        return
+    yield "Variables"
+    for state in _STATES:
+        members = [a for a in assignments if a.state == state]
+        if not members:
+            continue
+        yield f"  {state}: {len(members)}"
+        if state in ("kept", "unresolved"):
+            yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:_LISTED])
+            if len(members) > _LISTED:
+                yield f"    and {len(members) - _LISTED} more"
+    if any(a.state == "reparametrised" for a in assignments):
+        yield f"  {REPARAMETRISED}"
+
+
+def _constants(report: Report) -> Iterator[str]:
+    states = Counter(c.state for c in report.constants)
+    if not states:
+        return
+    yield f"Constants of the file: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}"
+    unexplained = [c for c in report.constants if c.state == "unexplained"]
+    yield from (f"  unexplained: tensor {c.tensor} {safe(c.name)!r}" for c in unexplained[:_LISTED])
+    if len(unexplained) > _LISTED:
+        yield f"  and {len(unexplained) - _LISTED} more"
+
+
+def _checks(report: Report) -> Iterator[str]:
+    """Outputs, the first divergence, and the worst operators."""
+    if not report.checks:
+        return
+    first = report.first_divergence
+    worst = sorted(report.checks, key=lambda c: -c.max_rel)[:_WORST]
+    shown = [c for c in report.checks if c.output is not None or c is first or any(c is other for other in worst)]
+    yield "Checks (outputs, the first divergence, the largest errors)"
+    yield f"  {'operator':<44} {'layer':<28} {'max abs':>9} {'max rel':>9} {'rms rel':>9}"
+    for check in shown:
+        marks = [f"output {check.output}"] if check.output is not None else []
+        marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
+        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}", 44)
+        layer = _cut(check.keras_layer or "", 28)
+        numbers = f"{check.max_abs:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
+        yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    clean = safe(text).replace("\n", " ")
+    return clean if len(clean) <= width else clean[: width - 1] + "…"
