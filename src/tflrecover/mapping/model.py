@@ -62,7 +62,7 @@ class Accept(_Strict):
     op: str | None = Field(default=None, description='TFLite operator, by output-tensor name or "#index".')
     attribute: str | None = Field(default=None, description="Keras argument, e.g. pool_size.")
     kind: Literal["attribute", "missing", "extra", "wiring", "shape", "constant"] | None = Field(
-        None, description="Kind of the difference."
+        default=None, description="Kind of the difference."
     )
 
     @model_validator(mode="after")
@@ -125,14 +125,16 @@ class MappingModel(_Strict):
     tflrecover: Annotated[Literal[1], BeforeValidator(_whole_number)] = Field(description="Version of the format.")
     tflite: FileGuard | None = Field(default=None, description="Optional guard: the file this was written for.")
     match: dict[str, str] = Field(
-        {}, description='Keras layer path: TFLite operator, by output-tensor name or "#index".'
+        default={}, description='Keras layer path: TFLite operator, by output-tensor name or "#index".'
     )
     inputs: dict[str, str] = Field(default={}, description='Keras input: TFLite input, by name or "#index".')
     outputs: dict[str, str] = Field(default={}, description='Keras output: TFLite output, by name or "#index".')
     skip: _Patterns = Field(default=(), description="Keras layers that keep their own weights (shell patterns).")
-    ignore: _Patterns = Field(default=(), description="TFLite operators with no counterpart in the model (shell patterns).")
+    ignore: _Patterns = Field(
+        default=(), description="TFLite operators with no counterpart in the model (shell patterns)."
+    )
     accept: Annotated[tuple[Accept, ...], BeforeValidator(_tuple)] = Field(
-        (), description="Differences that are wanted."
+        default=(), description="Differences that are wanted."
     )
     weights: dict[str, WeightRule] = Field(default={}, description="Single variables.")
     custom_ops: dict[str, CustomOp] = Field(default={}, description="What a custom operator means.")
