@@ -101,7 +101,12 @@ def verify(
 
 
 def _report(
-    action: str, comparison: Comparison, *, applied: bool = False, checks: tuple[Any, ...] = (), notes: tuple[str, ...] = ()
+    action: str,
+    comparison: Comparison,
+    *,
+    applied: bool = False,
+    checks: tuple[Any, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Report:
     return Report(
         action,
@@ -135,4 +140,3 @@ def _refusal(report: Report) -> str:
 
 
 __all__ = ["diff", "port", "verify"]
-

@@ -1,9 +1,9 @@
-"""One file and one model side by side: read, traced, brought to one form, aligned, solved. Everything else reports it."""
+"""One file and one model side by side: read, traced, brought to one form, aligned, solved."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +156,10 @@ def _shape_for(declared: tuple[int | None, ...] | None, shape: Shape) -> Shape:
 
 
 def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapping:
-    names = [OpName(int(op.id), op.type, file.graph.values[op.outputs[0]].name if op.outputs else "") for op in file.graph.ops()]
+    names = [
+        OpName(int(op.id), op.type, file.graph.values[op.outputs[0]].name if op.outputs else "")
+        for op in file.graph.ops()
+    ]
     return resolve(
         user,
         layers=list(trace.layers),
@@ -227,7 +230,9 @@ def _solved(
     }
     given = given_values(mapping.weights, file, variables)
     listed = equations(alignment)
-    outcome = plan(listed, variables, leaf_keys(keras), mine.env, {path: (value, text) for path, (value, text, _) in given.items()})
+    outcome = plan(
+        listed, variables, leaf_keys(keras), mine.env, {path: (value, text) for path, (value, text, _) in given.items()}
+    )
     found = differences.find(alignment, outcome.failed)
     ignored: set[Key] = {key for e in listed if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)}
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
@@ -262,8 +267,8 @@ def _ambiguities(alignment: Alignment) -> tuple[Ambiguity, ...]:
         lines = [f"  {layer}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
         found.append(
             Ambiguity(
-                f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by structure; "
-                "say in the mapping which is which",
+                f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by "
+                "structure; say in the mapping which is which",
                 indices,
                 layers,
                 "\n".join(["match:", *lines]),

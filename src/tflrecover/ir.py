@@ -132,7 +132,7 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
     """Operators and the values between them; every networkx algorithm takes it as it is.
 
     ``graph.graph`` holds ``name``, ``values`` (id to :class:`Value`), ``inputs`` and ``outputs`` (ordered value ids).
-    Each node has the attribute ``op``; each edge ``value`` (the value's id) under the key ``(output_slot, input_slot)``.
+    Each node has the attribute ``op``; each edge, under the key ``(output_slot, input_slot)``, the ``value``'s id.
     Note that a graph without operators is falsy, as with any networkx graph.
     """
 
@@ -158,20 +158,20 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
             for slot, value in enumerate(op.outputs):
                 if value in producers:
                     raise InvalidGraph(
-                        f"{name or 'graph'}: value {value} is made twice, by operators {producers[value][0]} and {op.id}"
+                        f"{name or 'graph'}: operators {producers[value][0]} and {op.id} both make value {value}"
                     )
                 producers[value] = (op.id, slot)
         known = self.graph["values"]
         for op in listed:
-            for value in (*op.inputs, *op.outputs):
-                if value is not None and value not in known:
+            for operand in (*op.inputs, *op.outputs):
+                if operand is not None and operand not in known:
                     raise InvalidGraph(
-                        f"{name or 'graph'}: operator {op.id} ({op.type}) names value {value}, which is not there"
+                        f"{name or 'graph'}: operator {op.id} ({op.type}) names value {operand}, which is not there"
                     )
-            for slot, value in enumerate(op.inputs):
-                if value in producers:
-                    source, output_slot = producers[value]
-                    self.add_edge(source, op.id, key=(output_slot, slot), value=value)
+            for slot, operand in enumerate(op.inputs):
+                if operand in producers:
+                    source, output_slot = producers[operand]
+                    self.add_edge(source, op.id, key=(output_slot, slot), value=operand)
         if not nx.is_directed_acyclic_graph(self):
             cycle = [edge[0] for edge in nx.find_cycle(self)]
             raise InvalidGraph(
@@ -225,7 +225,8 @@ class Difference:
     """One thing that is not the same, told in Keras's terms.
 
     Attributes:
-        kind: ``attribute``, ``missing`` (in the file only), ``extra`` (in Keras only), ``wiring``, ``shape``, ``constant``.
+        kind: ``attribute``, ``missing`` (in the file only), ``extra`` (in Keras only), ``wiring``, ``shape`` or
+            ``constant``.
         message: A sentence that says what to change.
         tflite_op: Index of the operator in the file, or None.
         tflite_type: Its type as in the file, or None.

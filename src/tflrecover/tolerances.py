@@ -9,7 +9,7 @@ LITERAL = 1e-6
 """Relative. A number written in the model's code against the same number in the file: both are one float32."""
 
 OUTPUT = 1e-4
-"""Relative. One operator or a whole network in float32 under two kernels: sums of thousands of terms in another order."""
+"""Relative. An operator or a whole network in float32 under two kernels: long sums in another order."""
 
 QUANTIZED_OUTPUT = 0.5
 """Relative RMS. Integer kernels against float arithmetic: only gross divergence can be told from quantization noise."""

@@ -18,6 +18,7 @@ class Interner:
         self._numbers: dict[Hashable, int] = {}
 
     def __call__(self, description: Hashable) -> int:
+        """The number of a description."""
         return self._numbers.setdefault(description, len(self._numbers))
 
 

@@ -99,10 +99,8 @@ def view(graph: Graph) -> View:
             base = source[op.inputs[0]] if op.inputs[0] is not None else Edge(CONSTANT, 0)
             source[op.outputs[0]] = Edge(base.source, base.slot, (*base.through, op.id))
             continue
-        edges = (
-            source.get(v, Edge(CONSTANT, 0)) if v is not None else Edge(CONSTANT, 1) for v in activations(graph, op)
-        )
-        operands.append(tuple(edges))
+        taken = activations(graph, op)
+        operands.append(tuple(Edge(CONSTANT, 1) if v is None else source.get(v, Edge(CONSTANT, 0)) for v in taken))
         for slot, value in enumerate(op.outputs):
             source[value] = Edge(number[op.id], slot)
     outputs = tuple(source.get(value, Edge(CONSTANT, 0)) for value in graph.outputs)

@@ -140,6 +140,7 @@ def extra(nodes: list[Op]) -> Difference:
     plural = "layers" if len(layers) > 1 else "layer"
     return Difference(
         "extra",
-        f"remove {plural} {names} ({', '.join(dict.fromkeys(map(layer_name, nodes)))}): the file has nothing like it there",
+        f"remove {plural} {names} ({', '.join(dict.fromkeys(map(layer_name, nodes)))}): "
+        "the file has nothing like it there",
         keras_layer=layers[0] if layers else None,
     )

@@ -56,9 +56,7 @@ def _grouped(found: Iterable[_Found]) -> tuple[Difference, ...]:
             followers.setdefault(before[-1] if before else 0, []).append(item.difference)
     if not roots:
         return tuple(item.difference for item in rest)
-    return tuple(
-        replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots)
-    )
+    return tuple(replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots))
 
 
 def _inputs(alignment: Alignment) -> Iterator[_Found]:
@@ -66,8 +64,15 @@ def _inputs(alignment: Alignment) -> Iterator[_Found]:
         mine, theirs = alignment.file.inputs[i], alignment.keras.inputs[j]
         if mine != theirs:
             name = alignment.file.graph.values[alignment.file.graph.inputs[i]].name
-            message = f"build the model for inputs of shape {mine}: the file takes {name!r} as {mine}, the model {theirs}"
-            yield _Found(-1, Difference("shape", message, tflite_name=name, attribute="shape", tflite_value=mine, keras_value=theirs))
+            message = (
+                f"build the model for inputs of shape {mine}: the file takes {name!r} as {mine}, the model {theirs}"
+            )
+            yield _Found(
+                -1,
+                Difference(
+                    "shape", message, tflite_name=name, attribute="shape", tflite_value=mine, keras_value=theirs
+                ),
+            )
 
 
 def _attributes(alignment: Alignment) -> Iterator[_Found]:
@@ -114,7 +119,8 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region) -> Differen
     have, want = " + ".join(map(describe.layer_name, got)), " + ".join(map(describe.layer_name, wanted))
     return Difference(
         "attribute",
-        f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, the model computes {have}",
+        f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, "
+        f"the model computes {have}",
         describe.file_index(wanted[0]),
         describe.file_type(wanted[0]),
         describe.file_name(file, wanted[0]),
@@ -223,7 +229,9 @@ def _outputs(alignment: Alignment) -> Iterator[_Found]:
             told = _explained(alignment, edge, keras.outputs[j])
         else:
             told = _explained(alignment, edge, None) or _feeds_extra(alignment, edge)
-        partner = _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
+        partner = (
+            _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
+        )
         message = f"make the output of {partner} an output of the model: it is the file's output {name!r}"
         difference = Difference("wiring", message, tflite_name=name, attribute="outputs", tflite_value=name)
         yield _Found(len(file), difference, is_root=not told)
@@ -252,7 +260,9 @@ def _constants(
         if describe.file_index(f) in told and equation.keras.shape != equation.file.shape:
             continue
         kind = "shape" if equation.keras.shape != equation.file.shape else "constant"
-        message = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {describe.in_file(file, f)}: {reason}"
+        message = (
+            f"the {equation.role} of {describe.in_keras(k)} cannot become that of {describe.in_file(file, f)}: {reason}"
+        )
         difference = Difference(
             kind,
             message,

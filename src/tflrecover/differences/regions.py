@@ -24,7 +24,9 @@ class Region:
     targets: frozenset[int]
 
 
-def regions(side: View, matched: Mapping[int, int], inputs: Mapping[int, int], outputs: Mapping[int, int]) -> list[Region]:
+def regions(
+    side: View, matched: Mapping[int, int], inputs: Mapping[int, int], outputs: Mapping[int, int]
+) -> list[Region]:
     """Regions of one side, in order.
 
     Args:

@@ -19,7 +19,7 @@ def _same_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 def _sigmoid(x: Array) -> Array:
     # Split by sign: exp never overflows.
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return np.asarray(np.where(x >= 0, 1, e) / (1 + e))
 
 
 def _spec(

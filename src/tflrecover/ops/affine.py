@@ -32,7 +32,7 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
 
 AFFINE = OpSpec(
     "AFFINE",
-    tf={name: _fused_batch_norm for name in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")},
+    tf=dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _fused_batch_norm),
     roles=("input", "scale", "offset"),
     weights=frozenset({"scale", "offset"}),
     infer_shape=_shape,

@@ -115,7 +115,7 @@ SPLIT_V = OpSpec("SPLIT_V", tflite=_split(True))
 
 RANGE = OpSpec(
     "RANGE",
-    evaluate=lambda args, _: [np.arange(args[0], args[1], args[2], np.asarray(args[0]).dtype)],
+    evaluate=lambda args, _: [np.arange(args[0].item(), args[1].item(), args[2].item()).astype(args[0].dtype)],
     tflite=plain("RANGE"),
     tf={"Range": plain("RANGE")},
     roles=("start", "limit", "delta"),

@@ -41,10 +41,8 @@ def effective_pads(size: int, kernel: int, stride: int, dilation: int, padding: 
     """Padding that windows really touch, ``(before, after)``: what no window reaches is not padding."""
     positions = output_size(size, kernel, stride, dilation, padding)
     reach = (positions - 1) * stride + (kernel - 1) * dilation + 1
-    if padding == "same":
-        before = max(reach - size, 0) // 2
-    else:
-        before = 0 if padding == "valid" else padding[0]
+    declared = {"same": max(reach - size, 0) // 2, "valid": 0}
+    before = declared[padding] if isinstance(padding, str) else padding[0]
     return before, max(reach - size - before, 0)
 
 

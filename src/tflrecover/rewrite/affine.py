@@ -8,6 +8,8 @@ AFFINE(CONV(x, k, b), s, o) = CONV(x, k·s, b·s + o)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tflrecover.ir import Op, Shape
@@ -19,7 +21,7 @@ from tflrecover.weight import Literal, Weight
 Pair = tuple[Weight | None, Weight | None]
 
 # How a factor per output channel lies along each canonical kernel, from its shape.
-_FACTOR_SHAPE = {
+_FACTOR_SHAPE: dict[str | int, Callable[[Shape], Shape]] = {
     "CONV_2D": lambda kernel: kernel[-1:],
     "FULLY_CONNECTED": lambda kernel: kernel[-1:],
     "DEPTHWISE_CONV_2D": lambda kernel: kernel[-2:],
@@ -123,7 +125,7 @@ def absorb_affines(draft: Draft) -> int:
     return count
 
 
-def _absorb(linear: str, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
+def _absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
     scale, offset = (_flat(weight) for weight in pair)
     if scale is not None:
         kernel = MUL(kernel, _shaped(scale, _FACTOR_SHAPE[linear](kernel.shape)), shape=kernel.shape)

@@ -58,4 +58,6 @@ def _unpack(data: Array, bits: int, count: int, *, signed: bool) -> Array:
     """Elements of fewer than eight bits, the first in the lowest bits of a byte."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     elements = ((data[:, None] >> shifts) & (2**bits - 1)).reshape(-1)[:count].astype(np.int8)
-    return np.where(elements >= 2 ** (bits - 1), elements - 2**bits, elements).astype(np.int8) if signed else elements
+    if not signed:
+        return np.asarray(elements)
+    return np.asarray(np.where(elements >= 2 ** (bits - 1), elements - 2**bits, elements), np.int8)

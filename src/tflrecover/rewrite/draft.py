@@ -43,9 +43,9 @@ class Draft:
         self.ops[op.id] = op
         for value in op.outputs:
             self._producer[value] = op.id
-        for slot, value in enumerate(op.inputs):
-            if value is not None:
-                self._consumers.setdefault(value, {})[op.id, slot] = None
+        for slot, operand in enumerate(op.inputs):
+            if operand is not None:
+                self._consumers.setdefault(operand, {})[op.id, slot] = None
 
     def remove(self, op_id: OpId) -> Op:
         """Takes an operator out and returns it."""
@@ -53,9 +53,9 @@ class Draft:
         for value in op.outputs:
             if self._producer.get(value) == op_id:
                 del self._producer[value]
-        for slot, value in enumerate(op.inputs):
-            if value is not None:
-                self._consumers[value].pop((op_id, slot), None)
+        for slot, operand in enumerate(op.inputs):
+            if operand is not None:
+                self._consumers[operand].pop((op_id, slot), None)
         return op
 
     def replace(self, op: Op) -> None:

@@ -1,4 +1,4 @@
-"""``IDENTITY(x) = x``"""
+"""``IDENTITY(x) = x``."""
 
 from __future__ import annotations
 

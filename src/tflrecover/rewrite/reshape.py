@@ -1,4 +1,4 @@
-"""``RESHAPE(RESHAPE(x, a), b) = RESHAPE(x, b)`` and ``RESHAPE(x, shape of x) = x``"""
+"""``RESHAPE(RESHAPE(x, a), b) = RESHAPE(x, b)`` and ``RESHAPE(x, shape of x) = x``."""
 
 from __future__ import annotations
 

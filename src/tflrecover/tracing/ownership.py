@@ -27,15 +27,15 @@ class CallRecorder:
     @contextlib.contextmanager
     def recording(self, classes: tuple[type, ...]) -> Iterator[None]:
         """Records every ``__call__`` of those classes until the end of the block."""
-        originals = {cls: cls.__call__ for cls in classes}  # type: ignore[operator]
+        originals = {cls: cls.__call__ for cls in classes}
         with _PATCH:
             for cls, original in originals.items():
-                cls.__call__ = self._wrap(original)  # type: ignore[operator]
+                cls.__call__ = self._wrap(original)  # type: ignore[method-assign]
             try:
                 yield
             finally:
                 for cls, original in originals.items():
-                    cls.__call__ = original  # type: ignore[operator]
+                    cls.__call__ = original  # type: ignore[method-assign]
 
     def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
         from tensorflow.compat import v1

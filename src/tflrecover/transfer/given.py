@@ -25,7 +25,7 @@ def given_values(
         StaleMapping: a tensor that is not there, or has no contents.
         MappingError: the result does not have the variable's shape.
     """
-    found = {}
+    found: dict[str, tuple[Array, str, frozenset[Key]]] = {}
     for path, rule in rules.items():
         sources = [_constant_tensor(file, name, path) for name in rule.sources]
         arrays = [_real(file, index) for index in sources]

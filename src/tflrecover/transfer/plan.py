@@ -54,7 +54,7 @@ def plan(
         env: Contents of the file's tensors.
         given: Values that the mapping gives, with their recipe.
     """
-    kept = {path: variable.kept for path, variable in variables.items() if variable.kept is not None}
+    kept: dict[Key, Array] = {path: v.kept for path, v in variables.items() if v.kept is not None}
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
     recipes: dict[Key, str] = {path: text for path, (_, text) in given.items()}
     moved: set[Key] = set(given)
@@ -80,7 +80,7 @@ def _settle(
     env: Mapping[Key, Array],
     recipes: dict[Key, str],
     moved: set[Key],
-    kept: Mapping[str, Array],
+    kept: Mapping[Key, Array],
 ) -> str:
     """Solves one equation; returns why it does not hold, or nothing."""
     mine = keys(equation.keras)
@@ -110,7 +110,12 @@ def _broadcasts(file: Weight, keras: Weight) -> bool:
     except ValueError:
         return False
     # Broadcasting a variable over a larger weight is no solution unless its shape says so.
-    return keras.shape == file.shape or int(np.prod(file.shape)) == 1 or isinstance(keras, Literal) or _squeezed(file, keras)
+    return (
+        keras.shape == file.shape
+        or int(np.prod(file.shape)) == 1
+        or isinstance(keras, Literal)
+        or _squeezed(file, keras)
+    )
 
 
 def _squeezed(file: Weight, keras: Weight) -> bool:
@@ -140,7 +145,11 @@ def _assignment(
 
 
 def constant_uses(
-    source: Graph, consumed: Collection[Key], structural: Collection[Key], ignored: Collection[Key], read: Collection[Key]
+    source: Graph,
+    consumed: Collection[Key],
+    structural: Collection[Key],
+    ignored: Collection[Key],
+    read: Collection[Key],
 ) -> tuple[ConstantUse, ...]:
     """The state of every constant tensor of the file's main graph.
 

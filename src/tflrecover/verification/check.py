@@ -29,7 +29,9 @@ def check_all(comparison: Comparison, inputs: Inputs) -> tuple[tuple[Check, ...]
     order = comparison.alignment.inputs
     if len(order) != len(arrays):
         raise EvaluationError("which input is which is not known; say it in the mapping under `inputs:`")
-    theirs = [array for _, array in sorted(zip((order[i] for i in range(len(arrays))), arrays, strict=True), key=_first)]
+    theirs = [
+        array for _, array in sorted(zip((order[i] for i in range(len(arrays))), arrays, strict=True), key=_first)
+    ]
     run = FileRun(file, arrays)
     checks: list[Check] = []
     for start in range(0, len(pairs), _BATCH):
@@ -105,5 +107,3 @@ def errors(want: Array, got: Array) -> tuple[float, float, float]:
     worst, peak = float(np.abs(a - b).max()), float(np.abs(a).max())
     rms, power = float(np.sqrt(np.mean((a - b) ** 2))), float(np.sqrt(np.mean(a**2)))
     return worst, worst / (peak or 1.0), rms / (power or 1.0)
-
-
