@@ -8,13 +8,14 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format zoo faults bench clean
+.PHONY: help demo test lint format schema zoo faults bench clean
 
 help:
 	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
 	@echo "make test    ruff, mypy and pytest"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  let ruff rewrite the sources"
+	@echo "make schema  write docs/mapping.schema.json from the mapping's model"
 	@echo "make zoo     port Keras Applications models, with every tensor name removed"
 	@echo "make faults  plant faults in them, one at a time, and look for each in the diff"
 	@echo "make bench   time reading, tracing and porting"
@@ -69,6 +70,11 @@ test: lint
 
 format: $(VENV)/.dev
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format .
+
+schema: $(VENV)/.dev
+	@echo "== writing docs/mapping.schema.json"
+	@$(RUN) -c 'from tflrecover.mapping.model import schema_text; print(schema_text(), end="")' > docs/mapping.schema.json.new
+	@mv docs/mapping.schema.json.new docs/mapping.schema.json
 
 zoo: $(VENV)/.dev
 	@echo "== porting reference models"

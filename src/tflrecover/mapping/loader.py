@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
@@ -143,12 +142,13 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str
         raise MappingError(f"has more than {_MAX_NODES} entries once its aliases are expanded", source=source)
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
-        names = Counter(str(key.value) for key, _ in node.value)
+        seen = set()
         for key, value in node.value:
             here = (*path, str(key.value))
             line = key.start_mark.line + 1
-            if names[str(key.value)] > 1:
+            if here in seen:
                 raise MappingError("is there twice", source=source, line=line, key=_dotted(here))
+            seen.add(here)
             _walk(value, here, lines, source, count)
             lines[here] = line
     elif isinstance(node, yaml.SequenceNode):
@@ -191,7 +191,8 @@ def _validated(content: dict[str, Any], source: str, lines: AbstractMapping[KeyP
     except pydantic.ValidationError as error:
         found = error.errors()
         placed = [(_line(lines, tuple(e["loc"])), i) for i, e in enumerate(found)]
-        line, i = min(placed, key=lambda item: (item[0] or 0, item[1]))
+        # A misspelt key is also one that is missing: the first says more.
+        line, i = min(placed, key=lambda item: (found[item[1]]["type"] == "missing", item[0] or 0, item[1]))
         path = _key_path(tuple(found[i]["loc"]))
         raise MappingError(_advice(found[i], path), source=source, line=line, key=_dotted(path)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from einops import EinopsError
@@ -148,3 +149,8 @@ def json_schema() -> dict[str, Any]:
         "title": "tflrecover mapping, version 1",
         **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def schema_text() -> str:
+    """The JSON Schema as it is published in ``docs/mapping.schema.json``."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
