@@ -20,8 +20,8 @@ class Alignment:
     Attributes:
         file: The file's side.
         keras: Keras's side.
-        pairs: Node of the file to node of Keras.
-        matches: The same with ids, step and evidence; AFFINE operators are among them.
+        pairs: Node of the file to node of Keras, pairs that the two orders of steps disagree on included.
+        matches: The sure ones with ids, step and evidence; AFFINE operators are among them.
         outputs: Output number of the file to output number of Keras.
         inputs: Input number of the file to input number of Keras.
         ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
@@ -65,18 +65,22 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
     break_ties(trial)
     complete = is_isomorphic(trial) and not _undecided_ends(agreed, trial)
     ambiguous: Groups = [] if complete else symmetric_groups(agreed)
-    agreed = trial if complete else agreed
+    sure = trial if complete else agreed
+    if disputed:
+        ambiguous = [(sorted(disputed), sorted(first.pairs[f] for f in disputed))]
+    # What differs is told on the first reading, disputed pairs included; weights are copied by sure pairs only.
+    told = first if disputed else sure
     return Alignment(
         file,
         keras,
-        dict(sorted(agreed.pairs.items())),
-        tuple(agreed.matches()),
-        dict(agreed.inputs),
-        agreed.outputs(),
+        dict(sorted(told.pairs.items())),
+        tuple(sure.matches()),
+        dict(told.inputs),
+        told.outputs(),
         tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
         complete,
-        agreed.affines(),
-        agreed,
+        told.affines(),
+        told,
     )
 
 
