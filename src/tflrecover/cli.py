@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import logging
 import os
 import sys
@@ -20,13 +21,21 @@ from tflrecover.render.text import safe
 if TYPE_CHECKING:
     from tflrecover.report import Report
 
+_LOG = logging.getLogger("tflrecover")
+
 # What the shell is told.
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 
-app = typer.Typer(
-    help="From a TFLite file back to a Keras model.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
-mapping_app = typer.Typer(help="Work on a mapping.", no_args_is_help=True)
+INTERRUPTED = 130
+
+_PLAIN: dict[str, Any] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
+app = typer.Typer(help="From a TFLite file back to a Keras model.", **_PLAIN)
+mapping_app = typer.Typer(help="Work on a mapping.", **_PLAIN)
 app.add_typer(mapping_app, name="mapping")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
@@ -48,14 +57,37 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs)
         except TFLRecoverError as error:
-            typer.echo(f"tflrecover: error: {safe(error)}", err=True)
-            code = TROUBLE
+            code = _trouble(str(error))
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            typer.echo(f"tflrecover: error: {error.filename or ''}: {error.strerror or error}", err=True)
-            code = TROUBLE
+            code = _trouble(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:
+            # Python would exit with 1 here, which means "different".
+            _LOG.debug("internal error", exc_info=True)
+            code = _trouble(
+                f"internal error, please report it ({type(error).__name__}: {error}); --verbose shows where"
+            )
         raise typer.Exit(code)
 
     return run
+
+
+def _trouble(message: str) -> int:
+    typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
+    return TROUBLE
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say what is being done, and where an error arose.")
+    ] = False,
+) -> None:
+    """From a TFLite file back to a Keras model."""
+    logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def load_model(target: str) -> Any:
@@ -64,26 +96,35 @@ def load_model(target: str) -> Any:
     Raises:
         InvalidModel: there is no such file, module or function, or it gives no model.
     """
-    if target.endswith((".keras", ".h5", ".hdf5")):
-        if not Path(target).is_file():
-            raise InvalidModel(f"there is no model file {target!r}")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import keras
-
-        try:
-            return keras.models.load_model(target, compile=False)
-        except Exception as error:
-            raise InvalidModel(f"{target!r} cannot be loaded by Keras: {error}") from error
-    module_name, separator, attribute = target.partition(":")
-    if not separator:
-        raise InvalidModel(f"{target!r} is neither a .keras or .h5 file nor package.module:function")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, os.getcwd())
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if target.endswith((".keras", ".h5", ".hdf5")):
+        return _load_file(target)
+    module, separator, function = target.partition(":")
+    if not (module and separator and function):
+        raise InvalidModel(f"{target!r} is neither a .keras or .h5 file nor package.module:function")
+    return _call(module, function)
+
+
+def _load_file(path: str) -> Any:
+    if not Path(path).is_file():
+        raise InvalidModel(f"there is no model file {path!r}")
+    import keras
+
     try:
-        function = getattr(importlib.import_module(module_name), attribute)
-        return function()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InvalidModel(f"{target!r} gives no model: {error}") from error
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
+
+
+def _call(module: str, function: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)()
+    # A script that ends itself when it is imported must not decide on our exit code.
+    except (Exception, SystemExit) as error:
+        raise InvalidModel(f"{module}:{function} gives no model: {type(error).__name__}: {error}") from error
 
 
 def _finish(report: Report, json_path: str | None) -> int:
@@ -176,5 +217,10 @@ def check(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with 0 (same), 1 (different) or 2 (trouble)."""
-    logging.basicConfig(format="tflrecover: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("tflrecover: %(message)s"))
+    _LOG.addHandler(handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(args=arguments)

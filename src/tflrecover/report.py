@@ -115,6 +115,10 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=str)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": len(value)}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
@@ -122,10 +126,8 @@ def write_atomically(path: str | os.PathLike[str], content: str) -> None:
     """Writes a text file that appears complete or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
-        file.write(content)
-    try:
-        Path(file.name).replace(target)
-    except OSError:
-        Path(file.name).unlink(missing_ok=True)
-        raise
+    # A folder of its own: the file gets the permissions that any new file would have.
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        made.write_text(content, encoding="utf-8")
+        made.replace(target)

@@ -22,8 +22,8 @@ REPARAMETRISED = (
 
 
 def safe(text: object) -> str:
-    """Text from a file or a model, with control characters made visible: a terminal must not obey them."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
+    """Text from a file or a model on one line, with control characters made visible: a terminal must not obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def summary(report: Report) -> str:
@@ -53,6 +53,8 @@ def _headline(report: Report) -> str:
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
         "verify": ("the numbers agree", "the numbers do NOT agree"),
     }[report.action]
+    if report.action == "verify" and not report.checks:
+        verdict = ("nothing could be compared",) * 2
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict[0] if report.ok else verdict[1]}"
 
 
@@ -104,7 +106,7 @@ def _variables(assignments: Sequence[Assignment]) -> Iterator[str]:
         if not members:
             continue
         yield f"  {state}: {len(members)}"
-        if state in ("kept", "unresolved"):
+        if state != "assigned":
             yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:_LISTED])
             if len(members) > _LISTED:
                 yield f"    and {len(members) - _LISTED} more"
@@ -139,8 +141,12 @@ def _checks(report: Report) -> Iterator[str]:
         layer = _cut(check.keras_layer or "", 28)
         numbers = f"{check.max_abs:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
         yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
+    hidden = [check for check in report.checks if not any(check is other for other in shown)]
+    if hidden:
+        bad = sum(not check.ok for check in hidden)
+        yield f"  and {len(hidden)} more, {bad} of them out of tolerance (to_dict() has them all)"
 
 
 def _cut(text: str, width: int) -> str:
-    clean = safe(text).replace("\n", " ")
+    clean = safe(text)
     return clean if len(clean) <= width else clean[: width - 1] + "…"
