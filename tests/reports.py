@@ -1,0 +1,74 @@
+"""Reports made by hand, for whatever draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
+from tflrecover.report import Report
+
+POOL = Difference(
+    "attribute",
+    "set `pool_size=(2, 2)` on layer 'max_pooling2d': the file has (2, 2) at operator 24 (MAX_POOL_2D, output "
+    "'max_pool'), the model has (5, 5)",
+    24,
+    "MAX_POOL_2D",
+    "max_pool",
+    "max_pooling2d",
+    "pool_size",
+    (2, 2),
+    (5, 5),
+    consequences=(Difference("shape", "the channels after it differ", 25, "ADD", "add"),),
+)
+ACCEPTED = Difference("extra", "remove layer 'concatenate'", keras_layer="concatenate", accepted=True)
+
+
+def same(**changes: Any) -> Report:
+    """A diff that found nothing."""
+    fields: dict[str, Any] = {
+        "matches": (Match(0, "conv2d", "full-depth hash"),),
+        "assignments": (
+            Assignment(
+                "conv2d/kernel", "assigned", np.zeros((3, 3, 3, 8), "float32"), "conv2d/Kernel: o h w i -> h w i o"
+            ),
+        ),
+        "constants": (ConstantUse(1, "conv2d/Kernel", "consumed"),),
+    }
+    return Report("diff", "palm.tflite", "blazepalm", **{**fields, **changes})
+
+
+def check(op: int, max_rel: float = 0.0, **changes: Any) -> Check:
+    """Numbers of one operator; out of tolerance from 1e-4."""
+    fields: dict[str, Any] = {
+        "tflite_op": op,
+        "tflite_type": "CONV_2D",
+        "tflite_name": f"conv_{op}",
+        "keras_layer": f"conv2d_{op}",
+        "max_abs": max_rel * 2,
+        "max_rel": max_rel,
+        "rms_rel": max_rel / 2,
+        "ok": max_rel < 1e-4,
+    }
+    return Check(**{**fields, **changes})
+
+
+def different() -> Report:
+    """A diff with one of everything."""
+    return same(
+        differences=(POOL, ACCEPTED),
+        ambiguities=(
+            Ambiguity(
+                "operators [3, 4] and layers ['a', 'b'] cannot be told apart", (3, 4), ("a", "b"), "match:\n  a: '#3'"
+            ),
+        ),
+        assignments=(
+            *same().assignments,
+            Assignment("bn/gamma", "reparametrised", np.ones(8, "float32"), "scale of conv2d"),
+            Assignment("head/kernel", "kept", None, "by the mapping"),
+            Assignment("seed", "unresolved", None, "nothing in the file determines it"),
+        ),
+        constants=(*same().constants, ConstantUse(2, "left", "unexplained")),
+        notes=("The file computes with integers.",),
+    )

@@ -1,0 +1,193 @@
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.reports import ACCEPTED, POOL, check, different, same
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference
+from tflrecover.render.text import safe
+from tflrecover.report import Report
+
+SPOILS_OK = {
+    "difference": {"differences": (POOL,)},
+    "ambiguity": {"ambiguities": (Ambiguity("a", (1,), ("b",)),)},
+    "unresolved": {"assignments": (Assignment("a", "unresolved"),)},
+    "unexplained": {"constants": (ConstantUse(1, "a", "unexplained"),)},
+    "check": {"checks": (check(1, 0.5),)},
+}
+
+
+@pytest.mark.parametrize("changes", SPOILS_OK.values(), ids=SPOILS_OK)
+def test_not_ok(changes: dict[str, Any]) -> None:
+    assert not same(**changes).ok
+
+
+def test_ok() -> None:
+    kept = (Assignment("a", "kept"), Assignment("b", "reparametrised", np.zeros(1)))
+    assert same(differences=(ACCEPTED,), assignments=kept, checks=(check(1),)).ok
+
+
+def test_first_divergence_is_the_first_in_file_order() -> None:
+    checks = (check(1), check(2, 0.1), check(3, 0.9))
+    assert same(checks=checks).first_divergence is checks[1]
+    assert same(checks=checks[:1]).first_divergence is None
+
+
+HEADLINES = [
+    (same(), "the model is the file's network"),
+    (different(), "the model is not the file's network"),
+    (Report("port", "f", "m", applied=True), "ported, complete and beyond doubt"),
+    (Report("port", "f", "m", differences=(POOL,)), "NOT ported"),
+    (Report("port", "f", "m", differences=(POOL,), applied=True), "ported in part"),
+    (Report("verify", "f", "m", checks=(check(1),)), "the numbers agree"),
+    (Report("verify", "f", "m", checks=(check(1, 0.5),)), "the numbers do NOT agree"),
+    (Report("verify", "f", "m"), "nothing could be compared"),
+]
+
+
+@pytest.mark.parametrize(("report", "verdict"), HEADLINES, ids=[verdict for _, verdict in HEADLINES])
+def test_headline(report: Report, verdict: str) -> None:
+    assert str(report).splitlines()[0].endswith(f": {verdict}")
+    assert report.to_text().splitlines()[0] == str(report).splitlines()[0]
+
+
+def test_summary_is_short() -> None:
+    many = same(differences=(POOL,) * 500, assignments=(Assignment("a", "unresolved"),) * 500)
+    assert len(str(many).splitlines()) < 12
+
+
+def test_full_text() -> None:
+    assert different().to_text() == (
+        "palm.tflite -> blazepalm: the model is not the file's network\n"
+        "  operators matched: 1\n"
+        "  differences: 1 (and 1 accepted)\n"
+        "  ambiguities: 1\n"
+        "  variables: 1 assigned, 1 reparametrised, 1 kept, 1 unresolved\n"
+        "\n"
+        "Differences\n"
+        "  1. [attribute] set `pool_size=(2, 2)` on layer 'max_pooling2d': the file has (2, 2) at operator 24 "
+        "(MAX_POOL_2D, output 'max_pool'), the model has (5, 5)\n"
+        "      1. [shape] the channels after it differ\n"
+        "  2. [extra] (accepted) remove layer 'concatenate'\n"
+        "\n"
+        "Ambiguities\n"
+        "  - operators [3, 4] and layers ['a', 'b'] are alike; for example:\n"
+        "      match:\n"
+        "        a: '#3'\n"
+        "\n"
+        "Variables\n"
+        "  assigned: 1\n"
+        "  reparametrised: 1\n"
+        "    bn/gamma (scale of conv2d)\n"
+        "  kept: 1\n"
+        "    head/kernel (by the mapping)\n"
+        "  unresolved: 1\n"
+        "    seed (nothing in the file determines it)\n"
+        "  Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly "
+        "the file's, but the batch norms hold no statistics of their own: calibrate them before training with "
+        "training=True.\n"
+        "\n"
+        "Constants of the file: 1 consumed, 1 unexplained\n"
+        "  unexplained: tensor 2 'left'\n"
+        "\n"
+        "Note: The file computes with integers.\n"
+    )
+
+
+def test_checks_show_the_outputs_the_first_divergence_and_the_worst() -> None:
+    checks = [check(op, 1e-6 * op) for op in range(90)]
+    checks[40] = check(40, 2e-4)
+    checks[41:80] = [check(op, 0.1 + op / 1000) for op in range(41, 80)]
+    checks[89] = check(89, 0.05, output="boxes")
+    lines = Report("verify", "f", "m", checks=tuple(checks)).to_text().splitlines()
+    table = lines[lines.index("Checks (outputs, the first divergence, the largest errors)") + 2 :]
+    assert [line.split()[0] for line in table] == ["40", "75", "76", "77", "78", "79", "89", "and"]
+    assert table[0].endswith("<- first divergence")
+    assert table[-2].endswith("output boxes, out of tolerance")
+    assert table[-1] == "  and 83 more, 34 of them out of tolerance (to_dict() has them all)"
+
+
+def test_dict_is_json_and_holds_no_arrays() -> None:
+    content = different().to_dict()
+    assert content["tflrecover_report"] == 1
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["assignments"][0]["value"] == {"shape": [3, 3, 3, 8], "dtype": "float32"}
+    assert content["differences"][0]["tflite_value"] == [2, 2]
+    assert content["differences"][0]["consequences"][0]["kind"] == "shape"
+    assert list(content)[:6] == ["tflrecover_report", "action", "source", "model", "ok", "applied"]
+
+
+VALUES = [
+    (np.float32(0.5), 0.5),
+    (np.int64(3), 3),
+    (np.bool_(True), True),
+    (np.zeros((2, 3), "int8"), {"shape": [2, 3], "dtype": "int8"}),
+    (float("nan"), "nan"),
+    (np.float32("inf"), "inf"),
+    (b"123", {"bytes": 3}),
+    (frozenset({"same", "valid"}), ["same", "valid"]),
+    ({1: (2, None)}, {"1": [2, None]}),
+    (np.dtype("int8"), "int8"),
+]
+
+
+@pytest.mark.parametrize(("value", "plain"), VALUES, ids=[repr(plain) for _, plain in VALUES])
+def test_values_in_json(value: Any, plain: Any) -> None:
+    difference = Difference("attribute", "", tflite_value=value)
+    (found,) = json.loads(same(differences=(difference,)).to_json())["differences"]
+    assert found["tflite_value"] == plain
+
+
+def test_json_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    text = different().to_json(path)
+    assert path.read_text(encoding="utf-8") == text
+    assert [p.name for p in path.parent.iterdir()] == ["report.json"]
+    other = tmp_path / "other"
+    other.write_text("", encoding="utf-8")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+
+
+def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old", encoding="utf-8")
+
+    def full_disk(*_args: object, **_kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        same().to_json(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+HOSTILE = "\x1b[2J\r\n\u202e\u2028\x9b\ud800\x00"
+
+
+@given(st.text())
+def test_nothing_that_is_shown_commands_a_terminal(name: str) -> None:
+    shown = safe(name)
+    assert all(c.isprintable() for c in shown)
+    shown.encode()
+
+
+def test_names_from_a_file_are_shown_harmless() -> None:
+    report = Report(
+        "verify",
+        HOSTILE,
+        HOSTILE,
+        differences=(Difference("extra", HOSTILE, consequences=(Difference("shape", HOSTILE),)),),
+        ambiguities=(Ambiguity(HOSTILE, (1,), (HOSTILE,), HOSTILE),),
+        assignments=(Assignment(HOSTILE, "unresolved", recipe=HOSTILE), Assignment(HOSTILE, "reparametrised")),
+        constants=(ConstantUse(1, HOSTILE, "unexplained"),),
+        checks=(check(1, 0.5, tflite_name=HOSTILE, tflite_type=HOSTILE, keras_layer=HOSTILE, output=HOSTILE),),
+        notes=(HOSTILE,),
+    )
+    for text in (str(report), report.to_text()):
+        assert all(c.isprintable() for c in text.replace("\n", ""))
