@@ -76,7 +76,7 @@ def test_full_text() -> None:
         "  2. [extra] (accepted) remove layer 'concatenate'\n"
         "\n"
         "Ambiguities\n"
-        "  - operators [3, 4] and layers ['a', 'b'] are alike; for example:\n"
+        "  - operators [3, 4] and layers ['a', 'b'] cannot be told apart; for example:\n"
         "      match:\n"
         "        a: '#3'\n"
         "\n"
