@@ -41,7 +41,9 @@ class _Builder:
         pool_size: Of the max-pools that shrink the skip connections.
     """
 
-    def __init__(self, kernel_size: int, activation: Callable[[_Names], Any], depthwise_bias: bool, pool_size: int) -> None:
+    def __init__(
+        self, kernel_size: int, activation: Callable[[_Names], Any], depthwise_bias: bool, pool_size: int
+    ) -> None:
         self.names = _Names()
         self._kernel_size = kernel_size
         self._activation = activation
@@ -72,9 +74,9 @@ class _Builder:
         )(x)
         y = self.pointwise(y, filters)
         if strides > 1:
-            x = layers.MaxPooling2D(
-                self._pool_size, strides=strides, padding="same", name=self.names("max_pooling2d")
-            )(x)
+            x = layers.MaxPooling2D(self._pool_size, strides=strides, padding="same", name=self.names("max_pooling2d"))(
+                x
+            )
         if filters > x.shape[-1]:
             missing = filters - x.shape[-1]
             x = keras.ops.pad(x, [[0, 0], [0, 0], [0, 0], [0, missing]])
@@ -112,7 +114,7 @@ def _model(inputs: Any, boxes: Any, scores: Any, single_output: bool, name: str)
 def blazepalm_2019(
     classes: int = 1, pool_size: int = 2, heads_first: str = "boxes", single_output: bool = False
 ) -> keras.Model:
-    """The network of 2019: 256×256 RGB in [0, 1] to 2944 anchors.
+    """The network of 2019: 256x256 RGB in [0, 1] to 2944 anchors.
 
     Args:
         classes: Scores per anchor.
@@ -145,7 +147,7 @@ def blazepalm_2019(
 def blazepalm_2021(
     variant: str = "full", classes: int = 1, pool_size: int = 2, heads_first: str = "boxes"
 ) -> keras.Model:
-    """The network of 2021: 192×192 RGB in [0, 1] to 2016 anchors.
+    """The network of 2021: 192x192 RGB in [0, 1] to 2016 anchors.
 
     Args:
         variant: ``"full"`` or ``"lite"``, which has fewer blocks.

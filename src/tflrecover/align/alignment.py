@@ -67,7 +67,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
     ambiguous: Groups = [] if complete else symmetric_groups(agreed)
     sure = trial if complete else agreed
     if disputed:
-        ambiguous = [(sorted(disputed), sorted(first.pairs[f] for f in disputed))]
+        ambiguous = [(sorted(disputed), sorted(first.pairs[f] for f in disputed if f in first.pairs))]
     # What differs is told on the first reading, disputed pairs included; weights are copied by sure pairs only.
     told = first if disputed else sure
     return Alignment(

@@ -41,12 +41,16 @@ def _names(ends: object) -> str:
 def describe_value(value: Value) -> str:
     """``name (shape) dtype``; dynamic sizes as ``?``, quantization in short."""
     shape = value.shape_signature or value.shape
-    sizes = "×".join("?" if n == -1 else str(n) for n in shape) if shape else "scalar"
+    sizes = "x".join("?" if n == -1 else str(n) for n in shape) if shape else "scalar"
     quantization = value.quantization
     scaled = quantization is not None and quantization.scale.size
     if not scaled or quantization is None:
         return f"{safe(value.name)!r} {sizes} {value.dtype}"
-    kind = f"scale {quantization.scale[0]:.4g}" if quantization.scale.size == 1 else f"per channel ({quantization.scale.size})"
+    kind = (
+        f"scale {quantization.scale[0]:.4g}"
+        if quantization.scale.size == 1
+        else f"per channel ({quantization.scale.size})"
+    )
     return f"{safe(value.name)!r} {sizes} {value.dtype}, {kind}"
 
 
@@ -61,7 +65,8 @@ def _graph(graph: Graph) -> Iterator[str]:
     constants = [value for value in graph.values.values() if value.data is not None]
     types = Counter(str(value.dtype) for value in constants)
     elements = sum(value.data.size for value in constants if value.data is not None)
-    yield f"  constants  {len(constants)} tensors, {elements:,} values: {', '.join(f'{t} {n}' for t, n in types.most_common())}"
+    kinds_text = ", ".join(f"{t} {n}" for t, n in types.most_common())
+    yield f"  constants  {len(constants)} tensors, {elements:,} values: {kinds_text}"
     scaled = [v for v in graph.values.values() if v.quantization is not None and v.quantization.scale.size]
     if scaled:
         activations = sum(v.data is None for v in scaled)

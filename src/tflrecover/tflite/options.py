@@ -25,15 +25,19 @@ def snake_case(name: str) -> str:
 
 
 @functools.cache
-def _accessors(cls: type) -> tuple[tuple[str, str, str], ...]:
+def _accessors(cls: Any) -> tuple[tuple[str, str, str], ...]:
     """``(attribute, method, kind)`` of a table class; kind is ``value``, ``numbers`` or ``items``."""
     methods = {n: f for n, f in vars(cls).items() if hasattr(f, "__code__") and n != "Init" and not n.startswith("_")}
-    vectors = {n.removesuffix("Length") for n in methods if n.endswith("Length") and n.removesuffix("Length") in methods}
+    vectors = {
+        n.removesuffix("Length") for n in methods if n.endswith("Length") and n.removesuffix("Length") in methods
+    }
     found = []
     for name, function in methods.items():
         if name in vectors:
             is_numbers = f"{name}AsNumpy" in methods
-            found.append((snake_case(name), f"{name}AsNumpy" if is_numbers else name, "numbers" if is_numbers else "items"))
+            found.append(
+                (snake_case(name), f"{name}AsNumpy" if is_numbers else name, "numbers" if is_numbers else "items")
+            )
         elif function.__code__.co_argcount == 1 and not any(
             name == vector + ending for vector in vectors for ending in ("Length", "AsNumpy", "IsNone")
         ):
@@ -44,7 +48,7 @@ def _accessors(cls: type) -> tuple[tuple[str, str, str], ...]:
 def table(owner: Any, walker: Walker, where: str, depth: int = 0) -> dict[str, Any]:
     """A table as a dictionary: enums by name, vectors as tuples, tables in it as dictionaries."""
     found: dict[str, Any] = {}
-    for attribute, method, kind in _accessors(type(owner)):
+    for attribute, method, kind in _accessors(owner.__class__):
         get = getattr(owner, method)
         if kind == "items":
             values = [_plain(item, walker, where, depth) for item in walker.tables(owner, method, where)]
@@ -83,8 +87,9 @@ def builtin(op: Any, walker: Walker, where: str) -> dict[str, Any]:
         owner = union(getattr(op, f"BuiltinOptions{suffix}")(), number, f"BuiltinOptions{suffix}") if number else None
         if owner is not None:
             return table(owner, walker, where)
-        if number and suffix not in members("BuiltinOptions"):
-            return {"builtin_options_type": number} if number not in members(f"BuiltinOptions{suffix}") else {}
+        if number:
+            # Options newer than the schema package: their number is all that can be said.
+            return {"builtin_options_type": number}
     return {}
 
 

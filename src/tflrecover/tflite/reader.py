@@ -48,7 +48,9 @@ def read(path: Source) -> TFLiteModel:
         raise InvalidFile(f"has {len(content)} bytes; a TFLite file has at least {_SMALLEST}", source=name)
     if bytes(content[4:8]) != _IDENTIFIER:
         found = bytes(content[4:8])
-        raise InvalidFile(f"is not a TFLite file: expected the identifier {_IDENTIFIER!r}, found {found!r}", source=name)
+        raise InvalidFile(
+            f"is not a TFLite file: expected the identifier {_IDENTIFIER!r}, found {found!r}", source=name
+        )
     with walker.place("model"):
         root = tflite.Model.GetRootAs(content, 0)
         contents = buffers(root, content, walker)
@@ -59,13 +61,9 @@ def read(path: Source) -> TFLiteModel:
         )
         if not graphs:
             raise InvalidFile("has no subgraph", source=name)
-        signatures = tuple(
-            _signature(s, graphs, walker) for s in walker.tables(root, "SignatureDefs", "signatures")
-        )
+        signatures = tuple(_signature(s, graphs, walker) for s in walker.tables(root, "SignatureDefs", "signatures"))
         metadata = _metadata(root, contents, walker)
-        return TFLiteModel(
-            name, content, root.Version(), text(root.Description()), graphs, signatures, metadata
-        )
+        return TFLiteModel(name, content, root.Version(), text(root.Description()), graphs, signatures, metadata)
 
 
 def _open(path: Source) -> tuple[str, memoryview]:
@@ -90,9 +88,7 @@ def _code(code: Any) -> tuple[str | int, bool]:
     return (text(code.CustomCode()), True) if name == "CUSTOM" else (name, False)
 
 
-def _graph(
-    graph: Any, index: int, codes: list[tuple[str | int, bool]], contents: list[Any], walker: Walker
-) -> Graph:
+def _graph(graph: Any, index: int, codes: list[tuple[str | int, bool]], contents: list[Any], walker: Walker) -> Graph:
     here = f"subgraph {index}"
     with walker.place(here):
         values: dict[int, Value] = {}
@@ -103,10 +99,9 @@ def _graph(
         for i, operator in enumerate(walker.tables(graph, "Operators", f"{here}, operators")):
             with walker.place(f"{here}, operator {i}"):
                 ops.append(_op(operator, i, codes, values, walker, f"{here}, operator {i}"))
-        ends = [integers(graph, end) or () for end in ("Inputs", "Outputs")]
-        for end in ends:
-            _check(end, values, walker, here)
-        return Graph.build(ops, values, *ends, name=text(graph.Name()) or f"subgraph {index}")
+        inputs, outputs = integers(graph, "Inputs") or (), integers(graph, "Outputs") or ()
+        _check((*inputs, *outputs), values, walker, here)
+        return Graph.build(ops, values, inputs, outputs, text(graph.Name()) or f"subgraph {index}")
 
 
 def _check(found: tuple[int, ...], values: Mapping[int, Value], walker: Walker, where: str) -> None:

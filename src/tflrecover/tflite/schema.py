@@ -32,15 +32,29 @@ _ENUM_FIELDS = {
 BITS = {"int4": 4, "uint4": 4, "int2": 2}
 # Types whose bytes numpy can show as they are.
 VIEWABLE = frozenset(
-    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
+    [
+        "float16",
+        "float32",
+        "float64",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "bool",
+        "complex64",
+        "complex128",
+    ]
 )
 
 
 @functools.cache
 def members(enum: str) -> Mapping[int, str]:
     """Number to name of an enum of the schema."""
-    found = {v: k for k, v in vars(getattr(tflite, enum)).items() if isinstance(v, int) and not k.startswith("_")}
-    return found
+    return {v: k for k, v in vars(getattr(tflite, enum)).items() if isinstance(v, int) and not k.startswith("_")}
 
 
 def name_of(enum: str, number: int) -> str | int:

@@ -1,0 +1,68 @@
+"""One planted fault, one root difference, named in Keras's terms."""
+
+import keras_models as zoo
+import pytest
+from keras import layers
+
+import tflrecover
+
+FAULTS = [
+    ({"pool_size": 3}, "attribute", "pool", "pool_size", (2, 2), (3, 3)),
+    ({"kernel_size": 5}, "attribute", "depthwise", "kernel_size", (3, 3), (5, 5)),
+    ({"activation": "tanh"}, "attribute", "act", "activation", "relu", "tanh"),
+    ({"filters": 12}, "attribute", "down", "filters", 8, 12),
+    ({"merge": layers.Multiply}, "attribute", "merge", "layer", "Add", "Multiply"),
+    ({"extra": True}, "extra", "surplus", None, None, None),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "layer", "attribute", "mine", "theirs"), FAULTS)
+def test_fault_is_the_only_root(fault, kind, layer, attribute, mine, theirs):
+    report = tflrecover.diff(zoo.file_of("plain"), zoo.plain(**fault))
+    assert [d.kind for d in report.differences] == [kind]
+    (difference,) = report.differences
+    assert difference.keras_layer == layer
+    assert (difference.attribute, difference.tflite_value, difference.keras_value) == (attribute, mine, theirs)
+    assert layer in difference.message
+
+
+def test_missing_skip_is_one_missing_operator():
+    report = tflrecover.diff(zoo.file_of("plain"), zoo.plain(skip=False))
+    (difference,) = report.differences
+    assert difference.kind == "missing"
+    assert difference.tflite_type == "ADD"
+
+
+def test_clean_model_has_no_difference():
+    report = tflrecover.diff(zoo.file_of("plain"), zoo.plain())
+    assert report.ok
+    assert not report.differences
+
+
+def test_wanted_difference_is_accepted():
+    mapping = {"tflrecover": 1, "accept": [{"layer": "pool", "attribute": "pool_size"}]}
+    report = tflrecover.diff(zoo.file_of("plain"), zoo.plain(pool_size=3), mapping)
+    assert report.ok
+    assert report.differences[0].accepted
+
+
+def test_same_padding_equals_valid_where_the_numbers_are_equal():
+    import keras
+
+    def build(padding):
+        inputs = keras.Input((8, 8, 3))
+        return keras.Model(inputs, layers.MaxPooling2D(2, padding=padding)(layers.Conv2D(4, 1)(inputs)))
+
+    assert tflrecover.diff(zoo.convert(zoo.randomize(build("same"), 1)), build("valid")).ok
+
+
+def test_other_input_size_is_the_root():
+    import keras
+
+    def build(size):
+        inputs = keras.Input((size, size, 3), name="image")
+        return keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="conv")(inputs)))
+
+    report = tflrecover.diff(zoo.convert(zoo.randomize(build(8), 1)), build(12))
+    (difference,) = report.differences
+    assert (difference.kind, difference.tflite_value, difference.keras_value) == ("shape", (1, 8, 8, 3), (1, 12, 12, 3))

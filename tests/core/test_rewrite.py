@@ -1,0 +1,148 @@
+"""Rules, by text before and after."""
+
+import numpy as np
+import pytest
+
+from tflrecover.ir import Graph, Op, Origin, Value
+from tflrecover.ops import tflite_reader
+from tflrecover.rewrite import canonicalize
+from tflrecover.rewrite.contents import Contents, unpacked
+from tflrecover.rewrite.lower import lower
+
+SAME = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+VALID = {**SAME, "padding": "VALID"}
+
+
+class Build:
+    """Writes small graphs: ``b("RELU", x, shape)`` adds an operator and returns its result."""
+
+    def __init__(self, *input_shapes):
+        self.values = {i: Value(f"in{i}", shape, "float32") for i, shape in enumerate(input_shapes)}
+        self.ops, self.inputs = [], tuple(self.values)
+
+    def const(self, array):
+        array = np.asarray(array)
+        self.values[len(self.values)] = Value(f"c{len(self.values)}", array.shape, array.dtype.name, data=array)
+        return len(self.values) - 1
+
+    def __call__(self, kind, *inputs, shape, **attributes):
+        index = len(self.values)
+        self.values[index] = Value(f"v{index}", shape, "float32")
+        self.ops.append(Op(len(self.ops), kind, inputs, (index,), attributes))
+        return index
+
+    def text(self, *outputs):
+        graph = Graph.build(self.ops, self.values, self.inputs, outputs)
+        result = canonicalize(lower(graph, tflite_reader, Contents(graph))).freeze()
+        return " ".join(op.type for op in result.ops()), result
+
+
+def kernel(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def test_fused_activation_becomes_an_operator():
+    b = Build((1, 4, 4, 2))
+    y = b(
+        "CONV_2D",
+        0,
+        b.const(kernel(3, 1, 1, 2)),
+        b.const(kernel(3)),
+        shape=(1, 4, 4, 3),
+        **SAME,
+        fused_activation_function="RELU6",
+    )
+    assert b.text(y)[0] == "CONV_2D RELU6"
+
+
+def test_zero_pad_goes_into_the_convolution():
+    b = Build((1, 4, 4, 2))
+    p = b("PAD", 0, b.const(np.array([[0, 0], [1, 0], [0, 1], [0, 0]])), shape=(1, 5, 5, 2))
+    y = b("CONV_2D", p, b.const(kernel(3, 2, 2, 2)), b.const(kernel(3)), shape=(1, 4, 4, 3), **VALID)
+    text, graph = b.text(y)
+    assert text == "CONV_2D"
+    op = next(graph.ops())
+    assert op.attributes["padding"] == ((1, 0), (0, 1))
+    assert op.attribute_origins["padding"] == Origin(0, "PAD")
+
+
+def test_zero_pad_stays_before_a_pool():
+    b = Build((1, 4, 4, 2))
+    p = b("PAD", 0, b.const(np.array([[0, 0], [1, 0], [0, 1], [0, 0]])), shape=(1, 5, 5, 2))
+    y = b(
+        "MAX_POOL_2D", p, shape=(1, 4, 4, 2), padding="VALID", stride_h=1, stride_w=1, filter_height=2, filter_width=2
+    )
+    assert b.text(y)[0] == "PAD MAX_POOL_2D"
+
+
+def test_affine_behind_a_convolution_is_absorbed_when_alone():
+    b = Build((1, 4, 4, 2))
+    y = b("CONV_2D", 0, b.const(kernel(3, 1, 1, 2)), b.const(kernel(3)), shape=(1, 4, 4, 3), **SAME)
+    z = b("ADD", b("MUL", y, b.const(kernel(3)), shape=(1, 4, 4, 3)), b.const(kernel(3)), shape=(1, 4, 4, 3))
+    assert b.text(z)[0] == "CONV_2D"
+    assert b.text(z, y)[0] == "CONV_2D AFFINE"
+
+
+def test_concatenation_with_zeros_is_a_pad():
+    b = Build((1, 4, 4, 2))
+    y = b("CONCATENATION", 0, b.const(np.zeros((1, 4, 4, 3), "float32")), shape=(1, 4, 4, 5), axis=-1)
+    text, graph = b.text(y)
+    assert text == "PAD"
+    assert next(graph.ops()).attributes["padding"] == ((0, 0), (0, 0), (0, 0), (0, 3))
+
+
+def test_shape_arithmetic_folds():
+    b = Build((2, 4, 4, 2))
+    shape = b("SHAPE", 0, shape=(4,))
+    batch = b("STRIDED_SLICE", shape, *(b.const(np.array([n])) for n in (0, 1, 1)), shape=(), shrink_axis_mask=1)
+    target = b("PACK", batch, b.const(np.int64(32)), shape=(2,), axis=0)
+    text, graph = b.text(b("RESHAPE", 0, target, shape=(2, 32)))
+    assert text == "RESHAPE"
+    assert next(graph.ops()).attributes["target_shape"] == (2, 32)
+
+
+def test_reshapes_merge_and_cancel():
+    b = Build((1, 8))
+    y = b("RESHAPE", 0, b.const(np.array([2, 4])), shape=(2, 4))
+    z = b("RESHAPE", y, b.const(np.array([1, 8])), shape=(1, 8))
+    assert b.text(b("RELU", z, shape=(1, 8)))[0] == "RELU"
+
+
+def test_equal_operators_are_one():
+    b = Build((1, 8))
+    left, right = b("RELU", 0, shape=(1, 8)), b("RELU", 0, shape=(1, 8))
+    text, graph = b.text(b("MUL", left, right, shape=(1, 8)))
+    assert text == "RELU MUL"
+    assert len(next(graph.ops()).origins) == 2
+    assert graph.number_of_edges() == 2
+
+
+def test_half_precision_behind_dequantize_is_a_weight():
+    b = Build((1, 4))
+    w = b("DEQUANTIZE", b.const(kernel(3, 4).astype("float16")), shape=(3, 4))
+    assert b.text(b("FULLY_CONNECTED", 0, w, None, shape=(1, 3)))[0] == "FULLY_CONNECTED"
+
+
+def test_unknown_operator_stays_opaque():
+    b = Build((1, 4))
+    assert b.text(b("Mystery", 0, shape=(1, 4)))[0] == "Mystery"
+
+
+def test_absurd_options_leave_an_operator_opaque():
+    b = Build((1, 4, 4, 2))
+    y = b("CONV_2D", 0, b.const(kernel(3, 1, 1, 2)), b.const(kernel(3)), shape=(1, 4, 4, 3))
+    _, graph = b.text(y)
+    assert next(graph.ops()).attributes == {}
+
+
+def test_cycle_is_refused():
+    from tflrecover.errors import InvalidGraph
+
+    values = {i: Value("", (1,), "float32") for i in range(3)}
+    with pytest.raises(InvalidGraph, match="cycle"):
+        Graph.build([Op(0, "ADD", (0, 2), (1,)), Op(1, "RELU", (1,), (2,))], values, (0,), (2,))
+
+
+def test_four_bit_weights_are_unpacked():
+    value = Value("w", (3,), "int4", data=np.array([0xF1, 0x08], np.uint8))
+    assert unpacked(value).tolist() == [1, -1, -8]
