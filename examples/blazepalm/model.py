@@ -178,3 +178,18 @@ def blazepalm_2021(
         ups.append(x)
     boxes, scores = build.heads([(ups[1], 2), (ups[0], 6)], classes, heads_first)
     return _model(inputs, boxes, scores, False, f"blazepalm_2021_{variant}")
+
+
+def blazepalm_2019_5x5() -> keras.Model:
+    """The network of 2019 with the famous fault, for the command line."""
+    return blazepalm_2019(pool_size=5)
+
+
+def blazepalm_2021_full() -> keras.Model:
+    """The full network of 2021, for the command line."""
+    return blazepalm_2021("full")
+
+
+def blazepalm_2021_lite() -> keras.Model:
+    """The lite network of 2021, for the command line."""
+    return blazepalm_2021("lite")

@@ -1,0 +1,64 @@
+"""The documentation does what it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tflrecover.mapping import Mapping
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+BLOCK = re.compile(r"^```([^\n`]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def blocks(language: str) -> list:
+    """One test parameter per block whose info string begins so: page, line, contents."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in BLOCK.finditer(text):
+            if block[1].split()[: len(language.split())] == language.split():
+                line = text.count("\n", 0, block.start()) + 2
+                name = f"{page.relative_to(ROOT)}:{line}"
+                found.append(pytest.param(name, "\n" * (line - 1) + block[2], id=name))
+    return found
+
+
+def pages_with(language: str) -> list:
+    return sorted({parameter.values[0].rsplit(":", 1)[0] for parameter in blocks(language)})
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("yaml mapping"))
+def test_mapping_example_is_a_mapping(tmp_path: Path, place: str, text: str) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert Mapping.load(path).model == Mapping.load(yaml.safe_load(text)).model
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_mapping_is_a_mapping(path: Path) -> None:
+    assert Mapping.load(path).source == str(path)
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("python"))
+def test_python_example_is_python(place: str, text: str) -> None:
+    compile(text, place, "exec")
+
+
+@pytest.mark.parametrize("page", pages_with("python runnable"))
+def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "example"}
+    for parameter in blocks("python runnable"):
+        place, text = parameter.values
+        if place.rsplit(":", 1)[0] == page:
+            exec(compile(text, str(ROOT / page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    linked = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in linked if not (page.parent / target).exists()] == []
