@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference
+from tflrecover.render.colour import coloured
 from tflrecover.render.text import safe
 from tflrecover.report import Report
 
@@ -191,3 +192,13 @@ def test_names_from_a_file_are_shown_harmless() -> None:
     )
     for text in (str(report), report.to_text()):
         assert all(c.isprintable() for c in text.replace("\n", ""))
+
+
+def test_colours_change_no_character_and_read_no_markup() -> None:
+    named = same(notes=("[bold]not markup[/bold]",), differences=(POOL,))
+    styled = coloured(named.to_text())
+    assert styled.plain == named.to_text()
+    shown = {styled.plain[span.start : span.end]: str(span.style) for span in styled.spans}
+    assert shown["the model is not the file's network"] == "red"
+    assert shown["`pool_size=(2, 2)`"] == "cyan"
+    assert shown["[attribute]"] == "red"

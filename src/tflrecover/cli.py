@@ -130,8 +130,19 @@ def _call(module: str, function: str) -> Any:
 def _finish(report: Report, json_path: str | None) -> int:
     if json_path:
         report.to_json(json_path)
-    typer.echo(report.to_text(), nl=False)
+    _show(report.to_text())
     return SAME if report.ok else DIFFERENT
+
+
+def _show(text: str) -> None:
+    if not sys.stdout.isatty():
+        typer.echo(text, nl=False)
+        return
+    from rich.console import Console
+
+    from tflrecover.render.colour import coloured
+
+    Console(soft_wrap=True, highlight=False).print(coloured(text), end="")
 
 
 @app.command()
