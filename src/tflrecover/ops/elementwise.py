@@ -170,18 +170,16 @@ IDENTITY = OpSpec(
 )
 
 
-def _cast(dtype: str) -> Callable[[Source], Lowered]:
-    def read(source: Source) -> Lowered:
-        return Lowered("CAST", operands(source), {"dtype": str(source.attributes[dtype]).lower()})
-
-    return read
+def _cast(source: Source) -> Lowered:
+    # Options are often left out; the type of the result says it all.
+    return Lowered("CAST", operands(source), {"dtype": str(source.output_dtype())})
 
 
 CAST = OpSpec(
     "CAST",
     evaluate=lambda args, attributes: [np.asarray(args[0]).astype(attributes["dtype"])],
-    tflite=_cast("out_data_type"),
-    tf={"Cast": _cast("DstT")},
+    tflite=_cast,
+    tf={"Cast": _cast},
     roles=("input",),
     inverse=_identity_inverse,
     infer_shape=_shape,

@@ -38,6 +38,9 @@ class Source(Protocol):
     def output_shape(self, slot: int = 0) -> Shape | None:
         """Static shape of a result where the dialect knows it."""
 
+    def output_dtype(self, slot: int = 0) -> str | int:
+        """Type of a result."""
+
     def weight(self, slot: int) -> Weight | None:
         """The operand as an expression, or None when it is an activation or left out."""
 

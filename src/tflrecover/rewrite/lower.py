@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover import ops
+from tflrecover.errors import EvaluationError
 from tflrecover.ir import Graph, Op, Origin, Shape, Value
 from tflrecover.ops.quantize import dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader
@@ -64,6 +65,9 @@ class _View:
     def output_shape(self, slot: int = 0) -> Shape | None:
         value = self.draft.values[self.op.outputs[slot]]
         return None if _is_dynamic(value) else value.shape
+
+    def output_dtype(self, slot: int = 0) -> str | int:
+        return self.draft.values[self.op.outputs[slot]].dtype
 
     def weight(self, slot: int) -> Weight | None:
         return self.draft.weight(self.op.inputs[slot]) if slot < len(self.op.inputs) else None
@@ -148,15 +152,12 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         made = _SHAPE_ONLY[op.type](view.shape(0))
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
-    reader = reader_of(op.type)
-    lowered = _read(view, reader) if reader else None
     origin = Origin(op.id, op.type, op.layer)
-    if lowered is None:
+    found = _read(view, reader_of(op.type))
+    if found is None:
         draft.add(op.evolve(origins=(origin,)))
         return
-    spec = ops.by_name(lowered.type)
-    shape = _output_shape(view, lowered, spec)
-    folded = _fold(lowered, spec, shape) if len(op.outputs) == 1 and lowered.activation is None else None
+    lowered, shape, folded = found
     if folded is not None:
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], folded)
         return
@@ -173,12 +174,23 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     draft.add(fused)
 
 
-def _read(view: _View, reader: Reader) -> Lowered | None:
-    """What the reader makes of an operator; options that are missing or absurd leave it opaque."""
+def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, Weight | None] | None:
+    """``(canonical operator, shape, expression when it is constant)``; None leaves the operator opaque.
+
+    Options that are missing or absurd are no reason to stop: what cannot be read is shown as it is.
+    """
+    if reader is None:
+        return None
     try:
-        return reader(view)
-    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError) as error:
-        _log.warning("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
+        lowered = reader(view)
+        if lowered is None:
+            return None
+        spec = ops.by_name(lowered.type)
+        shape = _output_shape(view, lowered, spec)
+        is_single = len(view.op.outputs) == 1 and lowered.activation is None
+        return lowered, shape, _fold(lowered, spec, shape) if is_single else None
+    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError) as error:
+        _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
 
 
