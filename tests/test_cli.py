@@ -232,3 +232,60 @@ def test_inspect(palm_2019: Path) -> None:
     assert result.exit_code == cli.SAME
     assert "CONV_2D 48" in result.stdout
     assert len(run("inspect", "--full", str(palm_2019)).stdout) > len(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file, the model that it was made from in both formats, and a model that differs."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def built(activation: str) -> Any:
+        stack = [keras.Input((4,), name="x"), keras.layers.Dense(3, activation=activation, name="dense")]
+        made = keras.Sequential(stack, name="small")
+        for variable in made.variables:
+            variable.assign(np.random.default_rng(len(variable.shape)).normal(size=variable.shape))
+        return made
+
+    folder = tmp_path_factory.mktemp("real")
+    model = built("relu")
+    model.save(folder / "same.keras")
+    model.save(folder / "same.h5")
+    built("tanh").save(folder / "other.keras")
+    (folder / "corrupt.keras").write_bytes(b"PK\3\4 no archive")
+    (folder / "a.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return folder
+
+
+@pytest.mark.parametrize("command", ["diff", "verify"])
+@pytest.mark.parametrize(("name", "code"), [("same.keras", 0), ("same.h5", 0), ("other.keras", 1)])
+def test_real_files(real: Path, command: str, name: str, code: int) -> None:
+    result = run(command, str(real / "a.tflite"), str(real / name))
+    assert result.exit_code == code, result.output
+    assert ("'dense'" in result.stdout) == (code == cli.DIFFERENT)
+
+
+def test_real_port_gives_a_model_that_is_the_same(real: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.keras"
+    assert run("port", str(real / "a.tflite"), str(real / "same.h5"), "-o", str(out)).exit_code == cli.SAME
+    assert run("verify", str(real / "a.tflite"), str(out)).exit_code == cli.SAME
+    refused = tmp_path / "refused.keras"
+    assert run("port", str(real / "a.tflite"), str(real / "other.keras"), "-o", str(refused)).exit_code == cli.DIFFERENT
+    assert [path.name for path in tmp_path.iterdir()] == ["out.keras"]
+
+
+def test_real_mapping(real: Path, tmp_path: Path) -> None:
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text("tflrecover: 1\naccept:\n  - {layer: dense}\n", encoding="utf-8")
+    files = (str(real / "a.tflite"), str(real / "other.keras"))
+    assert run("diff", *files, "-m", str(mapping)).exit_code == cli.SAME
+    assert run("mapping", "check", str(mapping), *files).exit_code == cli.SAME
+    mapping.write_text("tflrecover: 1\naccept:\n  - {layer: danse}\n", encoding="utf-8")
+    place = f"{mapping}:3: accept.0.layer: the model has no layer 'danse'; did you mean 'dense'?"
+    assert_one_line_of_trouble(run("mapping", "check", str(mapping), *files), place)
+
+
+def test_a_model_file_that_is_corrupt(real: Path) -> None:
+    corrupt = str(real / "corrupt.keras")
+    assert_one_line_of_trouble(run("diff", str(real / "a.tflite"), corrupt), corrupt, "cannot be loaded by Keras")
