@@ -1,4 +1,5 @@
 import json
+import math
 import stat
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reports import ACCEPTED, POOL, check, different, same
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match
 from tflrecover.render.colour import coloured
 from tflrecover.render.text import safe
 from tflrecover.report import Report
@@ -81,6 +82,8 @@ def test_full_text() -> None:
         "      match:\n"
         "        a: '#3'\n"
         "\n"
+        "Note: The file computes with integers.\n"
+        "\n"
         "Variables\n"
         "  assigned: 1\n"
         "  reparametrised: 1\n"
@@ -96,8 +99,32 @@ def test_full_text() -> None:
         "Constants of the file: 1 consumed, 1 unexplained\n"
         "  unexplained: tensor 2 'left'\n"
         "\n"
-        "Note: The file computes with integers.\n"
+        "Matches by step: 1 full-depth hash\n"
     )
+
+
+def test_matches_are_counted_by_step() -> None:
+    steps = ("strict both", "mapping", "strict both")
+    matches = tuple(Match(op, f"layer_{op}", step) for op, step in enumerate(steps))
+    assert same(matches=matches).to_text().endswith("\nMatches by step: 2 strict both, 1 mapping\n")
+
+
+def test_long_lists_are_cut_and_say_so() -> None:
+    kept = tuple(Assignment(f"head_{i}/kernel", "kept", None, "by the mapping") for i in range(13))
+    left = tuple(ConstantUse(i, f"left_{i}", "unexplained") for i in range(14))
+    lines = same(assignments=kept, constants=left).to_text().splitlines()
+    assert [line.split()[0] for line in lines if "by the mapping" in line] == [f"head_{i}/kernel" for i in range(12)]
+    assert "    and 1 more" in lines
+    assert sum(line.startswith("  unexplained: ") for line in lines) == 12
+    assert "  and 2 more" in lines
+
+
+def test_an_error_that_is_no_number_is_the_worst() -> None:
+    checks = [check(op, 0.1 + op / 1000) for op in range(20)]
+    checks[3:5] = [check(op, math.nan, ok=False) for op in (3, 4)]
+    text = Report("verify", "f", "m", checks=tuple(checks)).to_text()
+    table = text[text.index("Checks (") :].splitlines()[2:]
+    assert [line.split()[0] for line in table] == ["0", "3", "4", "17", "18", "19", "and"]
 
 
 def test_checks_show_the_outputs_the_first_divergence_and_the_worst() -> None:
@@ -189,6 +216,7 @@ def test_names_from_a_file_are_shown_harmless() -> None:
         constants=(ConstantUse(1, HOSTILE, "unexplained"),),
         checks=(check(1, 0.5, tflite_name=HOSTILE, tflite_type=HOSTILE, keras_layer=HOSTILE, output=HOSTILE),),
         notes=(HOSTILE,),
+        matches=(Match(1, HOSTILE, HOSTILE),),
     )
     for text in (str(report), report.to_text()):
         assert all(c.isprintable() for c in text.replace("\n", ""))

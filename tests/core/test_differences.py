@@ -66,3 +66,28 @@ def test_other_input_size_is_the_root():
     report = tflrecover.diff(zoo.convert(zoo.randomize(build(8), 1)), build(12))
     (difference,) = report.differences
     assert (difference.kind, difference.tflite_value, difference.keras_value) == ("shape", (1, 8, 8, 3), (1, 12, 12, 3))
+
+
+def small(use_bias=True, factor=2.0, slope=0.3):
+    import keras
+
+    inputs = keras.Input((6, 6, 3))
+    x = layers.LeakyReLU(slope, name="leaky")(layers.Conv2D(4, 3, use_bias=use_bias, name="conv")(inputs))
+    x = layers.Lambda(lambda t: t * factor, name="scale")(layers.ReLU()(x))
+    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "layer", "attribute", "mine", "theirs"),
+    [
+        ({"use_bias": False}, "attribute", "conv", "use_bias", True, False),
+        ({"factor": 3.0}, "constant", "scale", "scale", 2.0, 3.0),
+        ({"slope": 0.2}, "attribute", "leaky", "negative_slope", 0.3, 0.2),
+    ],
+)
+def test_constant_is_told_with_its_values(fault, kind, layer, attribute, mine, theirs):
+    file = zoo.convert(zoo.randomize(small(), 1))
+    (d,) = tflrecover.diff(file, small(**fault)).differences
+    assert (d.kind, d.keras_layer, d.attribute) == (kind, layer, attribute)
+    assert (d.tflite_value, d.keras_value) == (mine, theirs)
+    assert tflrecover.diff(file, small()).ok

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import INPUT, Edge
-from tflrecover.differences import describe
+from tflrecover.differences import constants, describe
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference
-from tflrecover.transfer.equations import Equation
+from tflrecover.transfer.plan import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class _Found:
     is_root: bool = True
 
 
-def find(alignment: Alignment, failed: Sequence[tuple[Equation, str]]) -> tuple[Difference, ...]:
+def find(alignment: Alignment, failed: Sequence[Failure]) -> tuple[Difference, ...]:
     """Roots in file order, each with its consequences.
 
     Args:
         alignment: The pairs.
-        failed: Equations that do not hold, with the reason.
+        failed: Equations that do not hold.
     """
     found = [
         *_inputs(alignment),
@@ -249,31 +249,14 @@ def _feeds_extra(alignment: Alignment, edge: Edge) -> bool:
     return k is not None and any(c >= 0 and c not in back for c, _, _ in alignment.keras.consumers[k])
 
 
-def _constants(
-    alignment: Alignment, failed: Sequence[tuple[Equation, str]], found: Sequence[_Found]
-) -> Iterator[_Found]:
+def _constants(alignment: Alignment, failed: Sequence[Failure], found: Sequence[_Found]) -> Iterator[_Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
-    file, keras = alignment.file, alignment.keras
+    file = alignment.file
     told = {item.difference.tflite_op for item in found}
-    for equation, reason in failed:
-        f, k = file.graph.op(equation.file_op), keras.graph.op(equation.keras_op)
-        if describe.file_index(f) in told and equation.keras.shape != equation.file.shape:
+    for failure in failed:
+        difference = constants.describe_failure(alignment, failure)
+        if difference.tflite_op in told and difference.kind == "shape":
             continue
-        kind = "shape" if equation.keras.shape != equation.file.shape else "constant"
-        message = (
-            f"the {equation.role} of {describe.in_keras(k)} cannot become that of {describe.in_file(file, f)}: {reason}"
-        )
-        difference = Difference(
-            kind,
-            message,
-            describe.file_index(f),
-            describe.file_type(f),
-            describe.file_name(file, f),
-            describe.layer_of(k),
-            equation.role,
-            equation.file.shape,
-            equation.keras.shape,
-        )
-        place = file.number.get(f.id, len(file))
+        place = file.number.get(failure.equation.file_op, len(file))
         before = any(item.place <= place and item.is_root for item in found)
-        yield _Found(place, difference, is_root=kind == "constant" or not before)
+        yield _Found(place, difference, is_root=difference.kind != "shape" or not before)

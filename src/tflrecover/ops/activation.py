@@ -91,8 +91,9 @@ LOG_SOFTMAX = OpSpec(
 
 
 def _alpha(source: Source) -> Lowered:
-    # The file keeps float32; Keras's Python float must compare equal to it.
-    return Lowered("LEAKY_RELU", operands(source), {"negative_slope": float(np.float32(source.attributes["alpha"]))})
+    # The file keeps float32; Keras's Python float must compare equal to it, and 0.3 must read as 0.3.
+    slope = float(str(np.float32(source.attributes["alpha"])))
+    return Lowered("LEAKY_RELU", operands(source), {"negative_slope": slope})
 
 
 LEAKY_RELU = OpSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -39,10 +40,11 @@ def full(report: Report) -> str:
         [_headline(report), *_counts(report)],
         list(_differences(report.differences)),
         list(_ambiguities(report)),
+        [f"Note: {safe(note)}" for note in report.notes],
         list(_variables(report.assignments)),
         list(_constants(report)),
+        list(_matches(report)),
         list(_checks(report)),
-        [f"Note: {safe(note)}" for note in report.notes],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -125,12 +127,18 @@ def _constants(report: Report) -> Iterator[str]:
         yield f"  and {len(unexplained) - _LISTED} more"
 
 
+def _matches(report: Report) -> Iterator[str]:
+    steps = Counter(match.step for match in report.matches)
+    if steps:
+        yield f"Matches by step: {', '.join(f'{count} {safe(step)}' for step, count in steps.most_common())}"
+
+
 def _checks(report: Report) -> Iterator[str]:
     """Outputs, the first divergence, and the worst operators."""
     if not report.checks:
         return
     first = report.first_divergence
-    worst = sorted(report.checks, key=lambda c: -c.max_rel)[:_WORST]
+    worst = sorted(report.checks, key=_error, reverse=True)[:_WORST]
     shown = [c for c in report.checks if c.output is not None or c is first or any(c is other for other in worst)]
     yield "Checks (outputs, the first divergence, the largest errors)"
     yield f"  {'operator':<44} {'layer':<28} {'max abs':>9} {'max rel':>9} {'rms rel':>9}"
@@ -145,6 +153,11 @@ def _checks(report: Report) -> Iterator[str]:
     if hidden:
         bad = sum(not check.ok for check in hidden)
         yield f"  and {len(hidden)} more, {bad} of them out of tolerance (to_dict() has them all)"
+
+
+def _error(check: Check) -> float:
+    """The relative error, to sort by: one that is no number is larger than any that is."""
+    return math.inf if math.isnan(check.max_rel) else check.max_rel
 
 
 def _cut(text: str, width: int) -> str:

@@ -14,18 +14,35 @@ from tflrecover.transfer.solve import Solver, Unsolvable, error, is_moved
 from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """An equation that does not hold.
+
+    Attributes:
+        equation: The equation.
+        reason: Why, for a human.
+        file_value: What the file has; None when the shapes already differ.
+        keras_value: What the model can offer at best; None when nothing can be said.
+    """
+
+    equation: Equation
+    reason: str
+    file_value: Array | None = None
+    keras_value: Array | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The outcome of solving.
 
     Attributes:
         assignments: One per Keras variable, in the model's order.
-        failed: Equations that do not hold, with the reason.
+        failed: Equations that do not hold.
         consumed: Keys of the file's tensors that equations took.
     """
 
     assignments: tuple[Assignment, ...]
-    failed: tuple[tuple[Equation, str], ...]
+    failed: tuple[Failure, ...]
     consumed: frozenset[Key]
 
 
@@ -58,15 +75,15 @@ def plan(
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
     recipes: dict[Key, str] = {path: text for path, (_, text) in given.items()}
     moved: set[Key] = set(given)
-    failed: list[tuple[Equation, str]] = []
+    failed: list[Failure] = []
     consumed: set[Key] = set()
     for equation in equations:
-        reason = _settle(equation, solver, env, recipes, moved, kept)
-        if reason:
-            failed.append((equation, reason))
+        failure = _settle(equation, solver, env, recipes, moved, kept)
+        if failure is not None:
+            failed.append(failure)
         else:
             consumed |= keys(equation.file)
-    broken = {key for equation, _ in failed for key in keys(equation.keras) if key not in kept}
+    broken = {key for failure in failed for key in keys(failure.equation.keras) if key not in kept}
     assignments = tuple(
         _assignment(path, variable, solver, path in used, broken, moved, recipes)
         for path, variable in variables.items()
@@ -81,27 +98,31 @@ def _settle(
     recipes: dict[Key, str],
     moved: set[Key],
     kept: Mapping[Key, Array],
-) -> str:
+) -> Failure | None:
     """Solves one equation; returns why it does not hold, or nothing."""
     mine = keys(equation.keras)
     if mine and mine <= kept.keys():
-        return ""
+        return None
     if not _broadcasts(equation.file, equation.keras):
-        return f"shapes differ: {list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
+        shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
+        return Failure(equation, f"shapes differ: {shapes}")
     target = np.asarray(evaluate(equation.file, env))
     fresh = {key for key in mine if key not in solver.known}
     try:
         solver.solve(equation.keras, target)
     except Unsolvable as problem:
-        return str(problem)
+        return Failure(equation, str(problem), target)
     for key in fresh:
         recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
     if is_moved(equation.keras) and fresh:
         moved |= fresh
-        return ""
+        return None
     tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
     deviation = error(equation.keras, target, solver.known)
-    return "" if deviation <= tolerance else f"values differ by {deviation:.1e} of the largest"
+    if deviation <= tolerance:
+        return None
+    got = np.asarray(evaluate(equation.keras, solver.known))
+    return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:

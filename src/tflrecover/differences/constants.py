@@ -1,0 +1,47 @@
+"""A constant that cannot be what the file has, told by what a user can change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tflrecover.align import Alignment
+from tflrecover.differences import describe
+from tflrecover.ir import Difference
+from tflrecover.transfer.plan import Failure
+from tflrecover.weight import Array, Literal
+
+_SHOWN = 4
+
+
+def describe_failure(alignment: Alignment, failure: Failure) -> Difference:
+    """An equation that does not hold, as a difference."""
+    equation = failure.equation
+    f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
+    if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
+        return describe.attribute(alignment.file, f, k, "use_bias", True, False)
+    is_shape = equation.keras.shape != equation.file.shape
+    mine = equation.file.shape if is_shape else shown(failure.file_value)
+    theirs = equation.keras.shape if is_shape else shown(failure.keras_value)
+    values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
+    where = describe.in_file(alignment.file, f)
+    return Difference(
+        "shape" if is_shape else "constant",
+        f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}",
+        describe.file_index(f),
+        describe.file_type(f),
+        describe.file_name(alignment.file, f),
+        describe.layer_of(k),
+        equation.role,
+        mine,
+        theirs,
+    )
+
+
+def shown(value: Array | None) -> Any:
+    """A small constant as plain numbers, to the digits that float32 has; None for a large one."""
+    if value is None or value.size > _SHOWN:
+        return None
+    numbers = tuple(float(f"{number:.7g}") for number in np.ravel(value))
+    return numbers[0] if len(numbers) == 1 else numbers
