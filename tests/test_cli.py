@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tflrecover
+from tests.conftest import ROOT
 from tests.reports import POOL, different, same
 from tflrecover import cli
 from tflrecover.errors import MappingError, PortError
@@ -155,6 +158,39 @@ TROUBLES = {
 def test_trouble_is_one_line_and_never_looks_like_a_difference(api, model, error: Exception, message: str) -> None:
     api("diff", error)
     assert_one_line_of_trouble(run("diff", "a.tflite", "m:f"), message)
+
+
+def test_trouble_names_the_path_that_was_given(api, model: SavableModel, tmp_path: Path) -> None:
+    taken = tmp_path / "out.keras"
+    taken.mkdir()
+    api("port", Report("port", "a.tflite", "m", applied=True))
+    assert_one_line_of_trouble(run("port", "a.tflite", "m:f", "-o", str(taken)), f"error: {taken}: Is a directory")
+    api("diff", OK)
+    assert_one_line_of_trouble(run("diff", "a.tflite", "m:f", "--json", str(taken)), f"error: {taken}: Is a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.keras"]
+
+
+def in_a_process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); from tflrecover.cli import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
+
+
+def test_a_reader_that_has_left_is_no_difference(palm_2019: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = in_a_process("inspect", str(palm_2019), stdout=writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (cli.READER_GONE, "")
+
+
+def test_trouble_is_the_only_line_even_after_tensorflow_is_loaded(tmp_path: Path) -> None:
+    done = in_a_process("diff", str(tmp_path / "absent.tflite"), "keras:absent", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (cli.TROUBLE, "")
+    (line,) = done.stderr.splitlines()
+    assert "keras:absent gives no model" in line
 
 
 def test_interrupted(api, model: SavableModel) -> None:

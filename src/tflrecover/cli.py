@@ -26,7 +26,8 @@ _LOG = logging.getLogger("tflrecover")
 # What the shell is told.
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 
-INTERRUPTED = 130
+# As a shell reports a program that a signal ended: 128 + SIGINT, 128 + SIGPIPE.
+INTERRUPTED, READER_GONE = 130, 141
 
 _PLAIN: dict[str, Any] = {
     "no_args_is_help": True,
@@ -59,9 +60,13 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
         except TFLRecoverError as error:
             code = _trouble(str(error))
         except BrokenPipeError:
-            raise
+            # What is still buffered must not be written at exit: that would fail again, with 1, "different".
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = READER_GONE
         except OSError as error:
-            code = _trouble(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            # Of two names the first is that of a temporary file, the second the one that the user gave.
+            name = error.filename2 or error.filename
+            code = _trouble(f"{name}: {error.strerror}" if name else str(error))
         except KeyboardInterrupt:
             code = INTERRUPTED
         except Exception as error:
@@ -109,17 +114,38 @@ def load_model(target: str) -> Any:
 def _load_file(path: str) -> Any:
     if not Path(path).is_file():
         raise InvalidModel(f"there is no model file {path!r}")
-    import keras
-
+    keras = _import_keras()
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
         raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
 
 
+def _import_keras() -> Any:
+    """Keras, without the lines that TensorFlow's native code writes to stderr while it is loaded.
+
+    No log level stops those. If loading fails they are shown.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            return importlib.import_module("keras")
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def _call(module: str, function: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    _import_keras()
     try:
         return getattr(importlib.import_module(module), function)()
     # A script that ends itself when it is imported must not decide on our exit code.
