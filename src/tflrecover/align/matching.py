@@ -137,13 +137,19 @@ class Matching:
         return pairs
 
     def affines(self) -> dict[int | str, int | str]:
-        """AFFINE operators that lie on the same edge of both sides, file id to Keras id."""
-        found: dict[int | str, int | str] = {}
+        """AFFINE operators that lie on the same edge of both sides, file id to Keras id.
+
+        One that stands alone on some edge, where the other side has none, has no counterpart on any other edge either.
+        """
         edges = [pair for f, k in self.pairs.items() for pair in self.paired_operands(f, k)]
         edges += [(self.file.outputs[i], self.keras.outputs[j]) for i, j in self.outputs().items()]
-        for mine, theirs in edges:
-            if mine and theirs and self.same_source(mine, theirs) and len(mine.through) == len(theirs.through):
-                found.update(zip(mine.through, theirs.through, strict=True))
+        chains = [(a.through, b.through) for a, b in edges if a and b and self.same_source(a, b)]
+        alone = {op for mine, theirs in chains if not mine or not theirs for op in (*mine, *theirs)}
+        found: dict[int | str, int | str] = {}
+        for mine, theirs in chains:
+            left, right = ([op for op in chain if op not in alone] for chain in (mine, theirs))
+            if len(left) == len(right):
+                found.update(zip(left, right, strict=True))
         return found
 
     def matches(self) -> Iterator[Match]:

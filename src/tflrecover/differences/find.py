@@ -208,11 +208,11 @@ def _affines(alignment: Alignment) -> Iterator[_Found]:
         if mine is None or theirs is None or not _same(alignment, mine, theirs):
             continue
         for op_id in mine.through:
-            if op_id not in alignment.affines and op_id not in seen and len(mine.through) != len(theirs.through):
+            if op_id not in alignment.affines and op_id not in seen:
                 seen.add(op_id)
                 yield _Found(place, describe.missing(file, [file.graph.op(op_id)], ""))
         for op_id in theirs.through:
-            if op_id not in paired and op_id not in seen and len(mine.through) != len(theirs.through):
+            if op_id not in paired and op_id not in seen:
                 seen.add(op_id)
                 yield _Found(place, describe.extra([keras.graph.op(op_id)]))
 
