@@ -1,11 +1,13 @@
 """The documentation does what it says."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+import tflrecover
 from tests.conftest import ROOT
 from tflrecover.mapping import Mapping
 
@@ -56,6 +58,15 @@ def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
         place, text = parameter.values
         if place.rsplit(":", 1)[0] == page:
             exec(compile(text, str(ROOT / page), "exec"), names)
+
+
+def test_readme_shows_what_diff_says(palm_2019: Path) -> None:
+    from examples.blazepalm.model import blazepalm_2019_5x5
+
+    report = tflrecover.diff(palm_2019, blazepalm_2019_5x5())
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    # The end of the text says how the matches were found; that is not the point of the page.
+    assert dataclasses.replace(report, source=palm_2019.name).to_text().startswith(shown + "\n")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
