@@ -5,6 +5,7 @@ from __future__ import annotations
 from tflrecover.ops import (
     activation,
     affine,
+    batch,
     conv,
     dense,
     elementwise,
@@ -20,7 +21,7 @@ from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 
 __all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "tf_reader", "tflite_reader"]
 
-_FAMILIES = (activation, affine, conv, dense, elementwise, pool, quantize, reduce, resize, shape, slicing)
+_FAMILIES = (activation, affine, batch, conv, dense, elementwise, pool, quantize, reduce, resize, shape, slicing)
 _SPECS: dict[str, OpSpec] = {}
 _TF_READERS: dict[str, Reader] = {}
 

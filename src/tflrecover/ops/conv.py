@@ -226,4 +226,45 @@ def _custom_transpose_bias(source: Source) -> Lowered | None:
 
 CONVOLUTION_2D_TRANSPOSE_BIAS = OpSpec("Convolution2DTransposeBias", tflite=_custom_transpose_bias)
 
-SPECS = (CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)
+
+def _conv_3d(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
+    attributes = {"kernel_size": kernel.shape[:3], **window, "filters": kernel.shape[-1]}
+    return Lowered("CONV_3D", (x, kernel, bias if bias is not None else no_bias(kernel.shape[-1])), attributes, fused)
+
+
+def _tflite_conv_3d(source: Source) -> Lowered | None:
+    kernel, options = source.weight(1), source.attributes
+    if kernel is None:
+        return None
+    window = {
+        "strides": tuple(int(options[f"stride_{axis}"]) for axis in "dhw"),
+        "dilation_rate": tuple(int(options[f"dilation_{axis}_factor"]) for axis in "dhw"),
+        "padding": options["padding"].lower(),
+    }
+    return _conv_3d(source.inputs[0], kernel, operand(source, 2), window, activation(source))
+
+
+def _tf_conv_3d(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None or source.attributes.get("data_format", "NDHWC") != "NDHWC":
+        return None
+    return _conv_3d(source.inputs[0], kernel, None, tf_window(source.attributes), None)
+
+
+def _conv_3d_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    return {**lowered_window(attributes, shapes[0][1:-1]), "filters": attributes["filters"]}
+
+
+CONV_3D = OpSpec(
+    "CONV_3D",
+    tflite=_tflite_conv_3d,
+    tf={"Conv3D": _tf_conv_3d},
+    roles=("input", "kernel", "bias"),
+    weights=frozenset({"kernel", "bias"}),
+    infer_shape=_conv_shape,
+    declared=(*WINDOW, "filters"),
+    family="linear",
+    lower=_conv_3d_lower,
+)
+
+SPECS = (CONV_3D, CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)

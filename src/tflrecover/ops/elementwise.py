@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -138,6 +139,8 @@ UNARY = (
     _unary("CEIL", np.ceil, "Ceil"),
     _unary("ROUND", np.round, "Round"),
     _unary("SIGN", np.sign, "Sign"),
+    _unary("ERF", np.vectorize(math.erf, otypes=[np.float32]), "Erf"),
+    _unary("ERFC", np.vectorize(math.erfc, otypes=[np.float32]), "Erfc"),
     _unary("LOGICAL_NOT", np.logical_not, "LogicalNot"),
 )
 
@@ -186,4 +189,15 @@ CAST = OpSpec(
     declared=("dtype",),
 )
 
-SPECS = (*BINARY, *UNARY, RECIPROCAL, IDENTITY, CAST)
+_select = plain("SELECT_V2")
+SELECT_V2 = OpSpec(
+    "SELECT_V2",
+    evaluate=lambda args, _: [np.where(args[0], args[1], args[2])],
+    tflite=_select,
+    tf={"SelectV2": _select, "Select": _select},
+    roles=("condition", "x", "y"),
+    infer_shape=_shape,
+)
+SELECT = OpSpec("SELECT", tflite=_select)
+
+SPECS = (SELECT_V2, SELECT, *BINARY, *UNARY, RECIPROCAL, IDENTITY, CAST)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.weight import Apply, Array, Weight
+from tflrecover.weight import Apply, Array, Literal, Weight
 
 Attributes = Mapping[str, Any]
 Operand = int | Weight | None
@@ -124,8 +124,10 @@ class OpSpec:
             return self.roles[slot]
         return self.roles[-1].removeprefix("*")
 
-    def __call__(self, *args: Weight, shape: Shape | None = None, **attributes: Any) -> Apply:
-        """The operator applied to weights, as an expression."""
+    def __call__(self, *args: Weight, shape: Shape | None = None, **attributes: Any) -> Weight:
+        """The operator applied to weights, as an expression; of literals alone, a literal."""
+        if all(isinstance(arg, Literal) for arg in args):
+            return Literal.of(self.compute([arg.array for arg in args if isinstance(arg, Literal)], attributes))
         if shape is None:
             shapes = [arg.shape for arg in args]
             shape = self.infer_shape(shapes, attributes) if self.infer_shape else np.broadcast_shapes(*shapes)

@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.common import merge_common
+from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.padding import absorb_pads
+from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reshape import merge_reshapes
+from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
+from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -21,9 +25,15 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     zeros_to_pad,
     merge_common,
+    fuse_dilation,
     absorb_pads,
     fuse_prelu,
     to_affine,
+    drop_neutral,
+    hoist_scales,
+    fuse_patterns,
+    sink_reshapes,
+    merge_reshapes,
     merge_affines,
     absorb_affines,
 )

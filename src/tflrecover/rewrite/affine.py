@@ -20,9 +20,12 @@ from tflrecover.weight import Literal, Weight
 
 Pair = tuple[Weight | None, Weight | None]
 
+_MINUS_ONE = Literal.of(np.float32(-1))
+
 # How a factor per output channel lies along each canonical kernel, from its shape.
 _FACTOR_SHAPE: dict[str | int, Callable[[Shape], Shape]] = {
     "CONV_2D": lambda kernel: kernel[-1:],
+    "CONV_3D": lambda kernel: kernel[-1:],
     "FULLY_CONNECTED": lambda kernel: kernel[-1:],
     "DEPTHWISE_CONV_2D": lambda kernel: kernel[-2:],
     "TRANSPOSE_CONV": lambda kernel: (kernel[-2], 1),
@@ -46,13 +49,16 @@ def _as_affine(op: Op, slot: int, weight: Weight) -> Pair | None:
     if op.type == "ADD":
         return None, weight
     if op.type == "SUB":
-        return (None, NEG(weight)) if slot == 1 else (Literal.of(np.float32(-1)), weight)
+        return (None, NEG(weight)) if slot == 1 else (_MINUS_ONE, weight)
     return (RECIPROCAL(weight), None) if slot == 1 else None
 
 
 def to_affine(draft: Draft) -> int:
     """Arithmetic with one per-channel constant operand becomes AFFINE."""
     count = 0
+    for op in draft.of_type("NEG"):
+        draft.replace(op.evolve(type="AFFINE", inputs=(op.inputs[0], draft.constant(_MINUS_ONE), None), attributes={}))
+        count += 1
     for op in draft.of_type("MUL", "ADD", "SUB", "DIV"):
         weights = [draft.weight(value) for value in op.inputs]
         if len(weights) != 2 or (weights[0] is None) == (weights[1] is None):

@@ -77,6 +77,11 @@ class _Importer:
                 tensor = operation.outputs[0]
                 literal = Literal(array.shape, _dtype(tensor), array)
                 known[id(tensor)] = self.new(Value(operation.name, array.shape, _dtype(tensor), weight=literal))
+            elif operation.type == "IdentityN":
+                # What carries a custom gradient (silu has one) is, forwards, nothing.
+                for given, made in zip(operation.inputs, operation.outputs, strict=True):
+                    if id(given) in known:
+                        known[id(made)] = known[id(given)]
             elif operation.type in _CALLS:
                 self._inline(operation, known, path, prefix)
             else:

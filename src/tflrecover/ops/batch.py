@@ -1,0 +1,41 @@
+"""Blocks of space to batch and back: how TensorFlow writes a dilated convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ops.readers import with_constants
+from tflrecover.ops.spec import OpSpec, Source
+
+
+def _block(pads: str) -> Any:
+    def convert(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "block_shape": tuple(int(n) for n in np.ravel(found["block_shape"])),
+            pads: tuple((int(a), int(b)) for a, b in np.reshape(found[pads], (-1, 2))),
+        }
+
+    return convert
+
+
+_to_batch = with_constants("SPACE_TO_BATCH_ND", {1: "block_shape", 2: "paddings"}, _block("paddings"))
+_to_space = with_constants("BATCH_TO_SPACE_ND", {1: "block_shape", 2: "crops"}, _block("crops"))
+
+SPECS = (
+    OpSpec(
+        "SPACE_TO_BATCH_ND",
+        tflite=_to_batch,
+        tf={"SpaceToBatchND": _to_batch},
+        roles=("input",),
+        declared=("block_shape", "paddings"),
+    ),
+    OpSpec(
+        "BATCH_TO_SPACE_ND",
+        tflite=_to_space,
+        tf={"BatchToSpaceND": _to_space},
+        roles=("input",),
+        declared=("block_shape", "crops"),
+    ),
+)

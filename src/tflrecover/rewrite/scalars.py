@@ -1,0 +1,79 @@
+"""Constants that mean nothing, or that stand in another place: ``x · 1 = x``, ``a · (b · s) = (a · b) · s``.
+
+AFFINE(x, 1, 0) = x                   (numbers of the model's code only: a file's own ones may be a batch norm)
+MAXIMUM(x, 0) = RELU(x)
+MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s
+"""
+
+from __future__ import annotations
+
+from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.weight import Array, Literal, Weight, evaluate, leaves
+
+
+def scalar(draft: Draft, value: int | None, neutral: float) -> float | None:
+    """A constant operand as one number; ``neutral`` when it is left out; None when it is not one known number."""
+    weight = draft.weight(value)
+    if value is None:
+        return neutral
+    known = None if weight is None else known_array(draft, weight)
+    return float(known.reshape(-1)[0]) if known is not None and known.size == 1 else None
+
+
+def known_array(draft: Draft, weight: Weight) -> Array | None:
+    """Contents of a constant where they are known: on the file's side always, on Keras's if no variable is in it."""
+    if all(leaf.key in draft.env for leaf in leaves(weight)):
+        return evaluate(weight, draft.env)
+    return None
+
+
+def _is_all(weight: Weight | None, number: float) -> bool:
+    return weight is None or (isinstance(weight, Literal) and bool((weight.array == number).all()))
+
+
+def drop_neutral(draft: Draft) -> int:
+    """``AFFINE(x, 1, 0)`` becomes ``x``; ``MAXIMUM(x, 0)`` becomes ``RELU(x)``."""
+    count = 0
+    for op in draft.of_type("AFFINE"):
+        if (
+            _is_all(draft.weight(op.inputs[1]), 1)
+            and _is_all(draft.weight(op.inputs[2]), 0)
+            and op.inputs[0] is not None
+        ):
+            draft.remove(op.id)
+            draft.redirect(op.outputs[0], op.inputs[0])
+            count += 1
+    for op in draft.of_type("MAXIMUM"):
+        for x, bound in (op.inputs[:2], op.inputs[1::-1]):
+            if draft.weight(x) is None and scalar(draft, bound, 1.0) == 0.0:
+                weight = draft.weight(bound)
+                if weight is not None:
+                    draft.mark_structural(weight)
+                draft.replace(op.evolve(type="RELU", inputs=(x,), attributes={}))
+                count += 1
+                break
+    return count
+
+
+def hoist_scales(draft: Draft) -> int:
+    """A factor of one number inside a product comes out behind it."""
+    count = 0
+    for op in draft.of_type("MUL"):
+        for slot in (0, 1):
+            inner = draft.producer(op.inputs[slot])
+            if inner is None or inner.type != "AFFINE" or inner.inputs[2] is not None:
+                continue
+            weight = draft.weight(inner.inputs[1])
+            if weight is None or any(n != 1 for n in weight.shape) or draft.only_consumer(inner.outputs[0]) is None:
+                continue
+            product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
+            inputs = tuple(inner.inputs[0] if i == slot else value for i, value in enumerate(op.inputs))
+            draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
+            draft.remove(inner.id)
+            outer = inner.evolve(
+                inputs=(product, *inner.inputs[1:]), outputs=op.outputs, origins=merged_origins(inner, op)
+            )
+            draft.add(outer)
+            count += 1
+            break
+    return count

@@ -1,0 +1,41 @@
+"""``f(RESHAPE(x)) = RESHAPE(f(x))`` for every ``f`` that works element by element, or along a last axis that stays."""
+
+from __future__ import annotations
+
+from tflrecover import ops
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+
+# Along the last axis, not element by element.
+_ALONG_AXIS = ("SOFTMAX", "LOG_SOFTMAX", "PRELU")
+
+
+def sink_reshapes(draft: Draft) -> int:
+    """A RESHAPE moves behind activations and scalings, so that these meet what made their operand."""
+    count = 0
+    for op in [draft.ops[op.id] for op in draft.ordered()]:
+        before = draft.producer(draft.ops[op.id].inputs[0] if draft.ops[op.id].inputs else None)
+        current = draft.ops[op.id]
+        if before is None or before.type != "RESHAPE" or draft.only_consumer(before.outputs[0]) is None:
+            continue
+        inside, outside = draft.shape(before.inputs[0]), draft.shape(current.outputs[0])
+        if not _may_pass(draft, current, inside, draft.shape(current.inputs[0])) or not inside:
+            continue
+        middle = draft.new_value(inside, draft.values[current.outputs[0]].dtype, draft.values[before.outputs[0]].name)
+        draft.remove(before.id)
+        draft.replace(current.evolve(inputs=(before.inputs[0], *current.inputs[1:]), outputs=(middle,)))
+        attributes = {**before.attributes, "target_shape": outside}
+        draft.add(before.evolve(inputs=(middle,), outputs=current.outputs, attributes=attributes))
+        count += 1
+    return count
+
+
+def _may_pass(draft: Draft, op: Op, inside: tuple[int, ...], outside: tuple[int, ...]) -> bool:
+    spec = ops.by_name(op.type)
+    if spec is None or len(op.outputs) != 1:
+        return False
+    if op.type == "AFFINE":
+        constants = [weight for value in op.inputs[1:] if (weight := draft.weight(value)) is not None]
+        is_scalar = all(all(n == 1 for n in weight.shape) for weight in constants)
+        return is_scalar or bool(inside and outside and inside[-1] == outside[-1])
+    return spec.family in ("activation", "unary") and op.type not in _ALONG_AXIS
