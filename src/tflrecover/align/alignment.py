@@ -11,6 +11,7 @@ from tflrecover.align.pins import Pins
 from tflrecover.align.steps import BACKWARD_FIRST, FORWARD_FIRST, Groups, Step, break_ties, symmetric_groups
 from tflrecover.align.view import Edge, View, view
 from tflrecover.ir import Graph, Match
+from tflrecover.rewrite.affine import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class Alignment:
         outputs: Output number of the file to output number of Keras.
         inputs: Input number of the file to input number of Keras.
         ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
+        affines: AFFINE operators on the same edge of both sides, file id to Keras id.
+        forward: Keras nodes that must take an AFFINE before them into their weights, as the file has it.
         complete: Whether the pairs are an isomorphism of the two graphs: same types, attributes, operands, outputs.
     """
 
@@ -37,6 +40,7 @@ class Alignment:
     ambiguous: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
     complete: bool = False
     affines: Mapping[int | str, int | str] = field(default_factory=dict)
+    forward: Mapping[int, Pair] = field(default_factory=dict)
     _matching: Matching | None = None
 
     def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
@@ -80,6 +84,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
         tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
         complete,
         told.affines(),
+        told.forward(),
         told,
     )
 

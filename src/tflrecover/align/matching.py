@@ -9,6 +9,8 @@ from tflrecover.align.hashing import Interner
 from tflrecover.align.pins import Pins
 from tflrecover.align.view import INPUT, Edge, View
 from tflrecover.ir import Match
+from tflrecover.rewrite.affine import Pair
+from tflrecover.rewrite.forward import can_absorb, chained
 
 
 @dataclass(eq=False)
@@ -136,12 +138,25 @@ class Matching:
                 free.remove(found[0])
         return pairs
 
+    def forward(self) -> dict[int, Pair]:
+        """Keras nodes whose operand carries an AFFINE that the file has inside the node's weights, with its numbers."""
+        found: dict[int, Pair] = {}
+        for f, k in self.pairs.items():
+            op, graph = self.keras.ops[k], self.keras.graph
+            for mine, theirs in self.paired_operands(f, k) if len(self.keras.operands[k]) == 1 else ():
+                if mine and theirs and theirs.through and not mine.through and self.file.loose[f] == op.type:
+                    pair = chained(graph, theirs.through)
+                    if can_absorb(graph, op, pair):
+                        found[k] = pair
+        return found
+
     def affines(self) -> dict[int | str, int | str]:
         """AFFINE operators that lie on the same edge of both sides, file id to Keras id.
 
         One that stands alone on some edge, where the other side has none, has no counterpart on any other edge either.
         """
-        edges = [pair for f, k in self.pairs.items() for pair in self.paired_operands(f, k)]
+        forward = self.forward()
+        edges = [pair for f, k in self.pairs.items() if k not in forward for pair in self.paired_operands(f, k)]
         edges += [(self.file.outputs[i], self.keras.outputs[j]) for i, j in self.outputs().items()]
         chains = [(a.through, b.through) for a, b in edges if a and b and self.same_source(a, b)]
         alone = {op for mine, theirs in chains if not mine or not theirs for op in (*mine, *theirs)}

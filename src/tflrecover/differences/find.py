@@ -203,7 +203,8 @@ def _affines(alignment: Alignment) -> Iterator[_Found]:
     paired = set(alignment.affines.values())
     seen: set[int | str] = set()
     ends = [(file.outputs[i], keras.outputs[j], len(file)) for i, j in alignment.outputs.items()]
-    operands = [(a, b, f) for f, k in alignment.pairs.items() for a, b in alignment.operands(f, k)]
+    pairs = ((f, k) for f, k in alignment.pairs.items() if k not in alignment.forward)
+    operands = [(a, b, f) for f, k in pairs for a, b in alignment.operands(f, k)]
     for mine, theirs, place in (*operands, *ends):
         if mine is None or theirs is None or not _same(alignment, mine, theirs):
             continue

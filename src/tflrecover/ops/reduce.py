@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import axes_of, operands, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.weight import Array
 
 
 def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
@@ -36,10 +38,18 @@ def _spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
     )
 
 
+def _sum_inverse(slot: int, target: Array, args: Sequence[Array], a: Attributes) -> Array:
+    """Only a sum of nothing but zeros can be undone: it is how an offset is made neutral."""
+    if target.any():
+        raise ValueError("a sum cannot be undone")
+    return np.zeros(args[0].shape, np.float32)
+
+
+SUM = replace(_spec("SUM", np.sum, "Sum"), inverse=_sum_inverse)
 MEAN = _spec("MEAN", np.mean, "Mean")
 REDUCTIONS = (
     MEAN,
-    _spec("SUM", np.sum, "Sum"),
+    SUM,
     _spec("REDUCE_MAX", np.max, "Max"),
     _spec("REDUCE_MIN", np.min, "Min"),
     _spec("REDUCE_PROD", np.prod, "Prod"),

@@ -10,6 +10,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.align import Alignment
 from tflrecover.ir import Graph, Op
+from tflrecover.rewrite.forward import absorb
 from tflrecover.weight import Literal, Weight
 
 # Operands that scale come first: what they leave neutral (gamma, variance) is then known for those that shift.
@@ -44,24 +45,22 @@ class Equation:
 
 def equations(alignment: Alignment) -> list[Equation]:
     """Every equation that the matches give, scaling operands first, otherwise in file order."""
-    found = [
-        equation
-        for match in alignment.matches
-        for equation in _of_pair(
-            alignment.file.graph,
-            alignment.keras.graph,
-            alignment.file.graph.op(match.tflite),
-            alignment.keras.graph.op(match.keras),
-        )
-    ]
+    file, keras = alignment.file.graph, alignment.keras.graph
+    forward = {alignment.keras.ops[k].id: pair for k, pair in alignment.forward.items()}
+    found: list[Equation] = []
+    for match in alignment.matches:
+        f, k = file.op(match.tflite), keras.op(match.keras)
+        theirs = _constants(keras, k)
+        if match.keras in forward:
+            theirs[1], theirs[2] = absorb(k, theirs[1], theirs[2], forward[match.keras])
+        found += _of_pair(f, k, _constants(file, f), theirs)
     return sorted(found, key=lambda equation: equation.shifts)
 
 
-def _of_pair(file: Graph, keras: Graph, f: Op, k: Op) -> Iterator[Equation]:
+def _of_pair(f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -> Iterator[Equation]:
     if f.type != k.type:
         return
     spec = ops.by_name(f.type)
-    mine, theirs = _constants(file, f), _constants(keras, k)
     if spec is not None and spec.commutative and mine.keys() != theirs.keys() and len(mine) == len(theirs) == 1:
         theirs = dict(zip(mine, theirs.values(), strict=True))
     for slot in sorted(mine.keys() | theirs.keys()):

@@ -64,7 +64,11 @@ class Solver:
             for slot, arg in enumerate(weight.args)
         ]
         wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
-        self.solve(weight.args[main], spec.inverse(main, wanted, args, weight.attributes))
+        try:
+            operand = spec.inverse(main, wanted, args, weight.attributes)
+        except ValueError as error:
+            raise Unsolvable(str(error)) from error
+        self.solve(weight.args[main], operand)
 
     def _holds_unknown(self, weight: Weight) -> bool:
         return any(leaf.key not in self.known for leaf in leaves(weight))
@@ -83,12 +87,13 @@ class Solver:
 
         In a product the one with the largest variable (the kernel, not the gamma), then the one nearest (gamma, not
         the variance). In a sum the later one, which is what came later in the model (beta, not the layer's bias); in
-        a difference the first (beta, not the mean).
+        a difference the first (beta, not the mean). An operand that is itself a sum over a kernel takes no value.
         """
+        free = [slot for slot in unknown if not _is_total(weight.args[slot])] or unknown
         if weight.function.name == "ADD":
-            return unknown[-1]
+            return free[-1]
         if weight.function.name == "SUB":
-            return unknown[0]
+            return free[0]
         return min(unknown, key=lambda slot: self._rank(weight.args[slot]))
 
     def _rank(self, weight: Weight) -> tuple[int, int]:
@@ -100,6 +105,12 @@ class Solver:
             return (0, 1 << 30)
         ranks = [self._rank(arg) for arg in weight.args]
         return min(size for size, _ in ranks), min(distance for _, distance in ranks) + 1
+
+
+def _is_total(weight: Weight) -> bool:
+    while isinstance(weight, Apply) and weight.function.name in MOVES:
+        weight = weight.args[0]
+    return isinstance(weight, Apply) and weight.function.name == "SUM"
 
 
 def _fit(target: Array, leaf: Leaf) -> Array:

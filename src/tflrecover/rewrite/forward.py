@@ -1,0 +1,78 @@
+"""``CONV(AFFINE(x, s, o), k, b) = CONV(x, k·s, b + Σ k·o)``: what converters fold forward when it suits them.
+
+Whether they do depends on versions and on the form of the constants, so no rule decides it beforehand. It is done where
+the alignment finds a linear operator whose operand carries an AFFINE in the model and none in the file. An offset can
+only go forward where no padding is: at the border the zeros are not shifted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflrecover.ir import Graph, Op, Shape
+from tflrecover.ops.elementwise import ADD, MUL
+from tflrecover.ops.reduce import SUM
+from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.window import window_pads
+from tflrecover.rewrite.affine import Pair, compose
+from tflrecover.weight import Literal, Weight
+
+# Per operator: the axis of the kernel that runs along input channels, and the axes that a bias sums over.
+_INPUT_AXIS = {"CONV_2D": 2, "CONV_3D": 3, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 3}
+_SUMMED = {"CONV_2D": (0, 1, 2), "CONV_3D": (0, 1, 2, 3), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0,)}
+
+
+def chained(graph: Graph, chain: tuple[int | str, ...]) -> Pair:
+    """``(scale, offset)`` of several AFFINE operators in a row."""
+    pair: Pair = (None, None)
+    for op_id in chain:
+        op = graph.op(op_id)
+        weights = [None if v is None else graph.values[v].weight for v in op.inputs[1:3]]
+        pair = compose(pair, (weights[0], weights[1]))
+    return pair
+
+
+def can_absorb(graph: Graph, op: Op, pair: Pair) -> bool:
+    """Whether a linear operator can take ``pair`` before it into its weights, exactly."""
+    axis = _INPUT_AXIS.get(str(op.type))
+    if axis is None or op.inputs[1] is None:
+        return False
+    kernel = graph.values[op.inputs[1]].shape or ()
+    scale, offset = pair
+    if not all(_fits(weight, kernel[axis]) for weight in (scale, offset) if weight is not None):
+        return False
+    if offset is None:
+        return True
+    return op.type in _SUMMED and not any(any(pad) for pad in _pads(graph, op))
+
+
+def _fits(weight: Weight, channels: int) -> bool:
+    return int(np.prod(weight.shape)) in (1, channels)
+
+
+def _pads(graph: Graph, op: Op) -> tuple[tuple[int, int], ...]:
+    if op.type == "FULLY_CONNECTED" or op.inputs[0] is None:
+        return ()
+    return window_pads((graph.values[op.inputs[0]].shape or ())[1:-1], op.attributes)
+
+
+def absorb(op: Op, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
+    """Kernel and bias of the linear operator with ``pair`` inside."""
+    scale, offset = pair
+    if offset is not None:
+        shifted = MUL(kernel, _along_input(offset, op, kernel), shape=kernel.shape)
+        total = SUM(shifted, axis=_SUMMED[str(op.type)], keepdims=False)
+        total = total if total.shape == bias.shape else RESHAPE(total, shape=bias.shape, target_shape=bias.shape)
+        is_absent = isinstance(bias, Literal) and not bias.array.any()
+        bias = total if is_absent else ADD(bias, total, shape=bias.shape)
+    if scale is not None:
+        kernel = MUL(kernel, _along_input(scale, op, kernel), shape=kernel.shape)
+    return kernel, bias
+
+
+def _along_input(weight: Weight, op: Op, kernel: Weight) -> Weight:
+    """A constant per input channel, in a shape that broadcasts against the kernel."""
+    axis = _INPUT_AXIS[str(op.type)]
+    count = int(np.prod(weight.shape))
+    shape: Shape = (1,) if count == 1 else (count, *(1,) * (len(kernel.shape) - axis - 1))
+    return weight if weight.shape == shape else RESHAPE(weight, shape=shape, target_shape=shape)
