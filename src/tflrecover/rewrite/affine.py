@@ -1,5 +1,6 @@
 """Per-channel constants: ``x * s + o``, whatever operators it was written with, and into the linear operator before it.
 
+NEG(x) = AFFINE(x, -1, 0)
 MUL(x, s) = AFFINE(x, s, 0)      DIV(x, s) = AFFINE(x, 1/s, 0)
 ADD(x, o) = AFFINE(x, 1, o)      SUB(x, o) = AFFINE(x, 1, -o)      SUB(o, x) = AFFINE(x, -1, o)
 AFFINE(AFFINE(x, s, o), t, p) = AFFINE(x, s·t, o·t + p)
@@ -96,7 +97,8 @@ def compose(first: Pair, then: Pair) -> Pair:
 def merge_affines(draft: Draft) -> int:
     """Two AFFINE in a row become one, when the first feeds nothing else."""
     count = 0
-    for op in draft.of_type("AFFINE"):
+    for op_id in [op.id for op in draft.ordered() if op.type == "AFFINE"]:
+        op = draft.ops[op_id]
         before = draft.producer(op.inputs[0])
         if before is None or before.type != "AFFINE" or draft.only_consumer(before.outputs[0]) is None:
             continue
