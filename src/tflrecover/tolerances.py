@@ -13,3 +13,13 @@ OUTPUT = 1e-4
 
 QUANTIZED_OUTPUT = 0.5
 """Relative RMS. Integer kernels against float arithmetic: only gross divergence can be told from quantization noise."""
+
+HALF_STEP = {
+    "int8": 0.5 / 127,
+    "uint8": 0.5 / 127,
+    "int4": 0.5 / 7,
+    "int2": 0.5,
+    "int16": 0.5 / 32767,
+    "float16": 2.0**-11,
+}
+"""Relative, per stored type. What rounding to it may have changed in a number that the model's code has exactly."""

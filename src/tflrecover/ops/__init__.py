@@ -8,6 +8,7 @@ from tflrecover.ops import (
     batch,
     conv,
     dense,
+    einsum,
     elementwise,
     layout,
     pool,
@@ -21,7 +22,21 @@ from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 
 __all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "tf_reader", "tflite_reader"]
 
-_FAMILIES = (activation, affine, batch, conv, dense, elementwise, pool, quantize, reduce, resize, shape, slicing)
+_FAMILIES = (
+    activation,
+    affine,
+    batch,
+    conv,
+    dense,
+    einsum,
+    elementwise,
+    pool,
+    quantize,
+    reduce,
+    resize,
+    shape,
+    slicing,
+)
 _SPECS: dict[str, OpSpec] = {}
 _TF_READERS: dict[str, Reader] = {}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tflrecover.ir import Shape
 from tflrecover.ops.conv import no_bias
 from tflrecover.ops.layout import rearrange
-from tflrecover.ops.readers import activation, operand
+from tflrecover.ops.readers import activation, operand, operands
 from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
 from tflrecover.weight import Weight
 
@@ -34,12 +36,22 @@ def _tflite_dense(source: Source) -> Lowered | None:
     return _dense(source.inputs[0], kernel, operand(source, 2), activation(source), (*shape[:-1], kernel.shape[-1]))
 
 
+def _batch(source: Source) -> Lowered:
+    """A product of two activations, or of one with a constant of higher rank."""
+    flags = source.attributes
+    attributes = {
+        "adj_x": bool(flags.get("adj_x") or flags.get("transpose_a")),
+        "adj_y": bool(flags.get("adj_y") or flags.get("transpose_b")),
+    }
+    return Lowered("BATCH_MATMUL", operands(source)[:2], attributes)
+
+
 def _tf_matmul(source: Source) -> Lowered | None:
     kernel, flags = source.weight(1), source.attributes
     if kernel is None or source.weight(0) is not None or len(kernel.shape) != 2:
-        return None
+        return _batch(source)
     if flags.get("transpose_a") or flags.get("adj_x"):
-        return None
+        return _batch(source)
     if flags.get("transpose_b") or flags.get("adj_y"):
         kernel = rearrange(kernel, DENSE_LAYOUT)
     return _dense(source.inputs[0], kernel, None, None)
@@ -61,4 +73,23 @@ FULLY_CONNECTED = OpSpec(
     family="linear",
 )
 
-SPECS = (FULLY_CONNECTED,)
+
+def _batch_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    x, y = shapes
+    rows = x[-1] if attributes["adj_x"] else x[-2]
+    columns = y[-2] if attributes["adj_y"] else y[-1]
+    return (*np.broadcast_shapes(x[:-2], y[:-2]), rows, columns)
+
+
+BATCH_MATMUL = OpSpec(
+    "BATCH_MATMUL",
+    tflite=_tf_matmul,
+    roles=("x", "y"),
+    infer_shape=_batch_shape,
+    declared=("adj_x", "adj_y"),
+)
+
+SPECS = (
+    BATCH_MATMUL,
+    FULLY_CONNECTED,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ops.readers import operand, operands, plain, with_constants
+from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array
 
@@ -16,21 +16,38 @@ _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_ax
 
 def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     """One of: slice triple, ``"..."``, ``"new"``, or a number that drops the axis, per place of the notation."""
+    shape = source.shape(0)
+    axis = 0
     masks = {mask: int(source.attributes.get(mask, 0)) for mask in _MASKS}
     places: list[Any] = []
     for i, (begin, end, step) in enumerate(zip(found["begin"], found["end"], found["strides"], strict=True)):
         bit = 1 << i
         if masks["ellipsis_mask"] & bit:
             places.append("...")
+            named = len(found["begin"]) - bin(masks["new_axis_mask"]).count("1") - 1
+            axis += len(shape) - named
         elif masks["new_axis_mask"] & bit:
             places.append("new")
         elif masks["shrink_axis_mask"] & bit:
-            places.append(int(begin))
+            places.append(int(begin) % max(shape[axis], 1))
+            axis += 1
         else:
             start = None if masks["begin_mask"] & bit else int(begin)
             stop = None if masks["end_mask"] & bit else int(end)
-            places.append((start, stop, int(step)))
+            places.append(plain_slice(start, stop, int(step), shape[axis]))
+            axis += 1
+    while places and places[-1] in ((None, None, 1), "..."):
+        # Axes that are not named are taken whole.
+        places.pop()
     return {"slices": tuple(places)}
+
+
+def plain_slice(start: int | None, stop: int | None, step: int, size: int) -> tuple[int | None, int | None, int]:
+    """The one way to write a slice of an axis: from the front, and None where an end of the axis is meant."""
+    if step <= 0:
+        return start, stop, step
+    first, last, _ = slice(start, stop, step).indices(size)
+    return (first or None), (last if last < size else None), step
 
 
 def _index(place: Any) -> Any:
@@ -60,7 +77,8 @@ STRIDED_SLICE = OpSpec(
 def _begin_size(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     begin = [int(n) for n in found["begin"]]
     size = [int(n) for n in found["size"]]
-    return {"slices": tuple((b, None if s == -1 else b + s, 1) for b, s in zip(begin, size, strict=True))}
+    ends = [None if s == -1 else b + s for b, s in zip(begin, size, strict=True)]
+    return {"slices": tuple(plain_slice(b, e, 1, n) for b, e, n in zip(begin, ends, source.shape(0), strict=True))}
 
 
 _slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
@@ -141,4 +159,48 @@ TILE = OpSpec(
     tf={"Tile": plain("TILE")},
     roles=("input", "multiples"),
 )
-SPECS = (STRIDED_SLICE, SLICE, GATHER, SPLIT, SPLIT_V, RANGE, FILL, BROADCAST_TO, TILE)
+
+
+def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+    return {"axis": axes_of(found["axis"], len(source.shape(0)))}
+
+
+_reverse = with_constants("REVERSE_V2", {1: "axis"}, _axes)
+REVERSE_V2 = OpSpec(
+    "REVERSE_V2",
+    evaluate=lambda args, a: [np.flip(args[0], a["axis"])],
+    tflite=_reverse,
+    tf={"ReverseV2": _reverse},
+    roles=("input",),
+    inverse=lambda slot, target, args, a: np.flip(target, a["axis"]),
+    declared=("axis",),
+)
+
+
+def _block(name: str, depth_to_space: bool) -> OpSpec:
+    reader = plain(name, block_size="block_size")
+    return OpSpec(
+        name,
+        tflite=reader,
+        tf={"DepthToSpace" if depth_to_space else "SpaceToDepth": reader},
+        roles=("input",),
+        declared=("block_size",),
+    )
+
+
+DEPTH_TO_SPACE, SPACE_TO_DEPTH = _block("DEPTH_TO_SPACE", True), _block("SPACE_TO_DEPTH", False)
+
+SPECS = (
+    REVERSE_V2,
+    DEPTH_TO_SPACE,
+    SPACE_TO_DEPTH,
+    STRIDED_SLICE,
+    SLICE,
+    GATHER,
+    SPLIT,
+    SPLIT_V,
+    RANGE,
+    FILL,
+    BROADCAST_TO,
+    TILE,
+)

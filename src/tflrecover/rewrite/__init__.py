@@ -9,11 +9,13 @@ from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.einsum import fuse_einsum
 from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
-from tflrecover.rewrite.reshape import merge_reshapes
+from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -23,11 +25,15 @@ Rule = Callable[[Draft], int]
 RULES: tuple[Rule, ...] = (
     drop_identity,
     merge_reshapes,
+    drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,
     fuse_dilation,
+    fuse_einsum,
     absorb_pads,
     fuse_prelu,
+    fuse_squared_difference,
+    lift_constants,
     to_affine,
     drop_neutral,
     hoist_scales,

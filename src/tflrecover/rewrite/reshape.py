@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tflrecover import ops
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -19,5 +22,33 @@ def merge_reshapes(draft: Draft) -> int:
         if value is not None and draft.shape(value) == draft.shape(op.outputs[0]) != ():
             draft.remove(op.id)
             draft.redirect(op.outputs[0], value)
+            count += 1
+    return count
+
+
+def drop_broadcast_reshapes(draft: Draft) -> int:
+    """``x + RESHAPE(y)`` becomes ``x + y`` when the reshape only leaves out leading ones, which broadcasting puts back.
+
+    Keras adds that way when the batch is one.
+    """
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        if spec is None or spec.family != "merge" or len(op.inputs) != 2:
+            continue
+        for slot in (0, 1):
+            before = draft.producer(draft.ops[op.id].inputs[slot])
+            if before is None or before.type != "RESHAPE":
+                continue
+            inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+            lead = len(inside) - len(outside)
+            if lead <= 0 or inside[lead:] != outside or set(inside[:lead]) != {1}:
+                continue
+            other = draft.shape(op.inputs[1 - slot])
+            if np.broadcast_shapes(inside, other) != draft.shape(op.outputs[0]):
+                continue
+            current = draft.ops[op.id]
+            inputs = tuple(before.inputs[0] if i == slot else value for i, value in enumerate(current.inputs))
+            draft.replace(current.evolve(inputs=inputs))
             count += 1
     return count

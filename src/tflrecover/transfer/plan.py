@@ -118,6 +118,7 @@ def _settle(
         moved |= fresh
         return None
     tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
+    tolerance += sum(tolerances.HALF_STEP.get(str(leaf.dtype), 0.0) for leaf in leaves(equation.file))
     deviation = error(equation.keras, target, solver.known)
     if deviation <= tolerance:
         return None

@@ -1,0 +1,62 @@
+"""``BATCH_MATMUL(TRANSPOSE(x), TRANSPOSE(y)) = EINSUM(x, y)``: attention, however its transposes are arranged."""
+
+from __future__ import annotations
+
+from string import ascii_letters
+
+from tflrecover.ir import Op
+from tflrecover.ops.einsum import canonical_equation, sides
+from tflrecover.rewrite.draft import Draft, merged_origins
+
+
+def fuse_einsum(draft: Draft) -> int:
+    """A batched product of two activations becomes an EINSUM that has taken in the transposes around it."""
+    count = 0
+    for op in draft.of_type("BATCH_MATMUL"):
+        x, y = draft.shape(op.inputs[0]), draft.shape(op.inputs[1])
+        is_plain = len(x) == len(y) >= 2 and x[:-2] == y[:-2]
+        if is_plain and all(draft.weight(value) is None for value in op.inputs):
+            draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
+            count += 1
+    for op in draft.of_type("EINSUM"):
+        count += _take_in_operands(draft, op)
+        count += _take_in_result(draft, draft.ops[op.id])
+    return count
+
+
+def _equation(op: Op, rank: int) -> str:
+    batch = ascii_letters[: rank - 2]
+    rows, inner, columns = tuple(ascii_letters[rank - 2 : rank + 1])
+    x = batch + (inner + rows if op.attributes["adj_x"] else rows + inner)
+    y = batch + (columns + inner if op.attributes["adj_y"] else inner + columns)
+    return canonical_equation(x, y, batch + rows + columns)
+
+
+def _take_in_operands(draft: Draft, op: Op) -> int:
+    *names, out = sides(op.attributes["equation"])
+    inputs, origins = list(op.inputs), [op]
+    for slot, axes in enumerate(names):
+        before = draft.producer(inputs[slot])
+        if before is not None and before.type == "TRANSPOSE":
+            # Axis i of the transposed value is axis perm[i] of the value itself.
+            named = dict(zip(before.attributes["perm"], axes, strict=True))
+            names[slot] = "".join(named[i] for i in range(len(axes)))
+            inputs[slot] = before.inputs[0]
+            origins.append(before)
+    if len(origins) == 1:
+        return 0
+    attributes = {"equation": canonical_equation(names[0], names[1], out)}
+    draft.replace(op.evolve(inputs=tuple(inputs), attributes=attributes, origins=merged_origins(*origins)))
+    return 1
+
+
+def _take_in_result(draft: Draft, op: Op) -> int:
+    after = draft.only_consumer(op.outputs[0])
+    if after is None or after.type != "TRANSPOSE":
+        return 0
+    x, y, out = sides(op.attributes["equation"])
+    moved = "".join(out[i] for i in after.attributes["perm"])
+    attributes = {"equation": canonical_equation(x, y, moved)}
+    draft.remove(after.id)
+    draft.replace(op.evolve(outputs=after.outputs, attributes=attributes, origins=merged_origins(op, after)))
+    return 1
