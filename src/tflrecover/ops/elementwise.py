@@ -173,9 +173,16 @@ IDENTITY = OpSpec(
 )
 
 
+_REAL = frozenset({"float16", "bfloat16", "float32", "float64"})
+
+
 def _cast(source: Source) -> Lowered:
     # Options are often left out; the type of the result says it all.
-    return Lowered("CAST", operands(source), {"dtype": str(source.output_dtype())})
+    before, after = str(source.dtype(0)), str(source.output_dtype())
+    if before in _REAL and after in _REAL:
+        # Mixed precision changes how numbers are kept, not what they mean.
+        return Lowered("IDENTITY", operands(source))
+    return Lowered("CAST", operands(source), {"dtype": after})
 
 
 CAST = OpSpec(

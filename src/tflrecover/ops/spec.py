@@ -38,6 +38,9 @@ class Source(Protocol):
     def output_shape(self, slot: int = 0) -> Shape | None:
         """Static shape of a result where the dialect knows it."""
 
+    def dtype(self, slot: int) -> str | int:
+        """Type of an operand."""
+
     def output_dtype(self, slot: int = 0) -> str | int:
         """Type of a result."""
 

@@ -66,6 +66,10 @@ class _View:
         value = self.draft.values[self.op.outputs[slot]]
         return None if _is_dynamic(value) else value.shape
 
+    def dtype(self, slot: int) -> str | int:
+        value = self.op.inputs[slot]
+        return "" if value is None else self.draft.values[value].dtype
+
     def output_dtype(self, slot: int = 0) -> str | int:
         return self.draft.values[self.op.outputs[slot]].dtype
 

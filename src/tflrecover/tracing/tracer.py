@@ -109,8 +109,30 @@ def input_specs(model: Any, count: int) -> list[tuple[str, tuple[int | None, ...
     """Name, shape (None where free) and dtype of every input that the model takes."""
     declared = _declared_inputs(model)
     if declared is None:
-        return [("", None, "float32")] * count
+        return _called_with(model, count)
     return [(str(t.name).split(":")[0], tuple(t.shape), tf.as_dtype(t.dtype).name) for t in declared]
+
+
+def _parameters(model: Any) -> list[str]:
+    """Names of the positional arguments that carry tensors."""
+    return [
+        p.name
+        for p in inspect.signature(model.call).parameters.values()
+        if p.name not in ("training", "mask") and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _called_with(model: Any, count: int) -> list[tuple[str, tuple[int | None, ...] | None, str]]:
+    """Inputs of a subclassed model: the arguments of its call, in the shapes that it was built with."""
+    names = _parameters(model)
+    if count == 1 or len(names) < count:
+        return [("", None, "float32")] * count
+    built = getattr(model, "_build_shapes_dict", None) or {}
+    shapes = [built.get(name) or built.get(f"{name}_shape") for name in names[:count]]
+    return [
+        (name, (None, *shape[1:]) if isinstance(shape, tuple) and shape else None, "float32")
+        for name, shape in zip(names, shapes, strict=False)
+    ]
 
 
 def _caller(model: Any, count: int) -> Any:
@@ -122,12 +144,7 @@ def _caller(model: Any, count: int) -> Any:
         return lambda *tensors: _call(model, (tf.nest.pack_sequence_as(struct, list(tensors)),))
     if count == 1:
         return lambda tensor: _call(model, (tensor,))
-    parameters = [
-        p
-        for p in inspect.signature(model.call).parameters.values()
-        if p.name not in ("training", "mask") and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(parameters) >= count:
+    if len(_parameters(model)) >= count:
         return lambda *tensors: _call(model, tensors)
     return lambda *tensors: _call(model, (list(tensors),))
 
