@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from tflrecover.tracing import Trace
 
 Path = str | os.PathLike[str] | bytes | bytearray | memoryview
-MappingLike = "UserMapping | Mapping[str, Any] | str | os.PathLike[str] | None"
+
+_MOST_ORDERS = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,22 +77,13 @@ def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
         model: A built Keras model.
         mapping: A path, a dict, a :class:`~tflrecover.Mapping`, or None.
     """
-    from tflrecover.tracing import trace_model
-    from tflrecover.tracing.tracer import check, input_specs
+    from tflrecover.tracing.tracer import check
 
     user = UserMapping.load(mapping)
     file = read(path)
     _refuse_weightless(file)
     check(model)
-    count = len(file.graph.inputs)
-    specs = input_specs(model, count)
-    if len(specs) != count:
-        raise InputMismatch(
-            f"{file.source} has {count} inputs {list(end_names(file, 'inputs'))}, model {model.name!r} has "
-            f"{len(specs)}: {[name for name, _, _ in specs]}"
-        )
-    shapes, inputs = _pair_inputs(file, specs, user)
-    trace = trace_model(model, shapes)
+    trace, inputs = _trace(file, model, user)
     resolved = _resolve(user, file, trace)
     mine = _file_side(file, resolved)
     keras = canonicalize(trace.draft()).freeze(str(model.name))
@@ -121,27 +114,57 @@ def _file_shapes(file: TFLiteModel) -> list[Shape]:
     return [file.graph.values[v].shape or () for v in file.graph.inputs]
 
 
-def _pair_inputs(
-    file: TFLiteModel, specs: list[tuple[str, tuple[int | None, ...] | None, str]], user: UserMapping
-) -> tuple[list[Shape], dict[int, int]]:
-    """Shapes to trace with, in Keras's order, and the certain pairs of inputs."""
+def _trace(file: TFLiteModel, model: Any, user: UserMapping) -> tuple[Trace, dict[int, int]]:
+    """The model traced on the file's input shapes, and the certain pairs of inputs.
+
+    A subclassed model does not say which shapes it takes. Where neither names nor shapes tell which is which, every
+    order of distinct shapes is tried; the one that the model accepts is evidence.
+    """
+    from tflrecover.errors import InvalidModel
+    from tflrecover.tracing import trace_model
+    from tflrecover.tracing.tracer import input_specs
+
     mine = _file_shapes(file)
-    theirs = [_compatible(shape, mine) for _, shape, _ in specs]
-    names = [name for name, _, _ in specs]
+    specs = input_specs(model, len(mine))
+    if len(specs) != len(mine):
+        raise InputMismatch(
+            f"{file.source} has {len(mine)} inputs {list(end_names(file, 'inputs'))}, model {model.name!r} has "
+            f"{len(specs)}: {[name for name, _, _ in specs]}"
+        )
+    names, theirs = [name for name, _, _ in specs], [_compatible(shape, mine) for _, shape, _ in specs]
     given = user.pairs("inputs", names, end_names(file, "inputs"))
     pairs = pin(end_names(file, "inputs"), mine, names, theirs, given, numbered=file.signature() is not None)
+    orders = _orders(mine, pairs)
+    for order in orders:
+        try:
+            trace = trace_model(model, [_shape_for(specs[j][1], mine[i]) for j, i in enumerate(order)])
+        except InvalidModel:
+            if order == orders[-1]:
+                raise
+            continue
+        rest = [mine[i] for i in range(len(mine)) if i not in pairs]
+        by_shape = {i: j for j, i in enumerate(order) if i not in pairs and rest.count(mine[i]) == 1}
+        return trace, {**pairs, **by_shape}
+    raise AssertionError("there is at least one order")
+
+
+def _orders(shapes: list[Shape], pairs: dict[int, int]) -> list[tuple[int, ...]]:
+    """File inputs in Keras's order: those that are certain in their place, the others in every order worth trying."""
     back = {j: i for i, j in pairs.items()}
-    rest = [i for i in range(len(mine)) if i not in pairs]
-    order = [back[j] if j in back else rest.pop(0) for j in range(len(specs))]
-    return [_shape_for(specs[j][1], mine[i]) for j, i in enumerate(order)], pairs
+    rest = [i for i in range(len(shapes)) if i not in pairs]
+    found: dict[tuple[Shape, ...], tuple[int, ...]] = {}
+    for tried in islice(permutations(rest), _MOST_ORDERS):
+        free = iter(tried)
+        order = tuple(back[j] if j in back else next(free) for j in range(len(shapes)))
+        found.setdefault(tuple(shapes[i] for i in order), order)
+    return list(found.values())
 
 
-def _compatible(declared: tuple[int | None, ...] | None, shapes: Iterable[Shape]) -> Shape:
+def _compatible(declared: tuple[int | None, ...] | None, shapes: Iterable[Shape]) -> Shape | None:
     """The first of the file's shapes that fits what Keras declares, or Keras's own with 1 for free sizes."""
-    for shape in shapes:
-        if declared is None or _fits(declared, shape):
-            return shape
-    return tuple(1 if n is None else n for n in declared or ())
+    if declared is None:
+        return None
+    return next((shape for shape in shapes if _fits(declared, shape)), tuple(1 if n is None else n for n in declared))
 
 
 def _fits(declared: tuple[int | None, ...], shape: Shape) -> bool:

@@ -35,7 +35,7 @@ def pin(
     file_names: Sequence[str],
     file_shapes: Sequence[Shape],
     keras_names: Sequence[str],
-    keras_shapes: Sequence[Shape],
+    keras_shapes: Sequence[Shape | None],
     given: Mapping[int, int],
     *,
     numbered: bool,
@@ -46,7 +46,7 @@ def pin(
         file_names: Names on the file's side, from its signature where it has one.
         file_shapes: Shapes.
         keras_names: Names on Keras's side, ``""`` where there is none.
-        keras_shapes: Shapes.
+        keras_shapes: Shapes; None where nothing is declared.
         given: Pairs from the mapping; they win.
         numbered: Whether names like ``output_2`` come from a signature and so mean Keras's number 2.
 
@@ -62,7 +62,7 @@ def pin(
     if numbered and not named and len(file_names) == len(keras_names):
         named = _by_number(free, open_, file_names)
     # Names that contradict the shapes are no evidence at all.
-    if all(file_shapes[i] == keras_shapes[j] for i, j in named.items()):
+    if all(keras_shapes[j] in (None, file_shapes[i]) for i, j in named.items()):
         pairs.update(named)
     rest = [i for i in free if i not in pairs]
     others = [j for j in open_ if j not in pairs.values()]
