@@ -27,6 +27,8 @@ class Alignment:
         inputs: Input number of the file to input number of Keras.
         ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
         affines: AFFINE operators on the same edge of both sides, file id to Keras id.
+        odd_affines: Per edge where the two sides scale differently: AFFINE operators of the file and of Keras that the
+            other lacks there, and the Keras node behind (None: an output).
         forward: Keras nodes that must take an AFFINE before them into their weights, as the file has it.
         complete: Whether the pairs are an isomorphism of the two graphs: same types, attributes, operands, outputs.
     """
@@ -41,6 +43,7 @@ class Alignment:
     complete: bool = False
     affines: Mapping[int | str, int | str] = field(default_factory=dict)
     forward: Mapping[int, Pair] = field(default_factory=dict)
+    odd_affines: tuple[tuple[tuple[int | str, ...], tuple[int | str, ...], int | None], ...] = ()
     _matching: Matching | None = None
 
     def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
@@ -67,6 +70,8 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
     agreed = first.without(disputed)
     trial = agreed.without(())
     break_ties(trial)
+    trial.infer_inputs()
+    agreed.infer_inputs()
     complete = is_isomorphic(trial) and not _undecided_ends(agreed, trial)
     ambiguous: Groups = [] if complete else symmetric_groups(agreed)
     sure = trial if complete else agreed
@@ -85,6 +90,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
         complete,
         told.affines(),
         told.forward(),
+        tuple(told.odd_affines()),
         told,
     )
 

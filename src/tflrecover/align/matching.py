@@ -138,34 +138,83 @@ class Matching:
                 free.remove(found[0])
         return pairs
 
-    def forward(self) -> dict[int, Pair]:
-        """Keras nodes whose operand carries an AFFINE that the file has inside the node's weights, with its numbers."""
-        found: dict[int, Pair] = {}
+    def infer_inputs(self) -> None:
+        """Pairs inputs that nothing has told apart but the operators that take them."""
+        for i in range(len(self.file.inputs)):
+            if i in self.inputs:
+                continue
+            seen = set()
+            for consumer, position in self.file.input_uses[i]:
+                k = self.pairs.get(consumer)
+                if k is not None and not self.file.commutative[consumer] and position < len(self.keras.operands[k]):
+                    seen.add(self.keras.operands[k][position])
+            slots = {edge.slot for edge in seen if edge.source == INPUT}
+            if len(slots) == 1 and not slots & set(self.inputs.values()):
+                self.inputs[i] = slots.pop()
+
+    def edges(self) -> Iterator[tuple[Edge | None, Edge | None, int | None]]:
+        """Operands of all pairs side by side, each with the Keras node that takes it; last the graph's outputs."""
         for f, k in self.pairs.items():
-            op, graph = self.keras.ops[k], self.keras.graph
-            for mine, theirs in self.paired_operands(f, k) if len(self.keras.operands[k]) == 1 else ():
-                if mine and theirs and theirs.through and not mine.through and self.file.loose[f] == op.type:
-                    pair = chained(graph, theirs.through)
-                    if can_absorb(graph, op, pair):
-                        found[k] = pair
-        return found
+            for mine, theirs in self.paired_operands(f, k):
+                yield mine, theirs, k
+        for i, j in self.outputs().items():
+            yield self.file.outputs[i], self.keras.outputs[j], None
+
+    def _surplus(self, mine: Edge, theirs: Edge, k: int | None) -> Pair | None:
+        """What Keras does more than the file on an edge, if the operator behind it can take it into its weights."""
+        if (
+            k is None
+            or len(theirs.through) <= len(mine.through)
+            or self.file.loose[self.back[k]] != self.keras.loose[k]
+        ):
+            return None
+        pair = chained(self.keras.graph, theirs.through[len(mine.through) :])
+        is_only = len(self.keras.operands[k]) == 1
+        return pair if is_only and can_absorb(self.keras.graph, self.keras.ops[k], pair) else None
 
     def affines(self) -> dict[int | str, int | str]:
         """AFFINE operators that lie on the same edge of both sides, file id to Keras id.
 
         One that stands alone on some edge, where the other side has none, has no counterpart on any other edge either.
         """
-        forward = self.forward()
-        edges = [pair for f, k in self.pairs.items() if k not in forward for pair in self.paired_operands(f, k)]
-        edges += [(self.file.outputs[i], self.keras.outputs[j]) for i, j in self.outputs().items()]
-        chains = [(a.through, b.through) for a, b in edges if a and b and self.same_source(a, b)]
-        alone = {op for mine, theirs in chains if not mine or not theirs for op in (*mine, *theirs)}
+        chains: list[tuple[tuple[int | str, ...], tuple[int | str, ...]]] = []
+        for mine, theirs, k in self.edges():
+            if mine and theirs and self.same_source(mine, theirs):
+                is_absorbed = self._surplus(mine, theirs, k) is not None
+                chains.append((mine.through, theirs.through[: len(mine.through)] if is_absorbed else theirs.through))
+        alone = {op for a, b in chains if not a or not b for op in (*a, *b)}
         found: dict[int | str, int | str] = {}
-        for mine, theirs in chains:
-            left, right = ([op for op in chain if op not in alone] for chain in (mine, theirs))
+        for first, second in chains:
+            left, right = ([op for op in chain if op not in alone] for chain in (first, second))
             if len(left) == len(right):
-                found.update(zip(left, right, strict=True))
+                for a, b in zip(left, right, strict=True):
+                    found.setdefault(a, b)
         return found
+
+    def forward(self) -> dict[int, Pair]:
+        """Keras nodes whose operand carries an AFFINE that the file has inside the node's weights, with its numbers."""
+        found: dict[int, Pair] = {}
+        paired = self.affines()
+        for mine, theirs, k in self.edges():
+            if mine and theirs and k is not None and self.same_source(mine, theirs):
+                pair = self._surplus(mine, theirs, k)
+                if pair is not None and tuple(map(paired.get, mine.through)) == theirs.through[: len(mine.through)]:
+                    found[k] = pair
+        return found
+
+    def odd_affines(self) -> Iterator[tuple[tuple[int | str, ...], tuple[int | str, ...], int | None]]:
+        """Per edge, AFFINE operators of the file and of Keras that the other side lacks on it, and the node behind."""
+        paired, forward = self.affines(), self.forward()
+        for mine, theirs, k in self.edges():
+            if mine is None or theirs is None or k in forward or not self.same_source(mine, theirs):
+                continue
+            images = tuple(map(paired.get, mine.through))
+            if images != theirs.through:
+                lacking = tuple(
+                    op for op, image in zip(mine.through, images, strict=True) if image not in theirs.through
+                )
+                surplus = tuple(op for op in theirs.through if op not in images)
+                yield lacking, surplus, k
 
     def matches(self) -> Iterator[Match]:
         """The pairs with ids, in file order, AFFINE operators included."""

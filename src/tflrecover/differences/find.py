@@ -39,6 +39,12 @@ def find(alignment: Alignment, failed: Sequence[Failure]) -> tuple[Difference, .
         *_outputs(alignment),
     ]
     found += _constants(alignment, failed, found)
+    if not found and not alignment.complete and not alignment.ambiguous:
+        # Nothing may pass as the same that is not proved to be.
+        message = (
+            "the file and the model could not be proved to be the same network, though no single difference was found"
+        )
+        found.append(_Found(0, Difference("wiring", message)))
     return _grouped(found)
 
 
@@ -200,22 +206,21 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
 def _affines(alignment: Alignment) -> Iterator[_Found]:
     """Batch norms and scalings that stand on one side only."""
     file, keras = alignment.file, alignment.keras
-    paired = set(alignment.affines.values())
-    seen: set[int | str] = set()
-    ends = [(file.outputs[i], keras.outputs[j], len(file)) for i, j in alignment.outputs.items()]
-    pairs = ((f, k) for f, k in alignment.pairs.items() if k not in alignment.forward)
-    operands = [(a, b, f) for f, k in pairs for a, b in alignment.operands(f, k)]
-    for mine, theirs, place in (*operands, *ends):
-        if mine is None or theirs is None or not _same(alignment, mine, theirs):
-            continue
-        for op_id in mine.through:
-            if op_id not in alignment.affines and op_id not in seen:
-                seen.add(op_id)
+    back = {k: f for f, k in alignment.pairs.items()}
+    seen: set[tuple[str, int | str]] = set()
+    for lacking, surplus, k in alignment.odd_affines:
+        place = len(file) if k is None else back[k]
+        for op_id in lacking:
+            if ("file", op_id) not in seen:
                 yield _Found(place, describe.missing(file, [file.graph.op(op_id)], ""))
-        for op_id in theirs.through:
-            if op_id not in paired and op_id not in seen:
-                seen.add(op_id)
+        for op_id in surplus:
+            if ("keras", op_id) not in seen:
                 yield _Found(place, describe.extra([keras.graph.op(op_id)]))
+        seen |= {("file", op_id) for op_id in lacking} | {("keras", op_id) for op_id in surplus}
+        if not lacking and not surplus:
+            layer = None if k is None else describe.layer_of(keras.ops[k])
+            message = f"the scalings before {layer or 'an output'!r} stand in another order than in the file"
+            yield _Found(place, Difference("wiring", message, keras_layer=layer, attribute="inputs"))
 
 
 def _outputs(alignment: Alignment) -> Iterator[_Found]:

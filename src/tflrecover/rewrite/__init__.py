@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
+from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
@@ -36,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     lift_constants,
     to_affine,
     drop_neutral,
+    merge_clamps,
+    merge_common,
     hoist_scales,
     fuse_patterns,
     sink_reshapes,
