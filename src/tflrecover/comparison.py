@@ -23,7 +23,7 @@ from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
-from tflrecover.tflite import TFLiteModel, read
+from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.transfer import Plan, equations, plan
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
@@ -200,7 +200,8 @@ def _file_side(file: TFLiteModel, mapping: ResolvedMapping) -> Draft:
     def reader(name: str | int) -> Reader | None:
         return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
 
-    draft = lower(file.graph, reader, Contents(file.graph))
+    source = flattened(file)
+    draft = lower(source, reader, Contents(source))
     for index in mapping.ignore:
         _bypass(draft, index)
     return canonicalize(draft)
@@ -260,7 +261,7 @@ def _solved(
     ignored: set[Key] = {key for e in listed if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)}
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
-    constants = constant_uses(file.graph, consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
+    constants = constant_uses(flattened(file), consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
     marked = tuple(_accepted(d, mapping, trace) for d in found)
     return Comparison(
         file,

@@ -52,9 +52,9 @@ def layer_name(op: Op) -> str:
 
 
 def file_index(op: Op) -> int | None:
-    """Index in the file of what a canonical operator was made from."""
-    index = op.origins[0].op if op.origins else op.id
-    return index if isinstance(index, int) else None
+    """Index in the file's main graph of what an operator was made from; of its caller when it is in a subgraph."""
+    index = str(op.origins[0].op if op.origins else op.id).split("/")[0]
+    return int(index) if index.isdecimal() else None
 
 
 def file_type(op: Op) -> str | int:

@@ -11,6 +11,7 @@ from tflrecover.ops import (
     einsum,
     elementwise,
     layout,
+    lists,
     pool,
     quantize,
     reduce,
@@ -30,6 +31,7 @@ _FAMILIES = (
     dense,
     einsum,
     elementwise,
+    lists,
     pool,
     quantize,
     reduce,
@@ -37,6 +39,7 @@ _FAMILIES = (
     shape,
     slicing,
 )
+_FLEX = "Flex"
 _SPECS: dict[str, OpSpec] = {}
 _TF_READERS: dict[str, Reader] = {}
 
@@ -64,6 +67,9 @@ def by_name(name: str | int) -> OpSpec | None:
 
 def tflite_reader(name: str | int) -> Reader | None:
     """What reads a TFLite operator of that type into canonical terms."""
+    if isinstance(name, str) and name.startswith(_FLEX):
+        # A TensorFlow operator that LiteRT runs by TensorFlow itself.
+        return tf_reader(name.removeprefix(_FLEX))
     spec = by_name(name)
     return spec.tflite if spec else None
 

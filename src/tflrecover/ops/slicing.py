@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tflrecover.ir import Shape
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array
@@ -62,6 +63,17 @@ def _strided(args: Sequence[Array], attributes: Attributes) -> list[Array]:
     return [np.asarray(args[0])[tuple(map(_index, attributes["slices"]))]]
 
 
+def _strided_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return tuple(np.broadcast_to(np.float32(0), shapes[0])[tuple(map(_index, attributes["slices"]))].shape)
+
+
+def _unsliced(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """The operand as far as the slice tells of it; the rest is NaN, which says that it is not known."""
+    whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
+    whole[tuple(map(_index, attributes["slices"]))] = target
+    return whole
+
+
 _strided_slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "end", 3: "strides"}, _slices)
 STRIDED_SLICE = OpSpec(
     "STRIDED_SLICE",
@@ -69,6 +81,8 @@ STRIDED_SLICE = OpSpec(
     tflite=_strided_slice,
     tf={"StridedSlice": _strided_slice},
     roles=("input",),
+    inverse=_unsliced,
+    infer_shape=_strided_shape,
     declared=("slices",),
     family="slice",
 )
@@ -105,6 +119,7 @@ GATHER = OpSpec(
     tflite=_gather,
     tf={"GatherV2": _tf_gather, "ResourceGather": _gather},
     roles=("params", "indices"),
+    infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], *shapes[1], *shapes[0][a["axis"] + 1 :]),
     declared=("axis",),
 )
 
@@ -117,9 +132,29 @@ def _split(sizes: bool) -> Reader:
         if axis is None:
             return None
         where = int(np.ravel(axis)[0]) % max(len(source.shape(0 if sizes else 1)), 1)
-        return Lowered("SPLIT", (operand(source, 0 if sizes else 1),), {"axis": where})
+        attributes: dict[str, Any] = {"axis": where}
+        if sizes:
+            listed = source.constant(1)
+            if listed is None:
+                return None
+            attributes["sizes"] = tuple(int(n) for n in listed)
+        return Lowered("SPLIT", (operand(source, 0 if sizes else 1),), attributes)
 
     return read
+
+
+_WHOLE = (None, None, 1)
+
+
+def _split_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[str, Any]]:
+    axis, size = attributes["axis"], shape[attributes["axis"]]
+    sizes = attributes.get("sizes") or (size // count,) * count
+    sizes = tuple(size - sum(n for n in sizes if n >= 0) if n < 0 else n for n in sizes)
+    starts = [sum(sizes[:i]) for i in range(count)]
+    return [
+        {"slices": (*[_WHOLE] * axis, plain_slice(start, start + n, 1, size))}
+        for start, n in zip(starts, sizes, strict=True)
+    ]
 
 
 SPLIT = OpSpec(
@@ -128,8 +163,28 @@ SPLIT = OpSpec(
     tf={"Split": _split(False), "SplitV": _split(True)},
     roles=("input",),
     declared=("axis",),
+    parts=("STRIDED_SLICE", _split_parts),
 )
 SPLIT_V = OpSpec("SPLIT_V", tflite=_split(True))
+
+
+def _unpack(source: Source) -> Lowered:
+    axis = int(source.attributes.get("axis") or 0) % max(len(source.shape(0)), 1)
+    return Lowered("UNPACK", operands(source)[:1], {"axis": axis})
+
+
+def _unpack_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[str, Any]]:
+    return [{"slices": (*[_WHOLE] * attributes["axis"], i)} for i in range(count)]
+
+
+UNPACK = OpSpec(
+    "UNPACK",
+    tflite=_unpack,
+    tf={"Unpack": _unpack},
+    roles=("input",),
+    declared=("axis",),
+    parts=("STRIDED_SLICE", _unpack_parts),
+)
 
 RANGE = OpSpec(
     "RANGE",
@@ -199,6 +254,7 @@ SPECS = (
     GATHER,
     SPLIT,
     SPLIT_V,
+    UNPACK,
     RANGE,
     FILL,
     BROADCAST_TO,

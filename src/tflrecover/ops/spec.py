@@ -97,6 +97,8 @@ class OpSpec:
         family: Operators of one family may stand for each other (a changed activation, another merge).
         lower: ``(declared attributes, operand shapes)`` to the numbers that decide what is computed; attributes that
             give the same numbers are the same. None: the declared attributes decide.
+        parts: For an operator with several results that are parts of its operand: the operator that each of them
+            is, and ``(operand shape, attributes, number of results)`` to its attributes. None: they belong together.
         keras_terms: Attribute to the name of the Keras argument, where it differs.
     """
 
@@ -113,6 +115,7 @@ class OpSpec:
     declared: tuple[str, ...] = ()
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
+    parts: tuple[str, Callable[[Shape, Attributes, int], Sequence[Attributes]]] | None = None
     keras_terms: Mapping[str, str] = field(default_factory=dict)
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:

@@ -13,10 +13,11 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
+from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
-from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes
+from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes, unit_transposes
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -25,12 +26,14 @@ Rule = Callable[[Draft], int]
 
 RULES: tuple[Rule, ...] = (
     drop_identity,
+    tidy_loops,
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,
     fuse_dilation,
     fuse_einsum,
+    unit_transposes,
     absorb_pads,
     fuse_prelu,
     fuse_squared_difference,

@@ -162,6 +162,10 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         draft.add(op.evolve(origins=(origin,)))
         return
     lowered, shape, folded = found
+    spec = ops.by_name(lowered.type)
+    if spec is not None and spec.parts is not None:
+        _lower_parts(op, draft, lowered, spec, origin)
+        return
     if folded is not None:
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], folded)
         return
@@ -176,6 +180,30 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     draft.add(main.evolve(outputs=(before, *op.outputs[1:])))
     fused = Op(f"{op.id}.activation", lowered.activation, (before,), op.outputs[:1], {}, op.layer, (origin,))
     draft.add(fused)
+
+
+def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: Origin) -> None:
+    """One operator per result, each a part of the operand."""
+    whole = lowered.inputs[0]
+    shape = whole.shape if isinstance(whole, Weight) else draft.shape(whole)
+    assert spec.parts is not None
+    name, attributes_of = spec.parts
+    part = ops.by_name(name)
+    listed = attributes_of(shape, lowered.attributes, len(op.outputs))
+    for slot, (result, attributes) in enumerate(zip(op.outputs, listed, strict=True)):
+        value = draft.values[result]
+        made = Lowered(name, (whole,), attributes)
+        here = (
+            part.infer_shape([shape], attributes) if part is not None and part.infer_shape is not None else value.shape
+        )
+        draft.values[result] = value = Value(value.name, here, value.dtype, quantization=value.quantization)
+        folded = _fold(made, part, here)
+        if folded is not None:
+            draft.values[result] = _with_weight(value, folded)
+        else:
+            inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in made.inputs)
+            name_of = op.id if slot == 0 else f"{op.id}.{slot}"
+            draft.add(Op(name_of, name, inputs, (result,), attributes, op.layer, (origin,)))
 
 
 def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, Weight | None] | None:

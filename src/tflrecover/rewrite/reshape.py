@@ -1,4 +1,4 @@
-"""``RESHAPE(RESHAPE(x, a), b) = RESHAPE(x, b)`` and ``RESHAPE(x, shape of x) = x``."""
+"""``RESHAPE(RESHAPE(x, a), b) = RESHAPE(x, b)``, ``RESHAPE(x, shape of x) = x``, and what else is only a reshape."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def merge_reshapes(draft: Draft) -> int:
             draft.remove(op.id)
             draft.redirect(op.outputs[0], value)
             count += 1
+    return count
+
+
+def unit_transposes(draft: Draft) -> int:
+    """``TRANSPOSE(x)`` that only moves axes of size 1 becomes ``RESHAPE(x)``: no number changes its place."""
+    count = 0
+    for op in draft.of_type("TRANSPOSE"):
+        before = draft.shape(op.inputs[0])
+        moved = [axis for axis in op.attributes["perm"] if axis < len(before) and before[axis] != 1]
+        if not before or moved != sorted(moved):
+            continue
+        after = tuple(before[axis] for axis in op.attributes["perm"])
+        draft.replace(op.evolve(type="RESHAPE", attributes={"target_shape": after}))
+        count += 1
     return count
 
 

@@ -14,6 +14,7 @@ from tflrecover.tracing.ownership import CallRecorder
 from tflrecover.weight import Leaf, Literal
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_LOOPS = ("While", "StatelessWhile")
 _SILENT = ("NoOp", "Placeholder", "Assert")
 
 
@@ -47,6 +48,13 @@ def _attributes(operation: Any) -> dict[str, Any]:
     return {name: _attribute(value) for name, value in operation.node_def.attr.items() if not name.startswith("_")}
 
 
+def _passed_on(tensor: Any) -> Any:
+    """What an operator that does nothing was given."""
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
 class _Importer:
     """Collects operators and values of one concrete function and of the functions that it calls."""
 
@@ -56,6 +64,8 @@ class _Importer:
         self.tensors: dict[int, Any] = {}
         self._recorder = recorder
         self._paths = paths
+        # ids of tensors are compared while their graphs live.
+        self._graphs: list[Any] = []
 
     def new(self, value: Value, tensor: Any = None) -> int:
         number = len(self.values)
@@ -84,6 +94,8 @@ class _Importer:
                         known[id(made)] = known[id(given)]
             elif operation.type in _CALLS:
                 self._inline(operation, known, path, prefix)
+            elif operation.type in _LOOPS:
+                self._loop(operation, known, path, prefix)
             else:
                 self._operation(operation, known, path, prefix)
         return known
@@ -112,8 +124,41 @@ class _Importer:
             number = known[id(tensor)] = inner[id(result)]
             if not prefix:
                 self.tensors[number] = tensor
-        # ids of tensors are compared while the graph lives: keep it.
-        self.tensors.setdefault(-1 - len(self.ops), body)
+        self._graphs.append(body)
+
+    def _loop(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
+        """A loop as one symbolic iteration between LOOP and END_LOOP, as :mod:`tflrecover.tflite.flatten` has it."""
+        name = prefix + operation.name
+        condition, body = (self._called(operation, attribute) for attribute in ("cond", "body"))
+        given = list(operation.inputs)
+        states = [i for i, result in enumerate(body.outputs) if _passed_on(result) is not body.inputs[i]]
+        arguments = [known[id(tensor)] for tensor in given]
+        initial = tuple(arguments[i] for i in states)
+        for i in states:
+            inner = body.inputs[i]
+            arguments[i] = self.new(Value(f"{name}/{inner.name}", _shape(inner), _dtype(inner)))
+        index = self.new(Value(f"{name}/index", (), "int32"))
+        self.ops.append(Op(f"{name}/loop", "LOOP", initial, (index, *(arguments[i] for i in states)), {}, layer))
+        results = []
+        for part, graph in (("condition/", condition), ("", body)):
+            inner = {id(a): value for a, value in zip(graph.inputs, arguments, strict=True)}
+            self.walk(graph, inner, layer, f"{name}/{part}")
+            results.append([inner[id(tensor)] for tensor in graph.outputs])
+        for i, tensor in enumerate(operation.outputs):
+            known[id(tensor)] = arguments[i]
+            if i in states:
+                known[id(tensor)] = self.new(
+                    Value(prefix + tensor.name, _shape(tensor), _dtype(tensor)), None if prefix else tensor
+                )
+        finals = tuple(known[id(operation.outputs[i])] for i in states)
+        inputs = (index, results[0][0], *(results[1][i] for i in states))
+        self.ops.append(Op(name, "END_LOOP", inputs, finals, {}, layer))
+
+    def _called(self, operation: Any, attribute: str) -> Any:
+        """The graph of a function that an operator names, as it was traced: with shapes and with its layers' calls."""
+        graph = operation.graph._get_function(operation.get_attr(attribute).name).graph
+        self._graphs.append(graph)
+        return graph
 
 
 def import_function(

@@ -107,7 +107,7 @@ def _settle(
         shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
         return Failure(equation, f"shapes differ: {shapes}")
     target = np.asarray(evaluate(equation.file, env))
-    fresh = {key for key in mine if key not in solver.known}
+    fresh = {key for key in mine if solver.is_unknown(key)}
     try:
         solver.solve(equation.keras, target)
     except Unsolvable as problem:
@@ -157,6 +157,8 @@ def _assignment(
         return Assignment(path, "kept", None, "by the mapping")
     if not is_used and path not in solver.known:
         return Assignment(path, "kept", None, "not read in inference")
+    if path in solver.partial:
+        return Assignment(path, "unresolved", None, "the file has only a part of it")
     if path not in solver.known or path in broken:
         return Assignment(path, "unresolved", None, "no weight of the file answers to it")
     value = np.asarray(solver.known[path])

@@ -18,7 +18,7 @@ from tflrecover.weight import Apply, Array, Key, Leaf, Weight, evaluate, leaves
 # What leaves the result of an operator as it is.
 _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
 # Operators that only move numbers: a variable behind them alone receives the file's own numbers.
-MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY"})
+MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY", "STRIDED_SLICE"})
 
 
 class Unsolvable(Exception):
@@ -32,10 +32,16 @@ class Solver:
     Attributes:
         known: Variable path to value: skipped variables (as they are) and settled ones.
         neutral: Paths of variables that were made neutral.
+        partial: Paths of variables of which slices are known; the rest of their value is NaN.
     """
 
     known: dict[Key, Array]
     neutral: set[Key] = field(default_factory=set)
+    partial: set[Key] = field(default_factory=set)
+
+    def is_unknown(self, key: Key) -> bool:
+        """Whether something of the variable is still to be found."""
+        return key not in self.known or key in self.partial
 
     def solve(self, weight: Weight, target: Array) -> None:
         """Settles every unknown of ``weight`` so that it equals ``target`` (whether it really does is checked later).
@@ -44,8 +50,8 @@ class Solver:
             Unsolvable: no unknown can take the value.
         """
         if isinstance(weight, Leaf):
-            if weight.key not in self.known:
-                self.known[weight.key] = _fit(target, weight)
+            if self.is_unknown(weight.key):
+                self._settle(weight, _fit(target, weight))
             return
         if not isinstance(weight, Apply):
             return
@@ -71,7 +77,15 @@ class Solver:
         self.solve(weight.args[main], operand)
 
     def _holds_unknown(self, weight: Weight) -> bool:
-        return any(leaf.key not in self.known for leaf in leaves(weight))
+        return any(self.is_unknown(leaf.key) for leaf in leaves(weight))
+
+    def _settle(self, leaf: Leaf, value: Array) -> None:
+        """Takes what the value tells of a variable; what an earlier equation told stays."""
+        if leaf.key in self.known:
+            before = self.known[leaf.key]
+            value = np.where(np.isnan(before), value, before)
+        self.known[leaf.key] = value
+        (self.partial.add if np.isnan(value).any() else self.partial.discard)(leaf.key)
 
     def _neutralise(self, weight: Apply, slot: int) -> None:
         value = _NEUTRAL.get(weight.function.name)
@@ -100,7 +114,7 @@ class Solver:
         """``(-size of the largest unknown, distance to the nearest one)``."""
         if isinstance(weight, Leaf):
             size = int(np.prod(weight.shape, dtype=np.int64))
-            return (0, 1 << 30) if weight.key in self.known else (-size, 0)
+            return (-size, 0) if self.is_unknown(weight.key) else (0, 1 << 30)
         if not isinstance(weight, Apply):
             return (0, 1 << 30)
         ranks = [self._rank(arg) for arg in weight.args]

@@ -1,0 +1,128 @@
+"""Subgraphs that operators call, put into the main graph: calls as they are, loops as one symbolic iteration.
+
+``state_1, …, state_n = WHILE(initial_1, …, initial_n)`` becomes::
+
+    index, state_1, …        = LOOP(initial_1, …)
+    next_1, …; condition     = body(state_1, …); condition(state_1, …)
+    final_1, …               = END_LOOP(index, condition, next_1, …)
+
+A value that every iteration hands on unchanged is no state: the body takes it from outside. So the weights of a
+recurrent layer are operands like any others, and every rule works inside a loop as it does outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tflrecover.errors import InvalidFile
+from tflrecover.ir import Graph, Op, Value
+from tflrecover.tflite.model import TFLiteModel
+
+# Operators that run one subgraph once, and the option that names it.
+CALLS: Mapping[str, str] = {
+    "CALL": "subgraph",
+    "STABLEHLO_COMPOSITE": "decomposition_subgraph_index",
+}
+_DEPTH = 32
+_MOST_OPS = 1_000_000
+
+
+def flattened(model: TFLiteModel) -> Graph:
+    """The main graph with everything in it that it calls.
+
+    Tensors and operators of the main graph keep their ids; an operator from a subgraph is called
+    ``"<index of its caller>/<its own index>"``.
+
+    Raises:
+        InvalidFile: a subgraph that is called does not exist, calls itself, or does not fit its caller.
+    """
+    if not any(op.type == "WHILE" or op.type in CALLS for op in model.graph.ops()):
+        return model.graph
+    work = _Flattener(model)
+    known = {value: value for value in model.graph.values}
+    work.walk(model.graph, known, "", 0)
+    outputs = [known[value] for value in model.graph.outputs]
+    return Graph.build(work.ops, work.values, model.graph.inputs, outputs, str(model.graph.graph["name"]))
+
+
+class _Flattener:
+    def __init__(self, model: TFLiteModel) -> None:
+        self.model = model
+        self.ops: list[Op] = []
+        self.values: dict[int, Value] = dict(model.graph.values)
+
+    def walk(self, graph: Graph, known: dict[int, int], prefix: str, depth: int) -> None:
+        """Adds the operators of a graph; ``known`` maps its values to ours and is completed."""
+        for op in graph.ops():
+            name = f"{prefix}{op.id}" if prefix else op.id
+            inputs = tuple(None if value is None else self._id(graph, value, known) for value in op.inputs)
+            here = replace(op, id=name, inputs=inputs)
+            if op.type == "WHILE":
+                self._loop(here, graph, known, depth)
+            elif op.type in CALLS:
+                self._call(here, known, depth)
+            else:
+                self._add(replace(here, outputs=tuple(self._id(graph, value, known) for value in op.outputs)))
+
+    def _add(self, op: Op) -> None:
+        if len(self.ops) >= _MOST_OPS:
+            raise InvalidFile(f"calls its subgraphs more than {_MOST_OPS} times", source=self.model.source)
+        self.ops.append(op)
+
+    def _id(self, graph: Graph, value: int, known: dict[int, int]) -> int:
+        if value not in known:
+            known[value] = self._new(graph.values[value])
+        return known[value]
+
+    def _new(self, value: Value) -> int:
+        number = len(self.values)
+        while number in self.values:
+            number += 1
+        self.values[number] = value
+        return number
+
+    def _subgraph(self, op: Op, option: str, depth: int) -> Graph:
+        index = op.attributes.get(option)
+        where = f"operator {op.id} ({op.type})"
+        if not isinstance(index, int) or not 0 < index < len(self.model.subgraphs):
+            message = f"names subgraph {index} of {len(self.model.subgraphs)}"
+            raise InvalidFile(message, source=self.model.source, where=where)
+        if depth >= _DEPTH:
+            message = f"calls subgraph {index} inside {depth} others; does it call itself?"
+            raise InvalidFile(message, source=self.model.source, where=where)
+        return self.model.subgraphs[index]
+
+    def _inline(self, op: Op, option: str, arguments: Sequence[int | None], prefix: str, depth: int) -> list[int]:
+        graph = self._subgraph(op, option, depth)
+        if len(graph.inputs) != len(arguments):
+            message = f"gives {len(arguments)} values to a subgraph of {len(graph.inputs)} inputs"
+            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} ({op.type})")
+        inner = {mine: given for mine, given in zip(graph.inputs, arguments, strict=True) if given is not None}
+        self.walk(graph, inner, prefix, depth + 1)
+        return [self._id(graph, value, inner) for value in graph.outputs]
+
+    def _call(self, op: Op, known: dict[int, int], depth: int) -> None:
+        results = self._inline(op, CALLS[str(op.type)], op.inputs, f"{op.id}/", depth)
+        known.update(zip(op.outputs, results, strict=False))
+
+    def _loop(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
+        body = self._subgraph(op, "body_subgraph_index", depth)
+        if not len(op.inputs) == len(op.outputs) == len(body.inputs) == len(body.outputs) or None in op.inputs:
+            message = f"hands {len(op.inputs)} values to a body with {len(body.inputs)} inputs"
+            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} (WHILE)")
+        states = [i for i, value in enumerate(body.inputs) if body.outputs[i] != value]
+        arguments = [value for value in op.inputs if value is not None]
+        initial = tuple(arguments[i] for i in states)
+        for i, value in enumerate(op.outputs):
+            if i in states:
+                arguments[i] = self._new(body.values[body.inputs[i]])
+                self._id(graph, value, known)
+            else:
+                known[value] = arguments[i]
+        index = self._new(Value("index", (), "int32"))
+        self._add(Op(f"{op.id}/loop", "LOOP", initial, (index, *(arguments[i] for i in states))))
+        condition = self._inline(op, "cond_subgraph_index", arguments, f"{op.id}/condition/", depth)
+        results = self._inline(op, "body_subgraph_index", arguments, f"{op.id}/", depth)
+        finals = tuple(known[op.outputs[i]] for i in states)
+        self._add(Op(op.id, "END_LOOP", (index, condition[0], *(results[i] for i in states)), finals))
