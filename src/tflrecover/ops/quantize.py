@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from tflrecover.ir import Quantization
+from tflrecover.errors import EvaluationError
+from tflrecover.ir import Quantization, Shape
 from tflrecover.ops.readers import operands
+from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
-from tflrecover.weight import Apply, Array, Weight
+from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
 
 
 def _along(parameter: Array, axis: int, rank: int) -> Array:
@@ -22,10 +25,21 @@ def _evaluate(args: Sequence[Array], attributes: Attributes) -> list[Array]:
     stored = args[0]
     if stored.dtype.kind == "f":
         return [stored.astype(np.float32)]
-    scale = _along(attributes["scale"], attributes["axis"], stored.ndim).astype(np.float32)
-    zero = _along(attributes["zero_point"], attributes["axis"], stored.ndim)
-    # Integers are subtracted as integers, as the kernels do; only the scale is a float.
-    return [(stored.astype(np.int64) - zero).astype(np.float32) * scale]
+    if len(args) > 1:
+        scale, zero = (_per_block(parameter, stored.shape) for parameter in (args[1], args[2]))
+    else:
+        scale = _along(attributes["scale"], attributes["axis"], stored.ndim)
+        zero = _along(attributes["zero_point"], attributes["axis"], stored.ndim)
+    # Exact until the one rounding of the product, as in LiteRT's kernel: sixteen bits fit into a float32.
+    wide = np.float32 if stored.dtype.itemsize <= 2 else np.float64
+    return [np.asarray((stored.astype(wide) - zero.astype(wide)) * scale.astype(np.float32), np.float32)]
+
+
+def _per_block(parameter: Array, shape: Shape) -> Array:
+    """A parameter per block of a tensor, repeated to all of its elements."""
+    for axis, (size, count) in enumerate(zip(shape, parameter.shape, strict=True)):
+        parameter = np.repeat(parameter, size // count, axis) if 1 != count != size else parameter
+    return parameter
 
 
 def _reader(source: Source) -> Lowered:
@@ -36,17 +50,61 @@ def _reader(source: Source) -> Lowered:
 DEQUANTIZE = OpSpec("DEQUANTIZE", evaluate=_evaluate, tflite=_reader, roles=("input",))
 QUANTIZE = OpSpec("QUANTIZE", tflite=_reader, roles=("input",))
 FAKE_QUANT = OpSpec("FAKE_QUANT", tflite=_reader, roles=("input",))
+DENSIFY = OpSpec("DENSIFY", tflite=_reader, roles=("input",))
 
 
-def dequantized(weight: Weight, quantization: Quantization | None) -> Weight:
-    """``weight`` in float32; itself when it is already."""
+def dequantized(weight: Leaf, quantization: Quantization | None, parameters: Sequence[Leaf] = ()) -> Weight:
+    """``weight`` in float32; itself when it is already.
+
+    Args:
+        weight: A tensor as stored.
+        quantization: How it is quantized.
+        parameters: Blockwise quantization: the tensors of scales and, where there is one, of zero points.
+
+    Raises:
+        EvaluationError: there are not as many scales or zero points as the tensor's shape asks for.
+    """
     if weight.dtype == "float32":
         return weight
+    if parameters:
+        return _dequantized_blocks(weight, parameters, int(quantization.details["block_size"]) if quantization else 0)
     attributes = {"scale": np.ones(1, np.float32), "zero_point": np.zeros(1, np.int64), "axis": 0}
     if quantization is not None and quantization.scale.size:
         zero = quantization.zero_point if quantization.zero_point.size else np.zeros(1, np.int64)
-        attributes = {"scale": quantization.scale, "zero_point": zero, "axis": quantization.axis}
+        # Some converters give a bias the axis of its kernel; it has but one.
+        axis = quantization.axis if len(weight.shape) > 1 else 0
+        attributes = {"scale": quantization.scale, "zero_point": zero, "axis": axis}
+        fits = {1, *weight.shape[max(axis, 0) : axis + 1]}
+        if not {quantization.scale.size, zero.size} <= fits:
+            counts = f"{quantization.scale.size} scales and {zero.size} zero points"
+            raise _misfit(weight, f"{counts} along axis {quantization.axis}")
     return Apply(weight.shape, "float32", DEQUANTIZE, (weight,), attributes)
 
 
-SPECS = (DEQUANTIZE, QUANTIZE, FAKE_QUANT)
+def _misfit(weight: Leaf, found: str) -> EvaluationError:
+    return EvaluationError(f"tensor {weight.name!r} of shape {weight.shape} has {found}; the file is damaged")
+
+
+def _dequantized_blocks(weight: Leaf, parameters: Sequence[Leaf], block_size: int) -> Weight:
+    """A scale per block. The shape of the scales says along which axes the blocks lie; a flat list is per last axis."""
+    scale = parameters[0]
+    shape = scale.shape
+    if len(shape) != len(weight.shape) and block_size > 0 and weight.shape:
+        shape = (*weight.shape[:-1], weight.shape[-1] // block_size)
+    found = f"scales of shape {scale.shape} for blocks of {block_size}"
+    if len(shape) != len(weight.shape) or math.prod(shape) != math.prod(scale.shape):
+        raise _misfit(weight, found)
+    if any(not m or n % m for n, m in zip(weight.shape, shape, strict=True)):
+        raise _misfit(weight, found)
+    if block_size and block_size not in (n // m for n, m in zip(weight.shape, shape, strict=True)):
+        raise _misfit(weight, found)
+    zero: Weight = parameters[1] if len(parameters) > 1 else Literal.of(np.zeros((1,) * len(shape), np.int64))
+    if len(parameters) > 1:
+        if math.prod(zero.shape) != math.prod(shape):
+            raise _misfit(weight, f"zero points of shape {zero.shape} for {found}")
+        zero = RESHAPE(zero, shape=shape, target_shape=shape)
+    args = (weight, RESHAPE(scale, shape=shape, target_shape=shape), zero)
+    return Apply(weight.shape, "float32", DEQUANTIZE, args)
+
+
+SPECS = (DEQUANTIZE, DENSIFY, QUANTIZE, FAKE_QUANT)

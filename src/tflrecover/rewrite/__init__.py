@@ -11,6 +11,7 @@ from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
+from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
@@ -27,6 +28,7 @@ Rule = Callable[[Draft], int]
 RULES: tuple[Rule, ...] = (
     drop_identity,
     tidy_loops,
+    flatten_dense,
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,

@@ -15,7 +15,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.errors import EvaluationError
-from tflrecover.ir import Graph, Op, Origin, Shape, Value
+from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
 from tflrecover.ops.quantize import dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader
 from tflrecover.rewrite.draft import Draft
@@ -88,15 +88,38 @@ def _is_dynamic(value: Value) -> bool:
     return value.shape is None or -1 in (value.shape_signature or value.shape)
 
 
-def source_weight(key: int, value: Value) -> Weight | None:
-    """What a constant of the source graph is in expressions."""
+def source_weight(key: int, values: Mapping[int, Value]) -> Weight | None:
+    """What a constant of the source graph is in expressions.
+
+    Raises:
+        EvaluationError: its quantization does not fit its shape.
+    """
+    value = values[key]
     if value.weight is not None:
         return value.weight
-    if value.data is None:
-        return None
-    leaf = Leaf(value.shape or (), value.dtype, key, value.name)
-    is_quantized = value.quantization is not None and value.quantization.scale.size > 0
-    return dequantized(leaf, value.quantization) if is_quantized else leaf
+    leaf, quantization = _leaf(key, values), value.quantization
+    if leaf is None or quantization is None:
+        return leaf
+    if quantization.scale.size:
+        return dequantized(leaf, quantization)
+    parameters = _parameters(leaf, quantization, values)
+    return dequantized(leaf, quantization, parameters) if parameters else leaf
+
+
+def _parameters(leaf: Leaf, quantization: Quantization, values: Mapping[int, Value]) -> list[Leaf]:
+    """The tensors of scales and zero points that blockwise quantization names; empty for schemes of other kinds."""
+    if "scales" not in quantization.details:
+        return []
+    scales, zeros = (_leaf(quantization.details[name], values) for name in ("scales", "zero_points"))
+    if scales is None:
+        raise EvaluationError(f"tensor {leaf.name!r} is scaled by a tensor that has no contents; the file is damaged")
+    # Where there are no zero points their index is -1, or was left at 0.
+    return [scales] if zeros is None or "int" not in str(zeros.dtype) else [scales, zeros]
+
+
+def _leaf(key: int, values: Mapping[int, Value]) -> Leaf | None:
+    value = values.get(key)
+    return None if value is None or value.data is None else Leaf(value.shape or (), value.dtype, key, value.name)
 
 
 def _simplified(weight: Weight) -> Weight:
@@ -137,7 +160,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
     """
     draft = Draft(source.values, source.inputs, env)
     for key, value in source.values.items():
-        weight = source_weight(key, value)
+        weight = source_weight(key, source.values)
         if weight is not None:
             draft.values[key] = _with_weight(value, weight)
     draft.outputs = source.outputs

@@ -73,7 +73,18 @@ class _Flattener:
     def _id(self, graph: Graph, value: int, known: dict[int, int]) -> int:
         if value not in known:
             known[value] = self._new(graph.values[value])
+            self._carry_parameters(graph, value, known)
         return known[value]
+
+    def _carry_parameters(self, graph: Graph, value: int, known: dict[int, int]) -> None:
+        """Quantization that names tensors of its subgraph names ours."""
+        quantization = graph.values[value].quantization
+        if quantization is None or "scales" not in quantization.details:
+            return
+        named = {name: quantization.details[name] for name in ("scales", "zero_points")}
+        moved = {name: self._id(graph, i, known) if i in graph.values else i for name, i in named.items()}
+        changed = replace(quantization, details={**quantization.details, **moved})
+        self.values[known[value]] = replace(self.values[known[value]], quantization=changed)
 
     def _new(self, value: Value) -> int:
         number = len(self.values)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import tflite
 from flatbuffers import flexbuffers
+from flatbuffers.number_types import Int32Flags
+from flatbuffers.table import Table
 
 from tflrecover.tflite.flat import DAMAGE, Walker, text
-from tflrecover.tflite.schema import enum_field, members
+from tflrecover.tflite.schema import NEWER_DETAILS, NEWER_VECTORS, enum_field, members
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _FLEX_LIMIT = 1 << 20
@@ -78,6 +80,23 @@ def union(raw: Any, type_number: int, enum: str) -> Any | None:
     made = cls()
     made.Init(raw.Bytes, raw.Pos)
     return made
+
+
+def newer_details(raw: Any, number: int) -> dict[str, Any]:
+    """Quantization details of a kind that the schema package does not know; empty when we do not either."""
+    fields = NEWER_DETAILS.get(number)
+    if raw is None or fields is None:
+        return {}
+    owner = Table(raw.Bytes, raw.Pos)
+    found: dict[str, Any] = {}
+    for name, slot in fields.items():
+        offset = owner.Offset(slot)
+        if name in NEWER_VECTORS:
+            vector = owner.GetVectorAsNumpy(Int32Flags, offset) if offset else None
+            found[name] = None if vector is None else tuple(vector.tolist())
+        else:
+            found[name] = owner.Get(Int32Flags, owner.Pos + offset) if offset else 0
+    return found
 
 
 def builtin(op: Any, walker: Walker, where: str) -> dict[str, Any]:

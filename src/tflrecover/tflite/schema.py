@@ -11,6 +11,17 @@ import tflite
 # Schema name to numpy-style name, where lower case alone does not do it.
 _DTYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "FLOAT64": "float64", "BOOL": "bool", "STRING": "string"}
 
+# Tensor types that the schema package does not have yet.
+_NEWER_DTYPES = {19: "int2", 20: "uint4", 21: "float8_e4m3fn", 22: "float8_e5m2"}
+
+# Quantization details that it does not have yet: number in the union to the vtable offsets of their fields.
+NEWER_DETAILS: Mapping[int, Mapping[str, int]] = {
+    2: {"scales": 4, "zero_points": 6, "block_size": 8, "block_shape": 10},
+    3: {"scales": 4, "zero_points": 6, "block_size": 8, "quantized_dimensions": 10},
+}
+# Those of their fields that are vectors of int32; the others are int32.
+NEWER_VECTORS = frozenset({"block_shape", "quantized_dimensions"})
+
 # Option fields that hold a member of an enum.
 _ENUM_FIELDS = {
     "padding": "Padding",
@@ -65,7 +76,9 @@ def name_of(enum: str, number: int) -> str | int:
 def dtype(number: int) -> str | int:
     """numpy-style name of a tensor type, or the number when it is unknown."""
     name = members("TensorType").get(number)
-    return number if name is None else _DTYPES.get(name, name.lower())
+    if name is None:
+        return _NEWER_DTYPES.get(number, number)
+    return _DTYPES.get(name, name.lower())
 
 
 def enum_field(field: str, value: Any) -> Any:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from tflrecover.errors import InvalidFile
 from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.tflite.flat import Walker, integers, numbers, text
-from tflrecover.tflite.options import table, union
-from tflrecover.tflite.schema import VIEWABLE, dtype
+from tflrecover.tflite.options import newer_details, table, union
+from tflrecover.tflite.schema import VIEWABLE, dtype, name_of
 
 _NO_SCALE = np.zeros(0, np.float32)
 _NO_ZERO = np.zeros(0, np.int64)
+_NO_BYTES = np.zeros(0, np.uint8)
 
 
 def buffers(model: Any, content: memoryview, walker: Walker) -> list[NDArray[np.uint8] | None]:
@@ -44,9 +45,9 @@ def _quantization(tensor: Any, walker: Walker, where: str) -> Quantization | Non
     if raw is None:
         return None
     scale, zero = numbers(raw, "Scale"), numbers(raw, "ZeroPoint")
-    details = union(raw.Details(), raw.DetailsType(), "QuantizationDetails")
+    details = _details(raw, walker, where)
     minimum, maximum = numbers(raw, "Min"), numbers(raw, "Max")
-    if scale is None and zero is None and details is None and minimum is None and maximum is None:
+    if scale is None and zero is None and not details and minimum is None and maximum is None:
         return None
     return Quantization(
         scale if scale is not None else _NO_SCALE,
@@ -54,8 +55,15 @@ def _quantization(tensor: Any, walker: Walker, where: str) -> Quantization | Non
         raw.QuantizedDimension(),
         minimum,
         maximum,
-        table(details, walker, where) if details is not None else {},
+        details,
     )
+
+
+def _details(raw: Any, walker: Walker, where: str) -> Mapping[str, Any]:
+    """The schemes of quantization that are no plain vectors of scales; empty when there are none."""
+    number, owner = raw.DetailsType(), raw.Details()
+    found = union(owner, number, "QuantizationDetails")
+    return table(found, walker, where) if found is not None else newer_details(owner, number)
 
 
 def _vector(dimension: Any, field: str) -> NDArray[Any] | None:
@@ -73,7 +81,7 @@ def _sparsity(tensor: Any, walker: Walker, where: str) -> Mapping[str, Any] | No
         "block_map": integers(raw, "BlockMap"),
         "dim_metadata": tuple(
             {
-                "format": "DENSE" if dimension.Format() == 0 else "SPARSE_CSR",
+                "format": name_of("DimensionType", dimension.Format()),
                 "dense_size": dimension.DenseSize(),
                 "array_segments": _vector(dimension, "ArraySegments"),
                 "array_indices": _vector(dimension, "ArrayIndices"),
@@ -105,6 +113,9 @@ def value(tensor: Any, contents: Sequence[NDArray[np.uint8] | None], walker: Wal
     shape = integers(tensor, "Shape") or ()
     sparsity = _sparsity(tensor, walker, where)
     data = contents[index] if contents else None
+    if data is None and sparsity is not None:
+        # All zeros: not one value is stored.
+        data = _NO_BYTES
     return Value(
         text(tensor.Name()),
         shape,

@@ -9,7 +9,7 @@ import einops
 import numpy as np
 
 from tflrecover.errors import MappingError, StaleMapping
-from tflrecover.rewrite.contents import unpacked
+from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.lower import source_weight
 from tflrecover.tflite import TFLiteModel
 from tflrecover.transfer.plan import Variable
@@ -55,6 +55,6 @@ def _constant_tensor(file: TFLiteModel, name: str, path: str) -> int:
 
 
 def _real(file: TFLiteModel, index: int) -> Array:
-    value = file.graph.values[index]
-    weight = source_weight(index, value)
-    return unpacked(value) if weight is None else np.asarray(evaluate(weight, {index: unpacked(value)}))
+    weight = source_weight(index, file.graph.values)
+    contents = Contents(file.graph)
+    return contents[index] if weight is None else np.asarray(evaluate(weight, contents))

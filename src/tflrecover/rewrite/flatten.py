@@ -1,0 +1,28 @@
+"""``FULLY_CONNECTED(x) = FULLY_CONNECTED(RESHAPE(x))`` where the operator itself makes rows of what it takes.
+
+Without ``keep_num_dims`` a dense layer of a file flattens its operand to rows as long as its kernel is high; a Flatten
+before it therefore has no operator of its own.
+"""
+
+from __future__ import annotations
+
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+
+
+def flatten_dense(draft: Draft) -> int:
+    """The reshape that a dense layer does silently becomes an operator before it."""
+    count = 0
+    for op in draft.of_type("FULLY_CONNECTED"):
+        x, kernel = op.inputs[0], draft.weight(op.inputs[1])
+        if x is None or kernel is None:
+            continue
+        rows = (*draft.shape(op.outputs[0])[:-1], kernel.shape[0])
+        if draft.shape(x) in (rows, ()):
+            continue
+        flat = draft.new_value(rows, draft.values[x].dtype, draft.values[x].name)
+        reshape = Op(f"{op.id}.flatten", "RESHAPE", (x,), (flat,), {"target_shape": rows}, op.layer, op.origins)
+        draft.add(reshape)
+        draft.replace(op.evolve(inputs=(flat, *op.inputs[1:])))
+        count += 1
+    return count
