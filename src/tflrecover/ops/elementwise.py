@@ -173,7 +173,7 @@ IDENTITY = OpSpec(
 )
 
 
-_REAL = frozenset({"float16", "bfloat16", "float32", "float64"})
+_REAL = frozenset({"float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "float32", "float64"})
 
 
 def _cast(source: Source) -> Lowered:
