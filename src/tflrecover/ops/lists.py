@@ -28,7 +28,8 @@ def _item(source: Source) -> Lowered:
 
 def _set_item(source: Source) -> Lowered:
     items, index, value = operands(source)[:3]
-    return Lowered("SET_ITEM", (items, index, value), shape=source.shape(0))
+    # What the list was reserved with need not tell the shape of its items.
+    return Lowered("SET_ITEM", (items, index, value), shape=(*source.shape(0)[:1], *source.shape(2)))
 
 
 def _length(source: Source) -> Lowered | None:

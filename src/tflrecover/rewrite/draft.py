@@ -23,6 +23,7 @@ class Draft:
         outputs: Value ids.
         env: Contents of the leaves where they are known (the file's tensors); empty on the Keras side.
         structural: Keys of leaves that were read as shapes, paddings or axes.
+        opaque: Ids of operators that could not be read into canonical terms; their attributes are the source's own.
     """
 
     def __init__(self, values: Mapping[int, Value], inputs: Iterable[int], env: Mapping[Key, Array]) -> None:
@@ -32,6 +33,7 @@ class Draft:
         self.outputs: tuple[int, ...] = ()
         self.env = env
         self.structural: set[Key] = set()
+        self.opaque: set[OpId] = set()
         self._producer: dict[int, OpId] = {}
         self._consumers: dict[int, dict[tuple[OpId, int], None]] = {}
         self._next = max(self.values, default=-1) + 1
@@ -135,9 +137,9 @@ class Draft:
         return order
 
     def of_type(self, *types: str) -> Iterator[Op]:
-        """Operators of those types that are still there when their turn comes."""
+        """Operators of those types that are still there when their turn comes; opaque ones mean nothing to a rule."""
         for op_id, op in list(self.ops.items()):
-            if op.type in types and op_id in self.ops:
+            if op.type in types and op_id in self.ops and op_id not in self.opaque:
                 yield self.ops[op_id]
 
     def prune(self) -> None:

@@ -66,7 +66,11 @@ def _tidy(draft: Draft, start: Op, end: Op) -> None:
     draft.replace(end.evolve(inputs=inputs, outputs=finals, attributes=attributes))
     start = draft.ops[start.id]
     # What nothing in the loop reads does not matter when the loop runs at all.
-    initial = tuple(state.initial if not trips or draft.consumers(state.value) else None for state in kept)
+    unread = [state for state in kept if trips and not draft.consumers(state.value)]
+    for state in unread:
+        draft.values[state.value] = replace(draft.values[state.value], shape=draft.shape(state.next))
+        draft.values[state.final] = replace(draft.values[state.final], shape=draft.shape(state.next))
+    initial = tuple(None if any(state is other for other in unread) else state.initial for state in kept)
     draft.replace(start.evolve(inputs=initial, outputs=(index, *(state.value for state in kept))))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ _SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "ZEROS_LIKE": lambda shape: Literal.of(np.zeros(shape, np.float32)),
     "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
 }
+# The ends of a loop: how many operands and how many results stand before the values that it carries.
+_CARRIED: Mapping[str | int, tuple[int, int]] = {"LOOP": (0, 1), "END_LOOP": (2, 0)}
 
 
 @dataclass(slots=True)
@@ -170,7 +172,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
 
 
 def _with_weight(value: Value, weight: Weight) -> Value:
-    return Value(value.name, value.shape, value.dtype, quantization=value.quantization, weight=weight)
+    return Value(value.name, weight.shape, value.dtype, quantization=value.quantization, weight=weight)
 
 
 def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | None]) -> None:
@@ -180,8 +182,12 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
     origin = Origin(op.id, op.type, op.layer)
+    if op.type in _CARRIED:
+        _lower_loop(op, draft, origin)
+        return
     found = _read(view, reader_of(op.type))
     if found is None:
+        draft.opaque.add(op.id)
         draft.add(op.evolve(origins=(origin,)))
         return
     lowered, shape, folded = found
@@ -203,6 +209,16 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     draft.add(main.evolve(outputs=(before, *op.outputs[1:])))
     fused = Op(f"{op.id}.activation", lowered.activation, (before,), op.outputs[:1], {}, op.layer, (origin,))
     draft.add(fused)
+
+
+def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
+    """One end of a loop; what it carries has the shape of what it is given, whatever the source says."""
+    skipped_inputs, skipped_outputs = _CARRIED[op.type]
+    for given, result in zip(op.inputs[skipped_inputs:], op.outputs[skipped_outputs:], strict=True):
+        value = draft.values[result]
+        shape = value.shape if given is None else draft.values[given].shape
+        draft.values[result] = replace(value, shape=shape, shape_signature=None)
+    draft.add(op.evolve(origins=(origin,)))
 
 
 def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: Origin) -> None:
