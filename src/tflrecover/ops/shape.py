@@ -69,7 +69,17 @@ RESHAPE = OpSpec(
 SQUEEZE = OpSpec("SQUEEZE", tflite=_squeeze)
 EXPAND_DIMS = OpSpec("EXPAND_DIMS", tflite=_expand_dims)
 
-_transpose = with_constants("TRANSPOSE", {1: "perm"}, lambda _, a: {"perm": tuple(int(n) for n in a["perm"])})
+
+def _transpose(source: Source) -> Lowered | None:
+    found, before = source.constant(1), source.shape(0)
+    if found is None:
+        return None
+    perm = tuple(int(n) for n in found)
+    # Files are known to be wrong about the shape of a result that is dynamic.
+    after = tuple(before[axis] for axis in perm) if len(perm) == len(before) else None
+    return Lowered("TRANSPOSE", operands(source)[:1], {"perm": perm}, shape=after)
+
+
 TRANSPOSE = OpSpec(
     "TRANSPOSE",
     evaluate=lambda args, a: [np.transpose(args[0], a["perm"])],

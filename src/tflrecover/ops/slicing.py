@@ -207,11 +207,20 @@ BROADCAST_TO = OpSpec(
     tf={"BroadcastTo": plain("BROADCAST_TO")},
     roles=("input", "shape"),
 )
+
+
+def _tile(source: Source) -> Lowered:
+    multiples = source.constant(1)
+    if multiples is not None and (multiples == 1).all():
+        return Lowered("IDENTITY", operands(source)[:1])
+    return Lowered("TILE", operands(source))
+
+
 TILE = OpSpec(
     "TILE",
     evaluate=lambda args, _: [np.tile(args[0], args[1])],
-    tflite=plain("TILE"),
-    tf={"Tile": plain("TILE")},
+    tflite=_tile,
+    tf={"Tile": _tile},
     roles=("input", "multiples"),
 )
 

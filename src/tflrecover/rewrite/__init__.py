@@ -18,7 +18,7 @@ from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
-from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes, unit_transposes
+from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes, merge_transposes, unit_transposes
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     tidy_loops,
     flatten_dense,
     merge_reshapes,
+    merge_transposes,
     drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,

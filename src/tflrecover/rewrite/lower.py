@@ -34,8 +34,7 @@ _SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "ZEROS_LIKE": lambda shape: Literal.of(np.zeros(shape, np.float32)),
     "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
 }
-# The ends of a loop: how many operands and how many results stand before the values that it carries.
-_CARRIED: Mapping[str | int, tuple[int, int]] = {"LOOP": (0, 1), "END_LOOP": (2, 0)}
+_LOOP_ENDS = ("LOOP", "END_LOOP")
 
 
 @dataclass(slots=True)
@@ -182,7 +181,7 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
     origin = Origin(op.id, op.type, op.layer)
-    if op.type in _CARRIED:
+    if op.type in _LOOP_ENDS:
         _lower_loop(op, draft, origin)
         return
     found = _read(view, reader_of(op.type))
@@ -212,12 +211,18 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
 
 
 def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
-    """One end of a loop; what it carries has the shape of what it is given, whatever the source says."""
-    skipped_inputs, skipped_outputs = _CARRIED[op.type]
-    for given, result in zip(op.inputs[skipped_inputs:], op.outputs[skipped_outputs:], strict=True):
-        value = draft.values[result]
-        shape = value.shape if given is None else draft.values[given].shape
-        draft.values[result] = replace(value, shape=shape, shape_signature=None)
+    """One end of a loop. What it carries has the shape that it starts with, whatever the source says.
+
+    But for a list that was reserved before the shape of its items was known: that has the shape it ends with.
+    """
+    start = draft.producer(op.inputs[0]) if op.type == "END_LOOP" else None
+    given = op.inputs if start is None else op.inputs[2:]
+    results = op.outputs[1:] if start is None else op.outputs
+    for i, result in enumerate(results):
+        shape = draft.shape(given[i])
+        if start is not None and shape and 0 not in (begun := draft.shape(start.outputs[1 + i])):
+            shape = begun
+        draft.values[result] = replace(draft.values[result], shape=shape, shape_signature=None)
     draft.add(op.evolve(origins=(origin,)))
 
 

@@ -26,6 +26,25 @@ def merge_reshapes(draft: Draft) -> int:
     return count
 
 
+def merge_transposes(draft: Draft) -> int:
+    """``TRANSPOSE(TRANSPOSE(x, p), q)`` becomes ``TRANSPOSE(x, p[q])``; one that moves no axis goes."""
+    count = 0
+    for op in draft.of_type("TRANSPOSE"):
+        before = draft.producer(op.inputs[0])
+        if before is not None and before.type == "TRANSPOSE" and before.id not in draft.opaque:
+            perm = tuple(before.attributes["perm"][axis] for axis in op.attributes["perm"])
+            origins = merged_origins(op, before)
+            op = op.evolve(inputs=before.inputs, attributes={"perm": perm}, origins=origins)
+            draft.replace(op)
+            count += 1
+        value = op.inputs[0]
+        if value is not None and op.attributes["perm"] == tuple(range(len(op.attributes["perm"]))):
+            draft.remove(op.id)
+            draft.redirect(op.outputs[0], value)
+            count += 1
+    return count
+
+
 def unit_transposes(draft: Draft) -> int:
     """``TRANSPOSE(x)`` that only moves axes of size 1 becomes ``RESHAPE(x)``: no number changes its place."""
     count = 0

@@ -11,23 +11,30 @@ _ALONG_AXIS = ("SOFTMAX", "LOG_SOFTMAX", "PRELU")
 
 
 def sink_reshapes(draft: Draft) -> int:
-    """A RESHAPE moves behind activations and scalings, so that these meet what made their operand."""
+    """A RESHAPE moves behind activations, scalings and dense layers, so that these meet what made their operand."""
     count = 0
-    for op in [draft.ops[op.id] for op in draft.ordered()]:
-        before = draft.producer(draft.ops[op.id].inputs[0] if draft.ops[op.id].inputs else None)
-        current = draft.ops[op.id]
-        if before is None or before.type != "RESHAPE" or draft.only_consumer(before.outputs[0]) is None:
-            continue
-        inside, outside = draft.shape(before.inputs[0]), draft.shape(current.outputs[0])
-        if not _may_pass(draft, current, inside, draft.shape(current.inputs[0])) or not inside:
-            continue
-        middle = draft.new_value(inside, draft.values[current.outputs[0]].dtype, draft.values[before.outputs[0]].name)
-        draft.remove(before.id)
-        draft.replace(current.evolve(inputs=(before.inputs[0], *current.inputs[1:]), outputs=(middle,)))
-        attributes = {**before.attributes, "target_shape": outside}
-        draft.add(before.evolve(inputs=(middle,), outputs=current.outputs, attributes=attributes))
-        count += 1
+    for op_id in [op.id for op in draft.ordered()]:
+        while _sink(draft, draft.ops[op_id]):
+            count += 1
     return count
+
+
+def _sink(draft: Draft, op: Op) -> bool:
+    """Moves the RESHAPE before an operator behind it."""
+    before = draft.producer(op.inputs[0] if op.inputs else None)
+    if before is None or before.type != "RESHAPE" or draft.only_consumer(before.outputs[0]) is None:
+        return False
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(op.outputs[0])
+    if not _may_pass(draft, op, inside, draft.shape(op.inputs[0])) or not inside:
+        return False
+    if op.type == "FULLY_CONNECTED":
+        inside = (*inside[:-1], outside[-1])
+    middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype, draft.values[before.outputs[0]].name)
+    draft.remove(before.id)
+    draft.replace(op.evolve(inputs=(before.inputs[0], *op.inputs[1:]), outputs=(middle,)))
+    attributes = {**before.attributes, "target_shape": outside}
+    draft.add(before.evolve(inputs=(middle,), outputs=op.outputs, attributes=attributes))
+    return True
 
 
 def _may_pass(draft: Draft, op: Op, inside: tuple[int, ...], outside: tuple[int, ...]) -> bool:
@@ -38,4 +45,6 @@ def _may_pass(draft: Draft, op: Op, inside: tuple[int, ...], outside: tuple[int,
         constants = [weight for value in op.inputs[1:] if (weight := draft.weight(value)) is not None]
         is_scalar = all(all(n == 1 for n in weight.shape) for weight in constants)
         return is_scalar or bool(inside and outside and inside[-1] == outside[-1])
+    if op.type == "FULLY_CONNECTED":
+        return bool(inside and outside and inside[-1] == outside[-1])
     return spec.family in ("activation", "unary") and op.type not in _ALONG_AXIS
