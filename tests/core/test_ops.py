@@ -1,47 +1,24 @@
 """Every facet of every operator agrees with every other."""
 
-import numpy as np
+import op_examples
 import pytest
+from op_consistency import assert_consistent_op
 
 from tflrecover import ops
-from tflrecover.ops.layout import invert
 from tflrecover.ops.window import effective_pads, output_size
 
-SPECS = sorted({spec.name: spec for family in ops._FAMILIES for spec in family.SPECS}.values(), key=lambda s: s.name)
-BOOLEAN = {"LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"}
+SPECS = sorted(ops._SPECS.values(), key=lambda spec: spec.name)
 
 
-def example(spec, slot):
-    rng = np.random.default_rng(slot)
-    array = rng.uniform(0.5, 2.0, (2, 3)).astype("float32")
-    return array > 1 if spec.name in BOOLEAN else array
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_consistent(spec):
     assert_consistent_op(spec)
 
 
-def assert_consistent_op(spec):
-    """Layouts go back, operands that may be exchanged may, what is undone was done, shapes are inferred right."""
-    assert set(spec.layouts) <= spec.weights <= set(spec.roles) | set()
-    for pattern in spec.layouts.values():
-        assert invert(invert(pattern)) == pattern
-    assert spec.tflite is None or callable(spec.tflite)
-    binary = spec.roles == ("x", "y") and not spec.declared
-    unary = spec.roles == ("input",) and spec.family in ("unary", "activation") and not spec.declared
-    if spec.evaluate is None or not (binary or unary):
-        return
-    args = [example(spec, slot) for slot in range(len(spec.roles))]
-    result = spec.compute(args, {})
-    if spec.infer_shape is not None:
-        assert spec.infer_shape([arg.shape for arg in args], {}) == result.shape
-    if binary:
-        is_symmetric = np.array_equal(result, spec.compute(args[::-1], {}), equal_nan=True)
-        assert is_symmetric == spec.commutative
-    if spec.inverse is not None:
-        for slot in range(len(args)):
-            assert np.allclose(spec.inverse(slot, result, args, {}), args[slot], rtol=1e-5)
+def test_examples_and_reasons_are_of_operators_that_there_are():
+    known = {spec.name for spec in SPECS}
+    for table in (op_examples.FILES, op_examples.CANONICAL, op_examples.NOT_EVALUATED, op_examples.NO_FILE):
+        assert set(table) <= known
 
 
 @pytest.mark.parametrize("size", range(1, 12))

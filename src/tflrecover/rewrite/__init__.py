@@ -71,6 +71,7 @@ def canonicalize(draft: Draft) -> Draft:
     draft.prune()
     for rule in RULES:
         count = rule(draft)
-        draft.prune()
+        if count:
+            draft.prune()
         _log.debug("%s: %d", rule.__name__, count)
     return draft

@@ -24,9 +24,15 @@ def apply(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> No
             if assignment.value is None:
                 continue
             variable = variables[assignment.variable]
-            done.append((variable, variable.numpy()))
+            done.append((variable, _held(variable)))
             variable.assign(assignment.value)
     except BaseException:
         for variable, old in reversed(done):
             variable.assign(old)
         raise
+
+
+def _held(variable: Any) -> Any:
+    """The present value without a copy: assigning puts another tensor in its place and never writes into it."""
+    raw = variable if hasattr(variable, "read_value") else variable.value
+    return raw.read_value()

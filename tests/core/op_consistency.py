@@ -1,0 +1,222 @@
+"""``assert_consistent_op``: every facet of an operator agrees with every other, and with LiteRT or TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import op_examples as examples
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+import tflrecover
+from tests.tflite.builders import code, model, operator, pack, tensor
+from tflrecover import ops, tolerances
+from tflrecover.ops.layout import invert
+from tflrecover.ops.window import window_pads
+from tflrecover.rewrite.contents import Contents
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.lower import lower
+from tflrecover.tflite import flattened
+from tflrecover.transfer.solve import MOVES
+from tflrecover.weight import evaluate
+
+_TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
+# Attributes that a reader records beside what a user declares.
+_DERIVED = {"output_size", "dtype"}
+
+
+def assert_consistent_op(spec: ops.OpSpec) -> None:
+    """Checks what can be checked of an operator; what cannot is named in ``op_examples``, with the reason."""
+    _check_words(spec)
+    _check_layouts(spec)
+    assert (spec.evaluate is None) == (spec.name in examples.NOT_EVALUATED), (
+        f"{spec.name}: evaluate is {'missing' if spec.evaluate is None else 'there'}; put down the reason in "
+        "op_examples.NOT_EVALUATED, or take it out"
+    )
+    if spec.tflite is not None and spec.name not in examples.NO_FILE:
+        assert spec.name in examples.FILES, f"{spec.name} needs an example in op_examples.FILES or a reason in NO_FILE"
+        _check_file(spec, examples.FILES[spec.name])
+    if spec.name in examples.CANONICAL:
+        args, attributes = examples.CANONICAL[spec.name]
+        _check_facets(spec, args, attributes)
+        _check_tensorflow(spec, args)
+
+
+def _check_words(spec: ops.OpSpec) -> None:
+    """Roles, weights, declared attributes and parts name things that are there."""
+    assert set(spec.layouts) <= spec.weights <= set(spec.roles)
+    assert len(set(spec.declared)) == len(spec.declared)
+    assert set(spec.keras_terms) <= set(spec.declared)
+    assert not spec.commutative or len(spec.roles) == 2
+    assert spec.parts is None or ops.by_name(spec.parts[0]) is not None
+    for name, reader in spec.tf.items():
+        assert ops.tf_reader(name) is reader, f"{name} is read by two operators"
+
+
+def _check_layouts(spec: ops.OpSpec) -> None:
+    """What goes to Keras's layout comes back the same."""
+    for role, pattern in spec.layouts.items():
+        assert invert(invert(pattern)) == pattern
+        axes = {"c": 3} if "(" in pattern else {}
+        sides = pattern.split("->")[0].replace("(", " ").replace(")", " ").split()
+        shape = [1 if axis == "1" else i + 2 for i, axis in enumerate(sides)]
+        if axes:
+            shape = [*shape[:3], 6]
+        stored = examples.real(*shape)
+        attributes = {"pattern": pattern, "axes": axes}
+        kernel = ops.by_name("REARRANGE").compute([stored], attributes)
+        back = ops.by_name("REARRANGE").inverse(0, kernel, [stored], attributes)
+        assert np.array_equal(back, stored), role
+
+
+def _check_file(spec: ops.OpSpec, example: examples.Example) -> None:
+    """The reader reads it, and shape and numbers are LiteRT's."""
+    content, feeds, results = run(spec.name, example)
+    file = tflrecover.read(content)
+    source = flattened(file)
+    draft = lower(source, ops.tflite_reader, Contents(source))
+    values = dict(zip(draft.inputs, feeds, strict=True))
+    for op in draft.ordered():
+        made = ops.by_name(op.type)
+        assert made is not None, f"{spec.name} stays opaque"
+        args = [_operand(draft, value, values) for value in op.inputs]
+        wanted = [results[draft.outputs.index(value)] for value in op.outputs if value in draft.outputs]
+        _check_facets(made, args, op.attributes, wanted)
+        if made.evaluate is None:
+            assert len(draft.ops) == 1
+            return
+        for value, array in zip(op.outputs, made.evaluate(args, op.attributes), strict=False):
+            values[value] = np.asarray(array)
+    for value, wanted in zip(draft.outputs, results, strict=True):
+        got = values[value] if draft.weight(value) is None else evaluate(draft.weight(value), draft.env)
+        assert_close(got, wanted)
+
+
+def _operand(draft: Draft, value: int | None, values: Mapping[int, Any]) -> Any:
+    if value is None:
+        return None
+    weight = draft.weight(value)
+    return values[value] if weight is None else evaluate(weight, draft.env)
+
+
+def _check_facets(
+    spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[str, Any], results: Sequence[Any] = ()
+) -> None:
+    """Shapes, exchanged operands, inverses and lowered numbers, on one example in canonical terms."""
+    assert set(spec.declared) <= set(attributes)
+    assert set(attributes) <= {*spec.declared, *_DERIVED} or spec.name in examples.CANONICAL
+    shapes = [np.shape(arg) for arg in args if arg is not None]
+    if results and spec.infer_shape is not None:
+        assert tuple(spec.infer_shape(shapes, attributes)) == results[0].shape
+    if spec.evaluate is not None:
+        result = spec.compute(args, attributes)
+        if spec.infer_shape is not None:
+            assert tuple(spec.infer_shape(shapes, attributes)) == result.shape
+        _check_commutative(spec, args, attributes, result)
+        _check_inverse(spec, args, attributes, result)
+    if spec.lower is not None:
+        _check_lower(spec, shapes, attributes)
+
+
+def _check_commutative(spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[str, Any], result: Any) -> None:
+    if spec.roles != ("x", "y") or attributes:
+        return
+    exchanged = spec.compute(args[::-1], attributes)
+    assert np.array_equal(exchanged, result) == spec.commutative
+
+
+def _check_inverse(spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[str, Any], result: Any) -> None:
+    """An operand that was undone makes the same result; of what only moves numbers, to the bit."""
+    if spec.inverse is None:
+        return
+    target = np.zeros_like(result) if spec.name == "SUM" else result
+    for slot in range(len(args)):
+        undone = np.asarray(spec.inverse(slot, target, args, attributes))
+        assert undone.shape == np.shape(args[slot])
+        again = spec.compute([*args[:slot], undone, *args[slot + 1 :]], attributes)
+        if spec.name in MOVES:
+            assert np.array_equal(again, target)
+        else:
+            assert_close(again, target)
+
+
+def _check_lower(spec: ops.OpSpec, shapes: Sequence[Any], attributes: Mapping[str, Any]) -> None:
+    """What is declared decides: alone, and each of it; SAME is the explicit padding with its numbers."""
+    declared = {name: attributes[name] for name in spec.declared}
+    numbers = spec.lower(declared, shapes)
+    assert spec.lower(attributes, shapes) == numbers
+    for name in spec.declared:
+        changed = {**declared, name: examples.OTHERWISE[name](declared[name])}
+        assert spec.lower(changed, shapes) != numbers, f"{name} decides nothing"
+    if "padding" in declared and spec.name != "TRANSPOSE_CONV":
+        size = "kernel_size" if "kernel_size" in declared else "pool_size"
+        explicit = window_pads(shapes[0][1:-1], declared, size)
+        assert spec.lower({**declared, "padding": explicit}, shapes) == numbers
+
+
+def _check_tensorflow(spec: ops.OpSpec, args: Sequence[Any]) -> None:
+    """The TensorFlow operators that are said to mean the same do so."""
+    for name in spec.tf if spec.family in ("unary", "activation") else ():
+        raw = getattr(tf.raw_ops, name)
+        operand = "features" if spec.family == "activation" else "x"
+        assert_close(spec.compute(args, {}), raw(**{operand: args[0]}).numpy())
+
+
+def assert_close(got: Any, wanted: Any) -> None:
+    """The same shape, and numbers within the tolerance of an operator in float32."""
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    assert got.shape == wanted.shape
+    if wanted.dtype.kind != "f":
+        assert np.array_equal(got, wanted)
+        return
+    assert np.abs(got - wanted).max(initial=0) <= tolerances.OUTPUT * np.abs(wanted).max(initial=0)
+
+
+def run(name: str, example: examples.Example) -> tuple[bytes, list[Any], list[Any]]:
+    """``(file, what is fed, results of LiteRT)``; the file says the shapes that LiteRT gives."""
+    feeds, results = _run(_file(name, example, [()] * example.results), example)
+    return _file(name, example, [array.shape for array in results]), feeds, results
+
+
+def _run(content: bytes, example: examples.Example) -> tuple[list[Any], list[Any]]:
+    interpreter = Interpreter(
+        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    feeds = [operand.array for operand in example.operands if isinstance(operand, examples.Given)]
+    for detail, array in zip(interpreter.get_input_details(), feeds, strict=True):
+        interpreter.set_tensor(detail["index"], array)
+    interpreter.invoke()
+    return feeds, [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def _file(name: str, example: examples.Example, shapes: Sequence[Any]) -> bytes:
+    tensors, buffers, slots, inputs = [], [b""], [], []
+    for operand in example.operands:
+        if operand is None:
+            slots.append(-1)
+            continue
+        is_given = isinstance(operand, examples.Given)
+        array = np.asarray(operand.array if is_given else operand)
+        if is_given:
+            inputs.append(len(tensors))
+        else:
+            buffers.append(array.tobytes())
+        slots.append(len(tensors))
+        kind = getattr(schema.TensorType, _TYPES[array.dtype.name])
+        tensors.append(tensor(f"t{len(tensors)}", array.shape, 0 if is_given else len(buffers) - 1, kind))
+    outputs = range(len(tensors), len(tensors) + example.results)
+    for shape in shapes:
+        tensors.append(tensor(f"t{len(tensors)}", shape, 0, getattr(schema.TensorType, _TYPES[example.kind])))
+    options = getattr(schema, f"{example.options}OptionsT")() if example.options else None
+    for key, value in example.fields.items():
+        assert hasattr(options, key), key
+        setattr(options, key, value)
+    number = getattr(schema.BuiltinOptions, f"{example.options}Options") if example.options else 0
+    made = operator(0, slots, outputs, options, number)
+    builtin = code(getattr(schema.BuiltinOperator, name))
+    builtin.version = example.version
+    return pack(model(tensors, [made], [builtin], inputs, outputs, buffers))

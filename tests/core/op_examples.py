@@ -1,0 +1,230 @@
+"""One example of every operator: the smallest file that holds it, for LiteRT to run and for the library to read.
+
+A file's example names the operands in order (``given`` are fed, plain arrays are constants of the file) and the fields
+of its options. What no file holds has operands and attributes in canonical terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+RNG = np.random.default_rng(7)
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+
+
+@dataclass(frozen=True)
+class Given:
+    """An operand that is fed when the file runs."""
+
+    array: Any
+
+
+@dataclass(frozen=True)
+class Example:
+    """What one operator is given.
+
+    Attributes:
+        operands: In the file's order; ``Given`` or a constant; None where one is left out.
+        options: Name of the options' table without ``Options``, or "" for none.
+        fields: Its fields.
+        results: How many results there are.
+        kind: Type of the results.
+        version: The oldest version of the builtin that LiteRT has.
+    """
+
+    operands: tuple[Any, ...]
+    options: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    results: int = 1
+    kind: str = "float32"
+    version: int = 1
+
+
+def real(*shape: int, low: float = 0.5, high: float = 2.0) -> np.ndarray:
+    """Random numbers in float32."""
+    return RNG.uniform(low, high, shape).astype(np.float32)
+
+
+def whole(*numbers: Any) -> np.ndarray:
+    """Indices, sizes and axes."""
+    return np.array(numbers, np.int32)
+
+
+def flags(*shape: int) -> np.ndarray:
+    """Random booleans, of both kinds."""
+    array = RNG.uniform(size=shape) > 0.5
+    array.flat[0], array.flat[-1] = True, False
+    return array
+
+
+def _image(channels: int = 4) -> Given:
+    return Given(real(1, 7, 6, channels, low=-1))
+
+
+def _window(options: str, **fields: Any) -> dict[str, Any]:
+    sizes = {"strideW": 1, "strideH": 2, "padding": SAME, **fields}
+    return {"options": options, "fields": sizes}
+
+
+def _unary(low: float, high: float, *names: str) -> dict[str, Example]:
+    return {name: Example((Given(real(2, 3, 4, low=low, high=high)),)) for name in names}
+
+
+def _binary(*names: str) -> dict[str, Example]:
+    return {name: Example((Given(real(2, 3, 4)), Given(real(3, 1)))) for name in names}
+
+
+def _compared(*names: str) -> dict[str, Example]:
+    x = np.array([[1, 2, 3], [3, 2, 1]], np.float32)
+    return {name: Example((Given(x), Given(x[::-1].copy())), kind="bool") for name in names}
+
+
+def _reduced(*names: str) -> dict[str, Example]:
+    return {name: Example((Given(real(2, 3, 4)), whole(0, -1)), "Reducer", {"keepDims": True}) for name in names}
+
+
+def _pool(*names: str) -> dict[str, Example]:
+    return {name: Example((_image(),), **_window("Pool2D", filterWidth=3, filterHeight=2)) for name in names}
+
+
+def _resize(name: str, options: str) -> dict[str, Example]:
+    return {name: Example((_image(2), whole(14, 12)), options, {"halfPixelCenters": True})}
+
+
+FILES: dict[str, Example] = {
+    **_unary(-3, 3, *["ABS", "NEG", "SQUARE", "EXP", "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN"]),
+    **_unary(
+        -8, 8, *["RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LOGISTIC", "TANH", "ELU", "HARD_SWISH", "LOG_SOFTMAX"]
+    ),
+    **_unary(0.1, 4, "SQRT", "RSQRT", "LOG"),
+    **_binary(
+        *["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD"]
+    ),
+    **_compared(*["EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"]),
+    **{name: Example((Given(flags(3, 4)), Given(flags(3, 4))), kind="bool") for name in ("LOGICAL_AND", "LOGICAL_OR")},
+    "LOGICAL_NOT": Example((Given(flags(3, 4)),), kind="bool"),
+    **_reduced(*["SUM", "MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"]),
+    **{
+        name: Example((Given(flags(3, 4)), whole(1)), "Reducer", {"keepDims": False}, kind="bool")
+        for name in ("REDUCE_ANY", "REDUCE_ALL")
+    },
+    "ARG_MAX": Example((Given(real(3, 5)), whole(1)), "ArgMax", {"outputType": schema.TensorType.INT32}, kind="int32"),
+    "ARG_MIN": Example((Given(real(3, 5)), whole(-1)), "ArgMin", {"outputType": schema.TensorType.INT32}, kind="int32"),
+    "SOFTMAX": Example((Given(real(3, 5, low=-3)),), "Softmax", {"beta": 0.7}),
+    "LEAKY_RELU": Example((Given(real(3, 5, low=-3)),), "LeakyRelu", {"alpha": 0.3}),
+    "GELU": Example((Given(real(3, 5, low=-3)),), "Gelu", {"approximate": True}),
+    "PRELU": Example((_image(), real(1, 1, 4, low=-1))),
+    "SELECT": Example((Given(flags(3, 4)), Given(real(3, 4)), Given(real(3, 4)))),
+    "SELECT_V2": Example((Given(flags(3, 1)), Given(real(3, 4)), Given(real(4)))),
+    "CAST": Example(
+        (Given(real(3, 4, low=-9, high=9)),), "Cast", {"outDataType": schema.TensorType.INT32}, kind="int32"
+    ),
+    "CONV_2D": Example((_image(), real(6, 3, 2, 2), real(6)), **_window("Conv2D", dilationWFactor=2)),
+    "DEPTHWISE_CONV_2D": Example(
+        (_image(), real(1, 3, 2, 8), real(8)), **_window("DepthwiseConv2D", strideH=1, depthMultiplier=2)
+    ),
+    "CONV_3D": Example(
+        (Given(real(1, 5, 6, 7, 2)), real(2, 3, 2, 2, 3), real(3)),
+        "Conv3D",
+        {"strideD": 1, "strideW": 2, "strideH": 2, "padding": VALID},
+    ),
+    "TRANSPOSE_CONV": Example((whole(1, 14, 6, 5), real(5, 3, 2, 4), _image()), **_window("TransposeConv")),
+    "FULLY_CONNECTED": Example(
+        (Given(real(2, 3, 4)), real(5, 4), real(5)),
+        "FullyConnected",
+        {"keepNumDims": True},
+    ),
+    "BATCH_MATMUL": Example((Given(real(2, 3, 4)), Given(real(2, 5, 4))), "BatchMatMul", {"adjY": True}),
+    **_pool("MAX_POOL_2D", "AVERAGE_POOL_2D"),
+    **_resize("RESIZE_BILINEAR", "ResizeBilinear"),
+    **_resize("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighbor"),
+    "RESHAPE": Example((Given(real(2, 3, 4)), whole(4, -1)), "Reshape", {"newShape": [4, -1]}),
+    "SQUEEZE": Example((Given(real(2, 1, 4)),), "Squeeze", {"squeezeDims": [1]}),
+    "EXPAND_DIMS": Example((Given(real(2, 4)), whole(1))),
+    "TRANSPOSE": Example((Given(real(2, 3, 4)), whole(2, 0, 1))),
+    "PACK": Example((Given(real(2, 3)), Given(real(2, 3))), "Pack", {"axis": 1, "valuesCount": 2}),
+    "CONCATENATION": Example((Given(real(2, 3)), Given(real(2, 4))), "Concatenation", {"axis": -1}),
+    "PAD": Example((Given(real(2, 3)), whole([1, 2], [0, 1]))),
+    "PADV2": Example((Given(real(2, 3)), whole([1, 2], [0, 1]), real())),
+    "MIRROR_PAD": Example((Given(real(4, 3)), whole([1, 2], [0, 1])), "MirrorPad", {"mode": 0}),
+    "STRIDED_SLICE": Example(
+        (Given(real(4, 5, 6)), whole(1, 0, 2), whole(4, 5, 3), whole(2, 1, 1)),
+        "StridedSlice",
+        {"endMask": 2, "shrinkAxisMask": 4},
+    ),
+    "SLICE": Example((Given(real(4, 5)), whole(1, 2), whole(2, -1))),
+    "GATHER": Example((Given(real(4, 5, 2)), Given(whole(2, 0, 2))), "Gather", {"axis": 1}),
+    "SPLIT": Example((whole(1).reshape(()), Given(real(2, 6))), "Split", {"numSplits": 3}, 3),
+    "SPLIT_V": Example((Given(real(2, 6)), whole(1, 2, 3), whole(1).reshape(())), "SplitV", {"numSplits": 3}, 3),
+    "UNPACK": Example((Given(real(2, 3)),), "Unpack", {"num": 3, "axis": 1}, 3),
+    "RANGE": Example((Given(np.float32(1)), Given(np.float32(9)), Given(np.float32(2)))),
+    "FILL": Example((Given(whole(2, 3)), Given(np.float32(1.5)))),
+    "BROADCAST_TO": Example((Given(real(3, 1)), Given(whole(2, 3, 4))), version=2),
+    "TILE": Example((Given(real(2, 3)), Given(whole(2, 1)))),
+    "REVERSE_V2": Example((Given(real(2, 3)), whole(1))),
+    "DEPTH_TO_SPACE": Example((Given(real(1, 2, 3, 8)),), "DepthToSpace", {"blockSize": 2}),
+    "SPACE_TO_DEPTH": Example((Given(real(1, 4, 6, 2)),), "SpaceToDepth", {"blockSize": 2}),
+    "SPACE_TO_BATCH_ND": Example((Given(real(1, 4, 5, 2)), whole(2, 3), whole([0, 0], [1, 0]))),
+    "BATCH_TO_SPACE_ND": Example((Given(real(6, 2, 2, 2)), whole(2, 3), whole([0, 0], [1, 0]))),
+}
+
+CANONICAL: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    **{
+        name: ([real(2, 3, low=-3)], {}) for name in ["SILU", "ERF", "ERFC", "SOFTPLUS", "SOFTSIGN", "SELU", "IDENTITY"]
+    },
+    "RECIPROCAL": ([real(2, 3)], {}),
+    "EINSUM": ([real(2, 3, 4), real(2, 5, 4)], {"equation": "abc,adc->abd"}),
+    "REARRANGE": ([real(2, 3, 12)], {"pattern": "a b (c d) -> b c a d", "axes": {"c": 3}}),
+    "DEQUANTIZE": (
+        [RNG.integers(-128, 128, (3, 4)).astype(np.int8)],
+        {"scale": real(4), "zero_point": np.arange(4) - 2, "axis": 1},
+    ),
+}
+
+# Another value of each declared attribute, which asks for another computation.
+OTHERWISE: dict[str, Any] = {
+    "kernel_size": lambda sizes: (sizes[0] + 1, *sizes[1:]),
+    "pool_size": lambda sizes: (sizes[0] + 1, *sizes[1:]),
+    "strides": lambda strides: (*strides[:-1], strides[-1] + 1),
+    "dilation_rate": lambda rates: (rates[0] + 1, *rates[1:]),
+    "padding": lambda padding: "valid" if padding == "same" else "same",
+    "filters": lambda count: count + 1,
+    "groups": lambda count: count + 1,
+    "depth_multiplier": lambda count: count + 1,
+}
+
+_LITERT_RUNS = "LiteRT runs it; nothing that is made of constants alone goes through it"
+_READ_AS_ANOTHER = "is read as another operator, which is evaluated"
+_CHANGES_STORAGE = "changes how numbers are stored, not what they mean: it is read as nothing"
+
+NOT_EVALUATED: dict[str, str] = {
+    **dict.fromkeys(["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", "FULLY_CONNECTED"], _LITERT_RUNS),
+    **dict.fromkeys(["BATCH_MATMUL", "MAX_POOL_2D", "AVERAGE_POOL_2D", "GELU"], _LITERT_RUNS),
+    **dict.fromkeys(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"], _LITERT_RUNS),
+    **dict.fromkeys(["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"], _LITERT_RUNS),
+    **dict.fromkeys(
+        ["SQUEEZE", "EXPAND_DIMS", "PADV2", "SLICE", "SELECT", "SPLIT", "SPLIT_V", "UNPACK"], _READ_AS_ANOTHER
+    ),
+    "QUANTIZE": _CHANGES_STORAGE,
+    "FAKE_QUANT": _CHANGES_STORAGE,
+    "SHAPE": "is a constant as soon as shapes are known, and never an operator of the canonical form",
+    "AFFINE": "is a form of our own that MUL and ADD are brought to; it is undone before anything is computed",
+    "Convolution2DTransposeBias": "LiteRT runs it by XNNPACK; it is read as TRANSPOSE_CONV",
+    "SET_ITEM": "is TensorFlow's list, which exists in loops only",
+}
+
+# Read, but not from a builtin of that name: LiteRT cannot be asked.
+NO_FILE: dict[str, str] = {
+    **dict.fromkeys(
+        ["SILU", "ERF", "ERFC", "SOFTPLUS", "SOFTSIGN", "SELU"], "no builtin of TFLite; compared with TensorFlow"
+    ),
+    "DEQUANTIZE": "of a constant; LiteRT's own is compared in the files of quantized models",
+    "QUANTIZE": _CHANGES_STORAGE,
+    "FAKE_QUANT": _CHANGES_STORAGE,
+    "SHAPE": NOT_EVALUATED["SHAPE"],
+    "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
+}
