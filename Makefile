@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schema zoo faults bench clean
+.PHONY: help demo test lint format schema coverage zoo faults bench clean
 
 help:
 	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
@@ -16,7 +16,8 @@ help:
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make schema  write docs/mapping.schema.json from the mapping's model"
-	@echo "make zoo     port Keras Applications models, with every tensor name removed"
+	@echo "make coverage  write the derived sections of docs/coverage.md"
+	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
 	@echo "make faults  plant faults in them, one at a time, and look for each in the diff"
 	@echo "make bench   time reading, tracing and porting"
 	@echo "make clean   remove build/ and the caches, keep $(VENV)"
@@ -76,9 +77,13 @@ schema: $(VENV)/.dev
 	@$(RUN) -c 'from tflrecover.mapping.model import schema_text; print(schema_text(), end="")' > docs/mapping.schema.json.new
 	@mv docs/mapping.schema.json.new docs/mapping.schema.json
 
+coverage: $(VENV)/.dev
+	@echo "== writing docs/coverage.md"
+	@$(RUN) -m benchmarks.coverage
+
+# MODELS="MobileNetV2 ResNet50" MODES=fp32,int8 QUICK=1 ZOO_OPTIONS=--again choose less or more; it goes on where it was cut off.
 zoo: $(VENV)/.dev
-	@echo "== porting reference models"
-	@$(RUN) $(SHARED)/bench/port_zoo.py build/zoo MobileNetV2 ResNet50 --strip
+	@$(RUN) -m benchmarks.zoo $(MODELS) $(if $(MODES),--modes $(MODES)) $(if $(QUICK),--quick) $(ZOO_OPTIONS)
 
 faults: $(VENV)/.dev
 	@echo "== planting faults"

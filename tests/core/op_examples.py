@@ -211,6 +211,7 @@ NOT_EVALUATED: dict[str, str] = {
     ),
     "QUANTIZE": _CHANGES_STORAGE,
     "FAKE_QUANT": _CHANGES_STORAGE,
+    "DENSIFY": _CHANGES_STORAGE,
     "SHAPE": "is a constant as soon as shapes are known, and never an operator of the canonical form",
     "AFFINE": "is a form of our own that MUL and ADD are brought to; it is undone before anything is computed",
     "Convolution2DTransposeBias": "LiteRT runs it by XNNPACK; it is read as TRANSPOSE_CONV",
@@ -225,6 +226,7 @@ NO_FILE: dict[str, str] = {
     "DEQUANTIZE": "of a constant; LiteRT's own is compared in the files of quantized models",
     "QUANTIZE": _CHANGES_STORAGE,
     "FAKE_QUANT": _CHANGES_STORAGE,
+    "DENSIFY": _CHANGES_STORAGE,
     "SHAPE": NOT_EVALUATED["SHAPE"],
     "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
 }

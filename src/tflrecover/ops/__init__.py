@@ -21,7 +21,7 @@ from tflrecover.ops import (
 )
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 
-__all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "tf_reader", "tflite_reader"]
+__all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "specs", "tf_reader", "tflite_reader"]
 
 _FAMILIES = (
     activation,
@@ -63,6 +63,11 @@ register_op(layout.REARRANGE)
 def by_name(name: str | int) -> OpSpec | None:
     """The operator of that name, or None when it is not known (it is then an opaque node)."""
     return _SPECS.get(name) if isinstance(name, str) else None
+
+
+def specs() -> tuple[OpSpec, ...]:
+    """Every operator that is known."""
+    return tuple(_SPECS.values())
 
 
 def tflite_reader(name: str | int) -> Reader | None:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 # A folded constant is computed at once when it is small and nobody's: index arithmetic, epsilons, scales.
 _EAGER_SIZE = 4096
 # Operators that look at the shape of a value only, never at its contents.
-_SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
+SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "SHAPE": lambda shape: Literal.of(np.array(shape, np.int64)),
     "Shape": lambda shape: Literal.of(np.array(shape, np.int64)),
     "RANK": lambda shape: Literal.of(np.int64(len(shape))),
@@ -176,8 +176,8 @@ def _with_weight(value: Value, weight: Weight) -> Value:
 
 def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | None]) -> None:
     view = _View(op, draft)
-    if op.type in _SHAPE_ONLY:
-        made = _SHAPE_ONLY[op.type](view.shape(0))
+    if op.type in SHAPE_ONLY:
+        made = SHAPE_ONLY[op.type](view.shape(0))
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
     origin = Origin(op.id, op.type, op.layer)

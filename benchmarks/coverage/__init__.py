@@ -1,0 +1,1 @@
+"""What is covered by which test, derived from the code and the tests; writes docs/coverage.md."""

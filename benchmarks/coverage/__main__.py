@@ -1,0 +1,68 @@
+"""`make coverage`: writes the derived sections of docs/coverage.md; the measured one is written by `make zoo`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from benchmarks.coverage import forms, layers, operators
+
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "docs" / "coverage.md"
+
+INTRODUCTION = """# Coverage
+
+What is covered by which test, and what is not. The sections are derived from the code and the tests by `make coverage`
+(a test proves that they are current), the last is measured by `make zoo`.
+"""
+
+
+def _examples(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("op_examples", root / "tests" / "core" / "op_examples.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+DERIVED: dict[str, Callable[[Path], str]] = {
+    "Operators": lambda root: operators.text(_examples(root)),
+    "Layers": layers.text,
+    "Quantizations and forms of files": forms.text,
+}
+MEASURED = "Keras Applications, measured"
+_NOTHING = "Not measured yet: run `make zoo`."
+
+
+def sections(text: str) -> dict[str, str]:
+    """Title to contents of the second level."""
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return {title: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def derived(root: Path = ROOT) -> dict[str, str]:
+    """The sections that follow from code and tests."""
+    return {title: make(root) for title, make in DERIVED.items()}
+
+
+def write(measured: str | None = None, path: Path = PATH) -> None:
+    """Writes the document.
+
+    Args:
+        measured: The measured section; None keeps what is there.
+        path: Where to.
+    """
+    before = sections(path.read_text()) if path.is_file() else {}
+    kept = measured if measured is not None else before.get(MEASURED, _NOTHING)
+    listed = {**derived(), MEASURED: kept.strip()}
+    path.write_text("\n".join([INTRODUCTION, *(f"## {title}\n\n{body}\n" for title, body in listed.items())]))
+
+
+if __name__ == "__main__":
+    write()
