@@ -112,7 +112,7 @@ def _report(
         action,
         comparison.file.source,
         str(comparison.trace.model.name),
-        tuple(comparison.alignment.matches),
+        comparison.matches,
         comparison.differences,
         comparison.ambiguities,
         comparison.assignments,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.pins import pin
 from tflrecover.differences import describe
 from tflrecover.errors import InputMismatch, WeightlessFile
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Shape
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
 from tflrecover.ops.spec import Reader
@@ -24,7 +24,7 @@ from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 from tflrecover.tflite import TFLiteModel, flattened, read
-from tflrecover.transfer import Plan, equations, plan
+from tflrecover.transfer import Plan, System, equations, gauges, plan
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
 from tflrecover.weight import Key, keys
@@ -62,6 +62,13 @@ class Comparison:
     ambiguities: tuple[Ambiguity, ...]
     constants: tuple[ConstantUse, ...]
     notes: tuple[str, ...]
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """Sure pairs of operators, scalings on edges included."""
+        sure = {match.tflite for match in self.alignment.matches}
+        scalings = ((f, k) for f, k in self.plan.scalings.items() if f not in sure)
+        return (*self.alignment.matches, *(Match(f, k, "edge", "on the same edge of both graphs") for f, k in scalings))
 
     @property
     def assignments(self) -> tuple[Assignment, ...]:
@@ -253,10 +260,15 @@ def _solved(
         for path, v in trace.variables.items()
     }
     given = given_values(mapping.weights, file, variables)
+    values = {path: (value, text) for path, (value, text, _) in given.items()}
+
+    def solved(system: System) -> Plan:
+        return plan(system, variables, leaf_keys(keras), mine.env, values)
+
     listed = equations(alignment)
-    outcome = plan(
-        listed, variables, leaf_keys(keras), mine.env, {path: (value, text) for path, (value, text, _) in given.items()}
-    )
+    outcome = solved(listed)
+    if outcome.failed or alignment.odd:
+        alignment, outcome = _with_gauges(alignment, outcome, solved)
     found = differences.find(alignment, outcome.failed)
     ignored: set[Key] = {key for e in listed if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)}
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
@@ -274,6 +286,16 @@ def _solved(
         constants,
         _notes(file, trace, alignment, outcome),
     )
+
+
+def _with_gauges(alignment: Alignment, outcome: Plan, solved: Callable[[System], Plan]) -> tuple[Alignment, Plan]:
+    """The same with the scalings between linear operators left open, if then everything holds."""
+    found = gauges(alignment)
+    rest = tuple(link for link in alignment.odd if link.source not in found)
+    if not found or rest:
+        return alignment, outcome
+    again = solved(equations(alignment, found))
+    return (alignment, outcome) if again.failed else (replace(alignment, odd=()), again)
 
 
 def _accepted(difference: Difference, mapping: ResolvedMapping, trace: Trace) -> Difference:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tflrecover.align.isomorphism import is_isomorphic
+from tflrecover.align.links import Link
 from tflrecover.align.matching import Matching
 from tflrecover.align.pins import Pins
 from tflrecover.align.steps import BACKWARD_FIRST, FORWARD_FIRST, Groups, Step, break_ties, symmetric_groups
 from tflrecover.align.view import Edge, View, view
 from tflrecover.ir import Graph, Match
-from tflrecover.rewrite.affine import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +22,13 @@ class Alignment:
         file: The file's side.
         keras: Keras's side.
         pairs: Node of the file to node of Keras, pairs that the two orders of steps disagree on included.
-        matches: The sure ones with ids, step and evidence; AFFINE operators are among them.
+        matches: The sure ones with ids, step and evidence.
         outputs: Output number of the file to output number of Keras.
         inputs: Input number of the file to input number of Keras.
         ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
-        affines: AFFINE operators on the same edge of both sides, file id to Keras id.
-        odd_affines: Per edge where the two sides scale differently: AFFINE operators of the file and of Keras that the
-            other lacks there, and the Keras node behind (None: an output).
-        forward: Keras nodes that must take an AFFINE before them into their weights, as the file has it.
-        complete: Whether the pairs are an isomorphism of the two graphs: same types, attributes, operands, outputs.
+        links: Edges between sure pairs.
+        odd: Edges that one side alone scales.
+        complete: Whether the pairs are an isomorphism of the two graphs, but for the scalings on edges.
     """
 
     file: View
@@ -41,9 +39,8 @@ class Alignment:
     outputs: Mapping[int, int]
     ambiguous: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
     complete: bool = False
-    affines: Mapping[int | str, int | str] = field(default_factory=dict)
-    forward: Mapping[int, Pair] = field(default_factory=dict)
-    odd_affines: tuple[tuple[tuple[int | str, ...], tuple[int | str, ...], int | None], ...] = ()
+    links: tuple[Link, ...] = ()
+    odd: tuple[Link, ...] = ()
     _matching: Matching | None = None
 
     def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
@@ -88,9 +85,8 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
         told.outputs(),
         tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
         complete,
-        told.affines(),
-        told.forward(),
-        tuple(told.odd_affines()),
+        sure.links(),
+        tuple(one for one in told.links() if one.is_odd),
         told,
     )
 

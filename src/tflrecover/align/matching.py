@@ -6,11 +6,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tflrecover.align.hashing import Interner
+from tflrecover.align.links import Link, link
 from tflrecover.align.pins import Pins
 from tflrecover.align.view import INPUT, Edge, View
 from tflrecover.ir import Match
-from tflrecover.rewrite.affine import Pair
-from tflrecover.rewrite.forward import can_absorb, chained
 
 
 @dataclass(eq=False)
@@ -116,7 +115,8 @@ class Matching:
             return
         rest = []
         for edge in mine:
-            partner = next((other for other in theirs if self.same_source(edge, other)), None)
+            found = [other for other in theirs if self.same_source(edge, other)]
+            partner = min(found, key=lambda other: abs(len(other.through) - len(edge.through)), default=None)
             if partner is None:
                 rest.append(edge)
             else:
@@ -152,73 +152,24 @@ class Matching:
             if len(slots) == 1 and not slots & set(self.inputs.values()):
                 self.inputs[i] = slots.pop()
 
-    def edges(self) -> Iterator[tuple[Edge | None, Edge | None, int | None]]:
-        """Operands of all pairs side by side, each with the Keras node that takes it; last the graph's outputs."""
+    def edges(self) -> Iterator[tuple[Edge | None, Edge | None, tuple[int, int] | None]]:
+        """Operands of all pairs side by side, each with the pair that takes it; last the graph's outputs."""
         for f, k in self.pairs.items():
             for mine, theirs in self.paired_operands(f, k):
-                yield mine, theirs, k
+                yield mine, theirs, (f, k)
         for i, j in self.outputs().items():
             yield self.file.outputs[i], self.keras.outputs[j], None
 
-    def _surplus(self, mine: Edge, theirs: Edge, k: int | None) -> Pair | None:
-        """What Keras does more than the file on an edge, if the operator behind it can take it into its weights."""
-        if (
-            k is None
-            or len(theirs.through) <= len(mine.through)
-            or self.file.loose[self.back[k]] != self.keras.loose[k]
-        ):
-            return None
-        pair = chained(self.keras.graph, theirs.through[len(mine.through) :])
-        is_only = len(self.keras.operands[k]) == 1
-        return pair if is_only and can_absorb(self.keras.graph, self.keras.ops[k], pair) else None
-
-    def affines(self) -> dict[int | str, int | str]:
-        """AFFINE operators that lie on the same edge of both sides, file id to Keras id.
-
-        One that stands alone on some edge, where the other side has none, has no counterpart on any other edge either.
-        """
-        chains: list[tuple[tuple[int | str, ...], tuple[int | str, ...]]] = []
-        for mine, theirs, k in self.edges():
-            if mine and theirs and self.same_source(mine, theirs):
-                is_absorbed = self._surplus(mine, theirs, k) is not None
-                chains.append((mine.through, theirs.through[: len(mine.through)] if is_absorbed else theirs.through))
-        alone = {op for a, b in chains if not a or not b for op in (*a, *b)}
-        found: dict[int | str, int | str] = {}
-        for first, second in chains:
-            left, right = ([op for op in chain if op not in alone] for chain in (first, second))
-            if len(left) == len(right):
-                for a, b in zip(left, right, strict=True):
-                    found.setdefault(a, b)
-        return found
-
-    def forward(self) -> dict[int, Pair]:
-        """Keras nodes whose operand carries an AFFINE that the file has inside the node's weights, with its numbers."""
-        found: dict[int, Pair] = {}
-        paired = self.affines()
-        for mine, theirs, k in self.edges():
-            if mine and theirs and k is not None and self.same_source(mine, theirs):
-                pair = self._surplus(mine, theirs, k)
-                if pair is not None and tuple(map(paired.get, mine.through)) == theirs.through[: len(mine.through)]:
-                    found[k] = pair
-        return found
-
-    def odd_affines(self) -> Iterator[tuple[tuple[int | str, ...], tuple[int | str, ...], int | None]]:
-        """Per edge, AFFINE operators of the file and of Keras that the other side lacks on it, and the node behind."""
-        paired, forward = self.affines(), self.forward()
-        for mine, theirs, k in self.edges():
-            if mine is None or theirs is None or k in forward or not self.same_source(mine, theirs):
-                continue
-            images = tuple(map(paired.get, mine.through))
-            if images != theirs.through:
-                lacking = tuple(
-                    op for op, image in zip(mine.through, images, strict=True) if image not in theirs.through
-                )
-                surplus = tuple(op for op in theirs.through if op not in images)
-                yield lacking, surplus, k
+    def links(self) -> tuple[Link, ...]:
+        """Edges between the same places of both graphs, each once; those with the fewest AFFINE first."""
+        found = {
+            link(self.file, self.keras, mine, theirs, nodes)
+            for mine, theirs, nodes in self.edges()
+            if mine and theirs and self.same_source(mine, theirs)
+        }
+        return tuple(sorted(found, key=lambda one: (len(one.file) + len(one.keras), one.place, str(one.keras))))
 
     def matches(self) -> Iterator[Match]:
-        """The pairs with ids, in file order, AFFINE operators included."""
+        """The pairs with ids, in file order."""
         for f, k in sorted(self.pairs.items()):
             yield Match(self.file.ops[f].id, self.keras.ops[k].id, *self.step[f])
-        for mine, theirs in self.affines().items():
-            yield Match(mine, theirs, "edge", "on the same edge of both graphs")

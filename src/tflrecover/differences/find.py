@@ -206,21 +206,16 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
 def _affines(alignment: Alignment) -> Iterator[_Found]:
     """Batch norms and scalings that stand on one side only."""
     file, keras = alignment.file, alignment.keras
-    back = {k: f for f, k in alignment.pairs.items()}
-    seen: set[tuple[str, int | str]] = set()
-    for lacking, surplus, k in alignment.odd_affines:
-        place = len(file) if k is None else back[k]
-        for op_id in lacking:
-            if ("file", op_id) not in seen:
-                yield _Found(place, describe.missing(file, [file.graph.op(op_id)], ""))
-        for op_id in surplus:
-            if ("keras", op_id) not in seen:
-                yield _Found(place, describe.extra([keras.graph.op(op_id)]))
-        seen |= {("file", op_id) for op_id in lacking} | {("keras", op_id) for op_id in surplus}
-        if not lacking and not surplus:
-            layer = None if k is None else describe.layer_of(keras.ops[k])
-            message = f"the scalings before {layer or 'an output'!r} stand in another order than in the file"
-            yield _Found(place, Difference("wiring", message, keras_layer=layer, attribute="inputs"))
+    common = {op_id for link in alignment.links if not link.is_odd for op_id in (*link.file, *link.keras)}
+    seen: set[int | str] = set()
+    for link in alignment.odd:
+        alone = [op_id for op_id in (*link.file, *link.keras) if op_id not in seen]
+        # An operator that is paired on another edge stands in the wrong place; any other is one too many.
+        for op_id in [op_id for op_id in alone if op_id not in common] or alone:
+            op = (file if link.file else keras).graph.op(op_id)
+            told = describe.missing(file, [op], "") if link.file else describe.extra([op])
+            yield _Found(min(link.place, len(file)), told)
+        seen.update(alone)
 
 
 def _outputs(alignment: Alignment) -> Iterator[_Found]:

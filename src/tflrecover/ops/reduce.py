@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,14 +37,27 @@ def _spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
     )
 
 
-def _sum_inverse(slot: int, target: Array, args: Sequence[Array], a: Attributes) -> Array:
-    """Only a sum of nothing but zeros can be undone: it is how an offset is made neutral."""
-    if target.any():
-        raise ValueError("a sum cannot be undone")
-    return np.zeros(args[0].shape, np.float32)
+def _contraction(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    return [(args[0] * args[1]).sum(axis=attributes["axis"])]
 
 
-SUM = replace(_spec("SUM", np.sum, "Sum"), inverse=_sum_inverse)
+def _contraction_inverse(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """The offsets that add up to ``target`` with a known kernel; where several or none do, by least squares."""
+    if slot == 0:
+        raise ValueError("a sum over a kernel does not tell the kernel")
+    *spatial, last = range(args[0].ndim)[:-1]
+    matrix = np.asarray(args[0], np.float64).sum(axis=tuple(spatial))
+    wanted = target.astype(np.float64).reshape(-1)
+    if last not in attributes["axis"]:
+        # One filter per channel: each offset meets the outputs of its own channel only.
+        matrix = (np.eye(len(matrix))[:, :, None] * matrix[:, None, :]).reshape(len(matrix), -1)
+    matrix = matrix if args[1].size > 1 else matrix.sum(axis=0, keepdims=True)
+    found = np.linalg.lstsq(matrix.T, wanted, rcond=None)[0]
+    return np.asarray(found).reshape(args[1].shape)
+
+
+CONTRACTION = OpSpec("CONTRACTION", evaluate=_contraction, roles=("kernel", "offset"), inverse=_contraction_inverse)
+SUM = _spec("SUM", np.sum, "Sum")
 MEAN = _spec("MEAN", np.mean, "Mean")
 REDUCTIONS = (
     MEAN,

@@ -37,7 +37,6 @@ RULES: tuple[Rule, ...] = (
     fuse_dilation,
     fuse_einsum,
     unit_transposes,
-    absorb_pads,
     fuse_prelu,
     fuse_squared_difference,
     lift_constants,
@@ -50,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     sink_reshapes,
     merge_reshapes,
     merge_affines,
+    absorb_pads,
     absorb_affines,
 )
 

@@ -5,6 +5,9 @@ MUL(x, s) = AFFINE(x, s, 0)      DIV(x, s) = AFFINE(x, 1/s, 0)
 ADD(x, o) = AFFINE(x, 1, o)      SUB(x, o) = AFFINE(x, 1, -o)      SUB(o, x) = AFFINE(x, -1, o)
 AFFINE(AFFINE(x, s, o), t, p) = AFFINE(x, s·t, o·t + p)
 AFFINE(CONV(x, k, b), s, o) = CONV(x, k·s, b·s + o)
+
+Who else takes a value decides which of them a side has merged or absorbed; where the sides are compared, all that lies
+on an edge counts as one (``align/links.py``).
 """
 
 from __future__ import annotations
@@ -120,7 +123,7 @@ def absorb_affines(draft: Draft) -> int:
         kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
         if kernel is None or bias is None:
             continue
-        absorbed = _absorb(linear.type, kernel, bias, pair_of(draft, op))
+        absorbed = absorb(linear.type, kernel, bias, pair_of(draft, op))
         draft.remove(op.id)
         draft.replace(
             linear.evolve(
@@ -133,7 +136,8 @@ def absorb_affines(draft: Draft) -> int:
     return count
 
 
-def _absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
+def absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
+    """Kernel and bias of a linear operator of that type with ``pair`` behind it inside."""
     scale, offset = (_flat(weight) for weight in pair)
     if scale is not None:
         kernel = MUL(kernel, _shaped(scale, _FACTOR_SHAPE[linear](kernel.shape)), shape=kernel.shape)

@@ -20,9 +20,13 @@ def merge_common(draft: Draft) -> int:
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
         op = draft.ops[op_id]
-        if ops.by_name(op.type) is None:
+        spec = ops.by_name(op.type)
+        if spec is None:
             continue
-        key = (op.type, freeze(op.attributes), tuple(_operand(draft, value) for value in op.inputs))
+        operands = [_operand(draft, value) for value in op.inputs]
+        if spec.commutative:
+            operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
+        key = (op.type, freeze(op.attributes), tuple(operands))
         first = seen.setdefault(key, op)
         if first is op:
             continue

@@ -1,17 +1,19 @@
 """``CONV(AFFINE(x, s, o), k, b) = CONV(x, k·s, b + Σ k·o)``: what converters fold forward when it suits them.
 
-Whether they do depends on versions and on the form of the constants, so no rule decides it beforehand. It is done where
-the alignment finds a linear operator whose operand carries an AFFINE in the model and none in the file. An offset can
-only go forward where no padding is: at the border the zeros are not shifted.
+Whether they do depends on versions, on consumers and on the form of the constants, so no rule decides it beforehand:
+both sides of an equation are brought to this form where the scalings on an edge differ. An offset can only go forward
+where no padding is: at the border the zeros are not shifted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from tflrecover.ir import Graph, Op, Shape
+from tflrecover.ir import Graph, Op, Shape, Value
 from tflrecover.ops.elementwise import ADD, MUL
-from tflrecover.ops.reduce import SUM
+from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.window import window_pads
 from tflrecover.rewrite.affine import Pair, compose
@@ -22,8 +24,8 @@ _INPUT_AXIS = {"CONV_2D": 2, "CONV_3D": 3, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNEC
 _SUMMED = {"CONV_2D": (0, 1, 2), "CONV_3D": (0, 1, 2, 3), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0,)}
 
 
-def chained(graph: Graph, chain: tuple[int | str, ...]) -> Pair:
-    """``(scale, offset)`` of several AFFINE operators in a row."""
+def scaling(graph: Graph, chain: tuple[int | str, ...]) -> Pair:
+    """``(scale, offset)`` of several AFFINE operators in a row; ``(None, None)`` of none."""
     pair: Pair = (None, None)
     for op_id in chain:
         op = graph.op(op_id)
@@ -32,36 +34,31 @@ def chained(graph: Graph, chain: tuple[int | str, ...]) -> Pair:
     return pair
 
 
-def can_absorb(graph: Graph, op: Op, pair: Pair) -> bool:
-    """Whether a linear operator can take ``pair`` before it into its weights, exactly."""
+def fits(values: Mapping[int, Value], op: Op, pair: Pair) -> bool:
+    """Whether an operator is linear and ``pair`` has one number per input channel of its kernel, or one for all."""
     axis = _INPUT_AXIS.get(str(op.type))
-    if axis is None or op.inputs[1] is None:
+    if axis is None or op.inputs[1] is None or values[op.inputs[1]].weight is None:
         return False
-    kernel = graph.values[op.inputs[1]].shape or ()
-    scale, offset = pair
-    if not all(_fits(weight, kernel[axis]) for weight in (scale, offset) if weight is not None):
-        return False
-    if offset is None:
+    kernel = values[op.inputs[1]].shape or ()
+    return all(int(np.prod(weight.shape)) in (1, kernel[axis]) for weight in pair if weight is not None)
+
+
+def is_padded(values: Mapping[int, Value], op: Op) -> bool:
+    """Whether windows reach over the border, where an offset before the operator does not show."""
+    if op.type not in _SUMMED:
         return True
-    return op.type in _SUMMED and not any(any(pad) for pad in _pads(graph, op))
-
-
-def _fits(weight: Weight, channels: int) -> bool:
-    return int(np.prod(weight.shape)) in (1, channels)
-
-
-def _pads(graph: Graph, op: Op) -> tuple[tuple[int, int], ...]:
     if op.type == "FULLY_CONNECTED" or op.inputs[0] is None:
-        return ()
-    return window_pads((graph.values[op.inputs[0]].shape or ())[1:-1], op.attributes)
+        return False
+    return any(any(pad) for pad in window_pads((values[op.inputs[0]].shape or ())[1:-1], op.attributes))
 
 
 def absorb(op: Op, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, Weight]:
     """Kernel and bias of the linear operator with ``pair`` inside."""
     scale, offset = pair
     if offset is not None:
-        shifted = MUL(kernel, _along_input(offset, op, kernel), shape=kernel.shape)
-        total = SUM(shifted, axis=_SUMMED[str(op.type)], keepdims=False)
+        axis = _SUMMED[str(op.type)]
+        shape = tuple(n for i, n in enumerate(kernel.shape) if i not in axis)
+        total = CONTRACTION(kernel, _along_input(offset, op, kernel), shape=shape, axis=axis)
         total = total if total.shape == bias.shape else RESHAPE(total, shape=bias.shape, target_shape=bias.shape)
         is_absent = isinstance(bias, Literal) and not bias.array.any()
         bias = total if is_absent else ADD(bias, total, shape=bias.shape)

@@ -1,10 +1,15 @@
-"""``CONV(PAD(x, p), padding=q) = CONV(x, padding=p + q)`` when PAD writes zeros around height and width."""
+"""``CONV(PAD(x, p), padding=q) = CONV(x, padding=p + q)`` when PAD writes zeros around height and width.
+
+A scaling between the two would hide the PAD, and converters take it into the convolution when they can: so do we.
+"""
 
 from __future__ import annotations
 
 from tflrecover.ir import Op
 from tflrecover.ops.window import window_pads
+from tflrecover.rewrite.affine import Pair, compose, pair_of
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.forward import absorb, fits, is_padded
 
 # A pool does not see its own padding as data, so a PAD before it is another thing.
 _PADDED_WITH_ZEROS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -17,8 +22,9 @@ def absorb_pads(draft: Draft) -> int:
     """
     count = 0
     for op in draft.of_type(*_PADDED_WITH_ZEROS):
-        pad = draft.producer(op.inputs[0])
-        if pad is None or not _is_spatial_zero_pad(pad):
+        pad, pair, between = _behind(draft, op.inputs[0])
+        weights = _with_scaling(draft, op, pair)
+        if pad is None or weights is None:
             continue
         shape = draft.shape(op.inputs[0])
         own = window_pads(shape[1:-1], op.attributes)
@@ -26,14 +32,37 @@ def absorb_pads(draft: Draft) -> int:
         total = tuple((a + c, b + d) for (a, b), (c, d) in zip(outer, own, strict=True))
         draft.replace(
             op.evolve(
-                inputs=(pad.inputs[0], *op.inputs[1:]),
+                inputs=(pad.inputs[0], *weights),
                 attributes={**op.attributes, "padding": total},
-                origins=merged_origins(op, pad),
+                origins=merged_origins(op, *between, pad),
                 attribute_origins={**op.attribute_origins, "padding": pad.origins[0]},
             )
         )
         count += 1
     return count
+
+
+def _behind(draft: Draft, value: int | None) -> tuple[Op | None, Pair, tuple[Op, ...]]:
+    """The zero PAD that a value comes from, and the scalings between."""
+    pair: Pair = (None, None)
+    between: tuple[Op, ...] = ()
+    op = draft.producer(value)
+    while op is not None and op.type == "AFFINE":
+        pair, between = compose(pair_of(draft, op), pair), (*between, op)
+        op = draft.producer(op.inputs[0])
+    return (op if op is not None and _is_spatial_zero_pad(op) else None), pair, between
+
+
+def _with_scaling(draft: Draft, op: Op, pair: Pair) -> tuple[int | None, ...] | None:
+    """Kernel and bias of a convolution with a scaling before it inside; None when it cannot take it."""
+    if pair == (None, None):
+        return op.inputs[1:]
+    kernel, bias = draft.weight(op.inputs[1]), draft.weight(op.inputs[2])
+    if kernel is None or bias is None or not fits(draft.values, op, pair):
+        return None
+    if pair[1] is not None and is_padded(draft.values, op):
+        return None
+    return tuple(draft.constant(weight) for weight in absorb(op, kernel, bias, pair))
 
 
 def _is_spatial_zero_pad(op: Op) -> bool:

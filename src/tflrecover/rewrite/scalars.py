@@ -7,6 +7,7 @@ MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s
 
 from __future__ import annotations
 
+from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Array, Literal, Weight, evaluate, leaves
 
@@ -56,24 +57,29 @@ def drop_neutral(draft: Draft) -> int:
 
 
 def hoist_scales(draft: Draft) -> int:
-    """A factor of one number inside a product comes out behind it."""
+    """A factor of one number inside a product comes out behind it; it stays where it was for others that take it."""
     count = 0
-    for op in draft.of_type("MUL"):
-        for slot in (0, 1):
-            inner = draft.producer(op.inputs[slot])
-            if inner is None or inner.type != "AFFINE" or inner.inputs[2] is not None:
-                continue
-            weight = draft.weight(inner.inputs[1])
-            if weight is None or any(n != 1 for n in weight.shape) or draft.only_consumer(inner.outputs[0]) is None:
-                continue
+    for op_id in [op.id for op in draft.ordered() if op.type == "MUL"]:
+        while (found := _scaled_operand(draft, draft.ops[op_id])) is not None:
+            slot, inner = found
+            op = draft.ops[op_id]
             product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
             inputs = tuple(inner.inputs[0] if i == slot else value for i, value in enumerate(op.inputs))
             draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
-            draft.remove(inner.id)
-            outer = inner.evolve(
-                inputs=(product, *inner.inputs[1:]), outputs=op.outputs, origins=merged_origins(inner, op)
-            )
-            draft.add(outer)
+            made = f"{inner.id} behind {op_id}.{count}"
+            outer = (product, *inner.inputs[1:])
+            draft.add(inner.evolve(id=made, inputs=outer, outputs=op.outputs, origins=merged_origins(inner, op)))
             count += 1
-            break
     return count
+
+
+def _scaled_operand(draft: Draft, op: Op) -> tuple[int, Op] | None:
+    """Slot and AFFINE of an operand that is only multiplied by one number."""
+    for slot, value in enumerate(op.inputs):
+        inner = draft.producer(value)
+        if inner is None or inner.type != "AFFINE" or inner.inputs[2] is not None:
+            continue
+        weight = draft.weight(inner.inputs[1])
+        if weight is not None and all(n == 1 for n in weight.shape):
+            return slot, inner
+    return None

@@ -11,7 +11,10 @@ _ALONG_AXIS = ("SOFTMAX", "LOG_SOFTMAX", "PRELU")
 
 
 def sink_reshapes(draft: Draft) -> int:
-    """A RESHAPE moves behind activations, scalings and dense layers, so that these meet what made their operand."""
+    """A RESHAPE moves behind activations, scalings and dense layers, so that these meet what made their operand.
+
+    For others that take it, it stays where it was too: what they are differs between the sides.
+    """
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
         while _sink(draft, draft.ops[op_id]):
@@ -22,7 +25,7 @@ def sink_reshapes(draft: Draft) -> int:
 def _sink(draft: Draft, op: Op) -> bool:
     """Moves the RESHAPE before an operator behind it."""
     before = draft.producer(op.inputs[0] if op.inputs else None)
-    if before is None or before.type != "RESHAPE" or draft.only_consumer(before.outputs[0]) is None:
+    if before is None or before.type != "RESHAPE":
         return False
     inside, outside = draft.shape(before.inputs[0]), draft.shape(op.outputs[0])
     if not _may_pass(draft, op, inside, draft.shape(op.inputs[0])) or not inside:
@@ -30,10 +33,10 @@ def _sink(draft: Draft, op: Op) -> bool:
     if op.type == "FULLY_CONNECTED":
         inside = (*inside[:-1], outside[-1])
     middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype, draft.values[before.outputs[0]].name)
-    draft.remove(before.id)
     draft.replace(op.evolve(inputs=(before.inputs[0], *op.inputs[1:]), outputs=(middle,)))
     attributes = {**before.attributes, "target_shape": outside}
-    draft.add(before.evolve(inputs=(middle,), outputs=op.outputs, attributes=attributes))
+    made = f"{before.id} behind {op.id}"
+    draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
 
 

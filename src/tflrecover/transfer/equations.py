@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tflrecover import ops
 from tflrecover.align import Alignment
+from tflrecover.align.links import Link, OpId
 from tflrecover.ir import Graph, Op
-from tflrecover.rewrite.forward import absorb
+from tflrecover.ops.elementwise import DIV
+from tflrecover.rewrite.affine import Pair, compose
+from tflrecover.rewrite.forward import absorb, scaling
+from tflrecover.transfer.gauges import given_out, taken_back
 from tflrecover.weight import Literal, Weight
 
-# Operands that scale come first: what they leave neutral (gamma, variance) is then known for those that shift.
 _SHIFTS = ("bias", "offset")
-# An operand that an AFFINE leaves out.
+_ROLES = ("scale", "offset")
+# What an AFFINE leaves out.
 _ABSENT = {"scale": Literal.of(np.float32(1)), "offset": Literal.of(np.float32(0))}
 
 
@@ -43,18 +47,136 @@ class Equation:
         return self.role in _SHIFTS
 
 
-def equations(alignment: Alignment) -> list[Equation]:
-    """Every equation that the matches give, scaling operands first, otherwise in file order."""
-    file, keras = alignment.file.graph, alignment.keras.graph
-    forward = {alignment.keras.ops[k].id: pair for k, pair in alignment.forward.items()}
-    found: list[Equation] = []
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """A linear operator behind scalings, of which the converter may have taken some into its weights.
+
+    Attributes:
+        edge: The scalings on both sides are equal.
+        apart: What holds besides if they are: the weights are equal.
+        inside: What holds in any case: the weights are equal when each side takes its own scalings in.
+    """
+
+    edge: tuple[Equation, ...]
+    apart: tuple[Equation, ...]
+    inside: tuple[Equation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Everything that the matches say.
+
+    Attributes:
+        edges: Scalings between the same places are equal; those of the fewest operators first.
+        folds: Linear operators behind scalings.
+        weights: Constant operands of all other operators.
+    """
+
+    edges: tuple[Equation, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    weights: tuple[Equation, ...] = ()
+
+    def __iter__(self) -> Iterator[Equation]:
+        yield from self.edges
+        yield from self.weights
+        for fold in self.folds:
+            yield from (*fold.edge, *fold.apart, *fold.inside)
+
+
+def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) -> System:
+    """Every equation that the matches give, in file order.
+
+    Args:
+        alignment: The pairs.
+        gauges: Unknown scalings behind linear Keras nodes (see :mod:`tflrecover.transfer.gauges`).
+    """
+    sides = _Sides(alignment, gauges or {})
+    behind: dict[tuple[OpId, OpId], tuple[Pair, Pair, Link]] = {}
+    edges: dict[tuple[tuple[OpId, ...], tuple[OpId, ...], int], tuple[Equation, ...]] = {}
+    for link in alignment.links:
+        is_gauged = link.source in sides.gauges
+        if not is_gauged and (link.is_odd or not link.is_scaled):
+            continue
+        mine, theirs = sides.scalings(link)
+        if link.target is not None and _may_fold(link, mine, theirs):
+            behind[link.target] = mine, theirs, link
+        else:
+            edges[link.file, link.keras, link.source if is_gauged else -1] = sides.edge(link, mine, theirs)
+    weights: list[Equation] = []
+    folds: list[Fold] = []
     for match in alignment.matches:
-        f, k = file.op(match.tflite), keras.op(match.keras)
-        theirs = _constants(keras, k)
-        if match.keras in forward:
-            theirs[1], theirs[2] = absorb(k, theirs[1], theirs[2], forward[match.keras])
-        found += _of_pair(f, k, _constants(file, f), theirs)
-    return sorted(found, key=lambda equation: equation.shifts)
+        f, k = sides.file.op(match.tflite), sides.keras.op(match.keras)
+        found = behind.get((match.tflite, match.keras))
+        apart = tuple(_of_pair(f, k, *sides.constants(f, k)))
+        if found is None:
+            weights += apart
+            continue
+        mine, theirs, link = found
+        inside = sides.inside(f, k, mine, theirs, link)
+        if link.file and link.keras:
+            folds.append(Fold(sides.edge(link, mine, theirs), apart, inside))
+        else:
+            weights += inside
+    return System(tuple(equation for pair in edges.values() for equation in pair), tuple(folds), tuple(weights))
+
+
+def _may_fold(link: Link, mine: Pair, theirs: Pair) -> bool:
+    offsets = [offset is not None for _, offset in (mine, theirs)]
+    return link.is_linear and (not link.is_padded or not any(offsets) or all(offsets))
+
+
+class _Sides:
+    """Both graphs, and what is unknown between them."""
+
+    def __init__(self, alignment: Alignment, gauges: Mapping[int, Pair]) -> None:
+        self.file, self.keras = alignment.file.graph, alignment.keras.graph
+        self.gauges = gauges
+        self._ids = {k: op.id for k, op in enumerate(alignment.keras.ops)}
+        self._by_id = {self._ids[k]: gauge for k, gauge in gauges.items()}
+        self._partner = {match.keras: match.tflite for match in alignment.matches}
+
+    def constants(self, f: Op, k: Op) -> tuple[dict[int, Weight], dict[int, Weight]]:
+        """Constant operands of a pair by slot."""
+        mine, theirs = _constants(self.file, f), _constants(self.keras, k)
+        if k.id in self._by_id:
+            theirs[1], theirs[2] = given_out(k, theirs[1], theirs[2], self._by_id[k.id])
+        return mine, theirs
+
+    def scalings(self, link: Link) -> tuple[Pair, Pair]:
+        """``(s₁, o₁)`` and ``(s₂, o₂)`` of an edge."""
+        theirs = scaling(self.keras, link.keras)
+        if link.source in self.gauges:
+            theirs = compose(taken_back(self.gauges[link.source]), theirs)
+        return scaling(self.file, link.file), theirs
+
+    def edge(self, link: Link, mine: Pair, theirs: Pair) -> tuple[Equation, ...]:
+        """``s₁ = s₂`` and ``o₁ = o₂``; nothing where both leave it out."""
+        k = link.keras[-1] if link.keras else self._ids[link.source]
+        f = link.file[-1] if link.file else self._partner[self._ids[link.source]]
+        return tuple(
+            Equation(left or _ABSENT[role], right or _ABSENT[role], role, f, k)
+            for role, left, right in zip(_ROLES, mine, theirs, strict=True)
+            if left is not None or right is not None
+        )
+
+    def inside(self, f: Op, k: Op, mine: Pair, theirs: Pair, link: Link) -> tuple[Equation, ...]:
+        """``k₁ · s₁ = k₂ · s₂`` and ``b₁ + Σ k₁ · o₁ = b₂ + Σ k₂ · o₂``.
+
+        Where windows reach over a padded border that is too little: there ``o₁ / s₁ = o₂ / s₂`` and ``b₁ = b₂``.
+        """
+        left, right = self.constants(f, k)
+        border: tuple[Equation, ...] = ()
+        if link.is_padded and mine[1] is not None and theirs[1] is not None:
+            border = (Equation(_shift(*mine), _shift(*theirs), "offset", link.file[-1], link.keras[-1]),)
+            mine, theirs = (mine[0], None), (theirs[0], None)
+        left[1], left[2] = absorb(f, left[1], left[2], mine)
+        right[1], right[2] = absorb(k, right[1], right[2], theirs)
+        return (*_of_pair(f, k, left, right), *border)
+
+
+def _shift(scale: Weight | None, offset: Weight | None) -> Weight:
+    assert offset is not None
+    return offset if scale is None else DIV(offset, scale)
 
 
 def _of_pair(f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -> Iterator[Equation]:

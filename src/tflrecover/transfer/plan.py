@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
-from tflrecover.transfer.equations import Equation
+from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.solve import Solver, Unsolvable, error, is_moved
-from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
+from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, keys, leaves, recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +41,13 @@ class Plan:
         assignments: One per Keras variable, in the model's order.
         failed: Equations that do not hold.
         consumed: Keys of the file's tensors that equations took.
+        scalings: AFFINE operators behind which both sides have the same, file id to Keras id.
     """
 
     assignments: tuple[Assignment, ...]
     failed: tuple[Failure, ...]
     consumed: frozenset[Key]
+    scalings: Mapping[int | str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Variable:
 
 
 def plan(
-    equations: Sequence[Equation],
+    system: System,
     variables: Mapping[str, Variable],
     used: Collection[Key],
     env: Mapping[Key, Array],
@@ -65,7 +69,7 @@ def plan(
     """Solves all equations together.
 
     Args:
-        equations: Scaling operands first.
+        system: The equations.
         variables: By unique path, in the model's order.
         used: Keys of the variables that the traced model reads.
         env: Contents of the file's tensors.
@@ -73,22 +77,98 @@ def plan(
     """
     kept: dict[Key, Array] = {path: v.kept for path, v in variables.items() if v.kept is not None}
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
-    recipes: dict[Key, str] = {path: text for path, (_, text) in given.items()}
-    moved: set[Key] = set(given)
-    failed: list[Failure] = []
-    consumed: set[Key] = set()
-    for equation in equations:
-        failure = _settle(equation, solver, env, recipes, moved, kept)
-        if failure is not None:
-            failed.append(failure)
-        else:
-            consumed |= keys(equation.file)
-    broken = {key for failure in failed for key in keys(failure.equation.keras) if key not in kept}
+    state = _State(env, kept, solver, {path: text for path, (_, text) in given.items()}, set(given))
+    state.settle_all(system.edges)
+    equal, weights = list(system.edges), list(system.weights)
+    for fold in sorted(system.folds, key=lambda fold: _unknowns(*fold.edge)):
+        is_equal = state.holds(fold.edge)
+        equal += fold.edge if is_equal else ()
+        weights += fold.apart if is_equal else fold.inside
+    state.settle_all(weights)
+    broken = {key for failure in state.failed for key in keys(failure.equation.keras) if key not in kept}
     assignments = tuple(
-        _assignment(path, variable, solver, path in used, broken, moved, recipes)
+        _assignment(path, variable, state.solver, path in used, broken, state.moved, state.recipes)
         for path, variable in variables.items()
     )
-    return Plan(assignments, tuple(failed), frozenset(consumed))
+    scalings = {equation.file_op: equation.keras_op for equation in equal}
+    return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings)
+
+
+def _unknowns(*equations: Equation) -> int:
+    return sum(len(keys(equation.keras)) for equation in equations)
+
+
+@dataclass(eq=False)
+class _State:
+    """What is settled so far.
+
+    Attributes:
+        env: Contents of the file's tensors.
+        kept: Variables that keep their value.
+        solver: Values found.
+        recipes: Variable to where its value comes from.
+        moved: Variables that received the file's own numbers.
+        failed: Equations that do not hold.
+        consumed: Tensors of the file that equations took.
+    """
+
+    env: Mapping[Key, Array]
+    kept: Mapping[Key, Array]
+    solver: Solver
+    recipes: dict[Key, str]
+    moved: set[Key]
+    failed: list[Failure] = field(default_factory=list)
+    consumed: set[Key] = field(default_factory=set)
+
+    def settle_all(self, equations: Iterable[Equation]) -> None:
+        """Solves equations, those of the fewest unknowns first.
+
+        Scales come before shifts: what they leave neutral (gamma, variance) is then known for those. A kernel that is
+        used alone somewhere is known before it is used with a batch norm behind it.
+        """
+        listed = list(equations)
+        for shifts in (False, True):
+            self._settle_by_need([equation for equation in listed if equation.shifts is shifts])
+
+    def _settle_by_need(self, equations: Sequence[Equation]) -> None:
+        open_ = [{key for key in keys(equation.keras) if self.solver.is_unknown(key)} for equation in equations]
+        uses: dict[Key, list[int]] = defaultdict(list)
+        for i, unknown in enumerate(open_):
+            for key in unknown:
+                uses[key].append(i)
+        heap = [(len(unknown), i) for i, unknown in enumerate(open_)]
+        heapq.heapify(heap)
+        done: set[int] = set()
+        while heap:
+            _, i = heapq.heappop(heap)
+            if i in done:
+                continue
+            done.add(i)
+            self._settle(equations[i])
+            for key in [key for key in open_[i] if not self.solver.is_unknown(key)]:
+                for other in uses.pop(key, ()):
+                    open_[other].discard(key)
+                    heapq.heappush(heap, (len(open_[other]), other))
+
+    def _settle(self, equation: Equation) -> None:
+        failure = _settle(equation, self.solver, self.env, self.recipes, self.moved, self.kept)
+        if failure is not None:
+            self.failed.append(failure)
+        else:
+            self.consumed |= keys(equation.file)
+
+    def holds(self, equations: Iterable[Equation]) -> bool:
+        """Solves equations if all of them can hold; else nothing has happened."""
+        solver = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
+        tried = replace(
+            self, solver=solver, recipes=dict(self.recipes), moved=set(self.moved), failed=[], consumed=set()
+        )
+        tried.settle_all(equations)
+        if tried.failed:
+            return False
+        self.solver, self.recipes, self.moved = tried.solver, tried.recipes, tried.moved
+        self.consumed |= tried.consumed
+        return True
 
 
 def _settle(
@@ -118,12 +198,29 @@ def _settle(
         moved |= fresh
         return None
     tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
-    tolerance += sum(tolerances.HALF_STEP.get(str(leaf.dtype), 0.0) for leaf in leaves(equation.file))
+    # What an earlier equation settled was rounded too.
+    tolerance += _half_steps(equation.file, target) * (1 if fresh else 2)
     deviation = error(equation.keras, target, solver.known)
     if deviation <= tolerance:
         return None
     got = np.asarray(evaluate(equation.keras, solver.known))
     return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+
+
+def _half_steps(weight: Weight, target: Array) -> float:
+    """What rounding to the stored types may have changed, relative to the largest magnitude."""
+    total, peak = 0.0, float(np.abs(target).max(initial=0.0)) or 1.0
+    stack = [weight]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Leaf):
+            total += tolerances.HALF_STEP.get(str(node.dtype), 0.0)
+        elif isinstance(node, Apply):
+            stack.extend(node.args)
+            if node.function.name == "DEQUANTIZE" and node.args[0].dtype == "int32":
+                # A bias has the step of the activations it is added to, whatever its own size.
+                total += 0.5 * float(np.max(node.attributes["scale"])) / peak
+    return total
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:

@@ -124,7 +124,7 @@ class Solver:
 def _is_total(weight: Weight) -> bool:
     while isinstance(weight, Apply) and weight.function.name in MOVES:
         weight = weight.args[0]
-    return isinstance(weight, Apply) and weight.function.name == "SUM"
+    return isinstance(weight, Apply) and weight.function.name == "CONTRACTION"
 
 
 def _fit(target: Array, leaf: Leaf) -> Array:

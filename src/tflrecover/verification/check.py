@@ -48,7 +48,7 @@ def _observable(comparison: Comparison) -> tuple[list[tuple[Op, Op, int, int]], 
     alignment, source = comparison.alignment, comparison.file.graph.values
     tensors = comparison.trace.tensors
     found, hidden = [], 0
-    for match in alignment.matches:
+    for match in comparison.matches:
         f, k = alignment.file.graph.op(match.tflite), alignment.keras.graph.op(match.keras)
         mine, theirs = f.outputs[0], k.outputs[0]
         if mine in source and theirs in tensors:
