@@ -92,12 +92,32 @@ def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
     check(model)
     trace, inputs = _trace(file, model, user)
     resolved = _resolve(user, file, trace)
-    mine = _file_side(file, resolved)
-    keras = canonicalize(trace.draft()).freeze(str(model.name))
+    return _solved(file, trace, resolved, *_aligned(file, trace, resolved, inputs))
+
+
+def _aligned(
+    file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]
+) -> tuple[Draft, Graph, Graph, Alignment]:
+    """Both sides in canonical form, and their alignment.
+
+    Loops stay loops where that proves the two sides the same. Otherwise they are written out on both: the one may
+    have as a loop what the other has unrolled.
+    """
+    found = _aligned_as(file, trace, mapping, inputs, unroll=False)
+    loops = [sum(op.type == "LOOP" for op in graph.ops()) for graph in found[1:3]]
+    if found[3].complete or not any(loops):
+        return found
+    unrolled = _aligned_as(file, trace, mapping, inputs, unroll=True)
+    return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
+
+
+def _aligned_as(
+    file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int], *, unroll: bool
+) -> tuple[Draft, Graph, Graph, Alignment]:
+    mine = _file_side(file, mapping, unroll=unroll)
+    keras = canonicalize(trace.draft(), unroll=unroll).freeze(str(trace.model.name))
     canonical = mine.freeze(file.source)
-    pins = _pins(file, canonical, keras, trace, resolved, inputs)
-    alignment = align(canonical, keras, pins)
-    return _solved(file, trace, resolved, mine, canonical, keras, alignment)
+    return mine, canonical, keras, align(canonical, keras, _pins(file, canonical, keras, trace, mapping, inputs))
 
 
 def _refuse_weightless(file: TFLiteModel) -> None:
@@ -203,7 +223,7 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
     )
 
 
-def _file_side(file: TFLiteModel, mapping: ResolvedMapping) -> Draft:
+def _file_side(file: TFLiteModel, mapping: ResolvedMapping, *, unroll: bool = False) -> Draft:
     def reader(name: str | int) -> Reader | None:
         return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
 
@@ -211,7 +231,7 @@ def _file_side(file: TFLiteModel, mapping: ResolvedMapping) -> Draft:
     draft = lower(source, reader, Contents(source))
     for index in mapping.ignore:
         _bypass(draft, index)
-    return canonicalize(draft)
+    return canonicalize(draft, unroll=unroll)
 
 
 def _bypass(draft: Draft, index: int) -> None:

@@ -58,21 +58,14 @@ class Leaky(keras.layers.Layer):
 MODELS = {
     "lstm": steps(lambda x: L.LSTM(4)(x)),
     "lstm_sequences": steps(lambda x: L.LSTM(4, return_sequences=True)(x)),
-    "lstm_state": steps(lambda x: L.LSTM(4, return_state=True)(x)),
     "lstm_all": steps(lambda x: L.LSTM(4, return_sequences=True, return_state=True)(x)),
-    "lstm_no_bias": steps(lambda x: L.LSTM(4, use_bias=False)(x)),
     "lstm_activations": steps(lambda x: L.LSTM(4, activation="relu", recurrent_activation="hard_sigmoid")(x)),
     "gru": steps(lambda x: L.GRU(4)(x)),
     "gru_reset_before": steps(lambda x: L.GRU(4, reset_after=False, return_sequences=True)(x)),
-    "gru_no_bias": steps(lambda x: L.GRU(4, use_bias=False)(x)),
-    "gru_state": steps(lambda x: L.GRU(4, return_state=True)(x)),
     "simple": steps(lambda x: L.SimpleRNN(4)(x)),
-    "simple_sequences": steps(lambda x: L.SimpleRNN(4, return_sequences=True, activation="relu")(x)),
     "backwards": steps(lambda x: L.GRU(4, go_backwards=True, return_sequences=True)(x)),
     "bidirectional": steps(lambda x: L.Bidirectional(L.LSTM(4, return_sequences=True))(x)),
-    "bidirectional_sum": steps(lambda x: L.Bidirectional(L.GRU(4), merge_mode="sum")(x)),
     "bidirectional_mul": steps(lambda x: L.Bidirectional(L.SimpleRNN(4), merge_mode="mul")(x)),
-    "bidirectional_ave": steps(lambda x: L.Bidirectional(L.LSTM(4), merge_mode="ave")(x)),
     "bidirectional_none": steps(lambda x: L.Bidirectional(L.GRU(4), merge_mode=None)(x)),
     "two": steps(lambda x: L.Dense(3)(L.LSTM(4)(L.LSTM(5, return_sequences=True)(x)))),
     "deep": steps(deep),
@@ -85,8 +78,45 @@ MODELS = {
     "conv_lstm_1d": steps(lambda x: L.ConvLSTM1D(3, 3, padding="same", return_sequences=True)(x), STRIP),
     "conv_lstm_2d": steps(lambda x: L.ConvLSTM2D(3, 3)(x), FRAMES),
     "time_distributed": steps(lambda x: L.LSTM(3)(L.TimeDistributed(L.Dense(4, activation="relu"))(x))),
-    "time_distributed_conv": steps(lambda x: L.TimeDistributed(L.Conv2D(3, 3))(x), FRAMES),
     "any_length": steps(lambda x: L.LSTM(4, return_sequences=True)(x), (None, 6)),
+}
+
+
+def keras_kind(unroll, kind, **arguments):
+    """A model with one layer; layers that cannot be unrolled do not belong here."""
+    make = {"lstm": L.LSTM, "gru": L.GRU, "simple": L.SimpleRNN}[kind]
+    return steps(lambda x: make(4, unroll=unroll, **arguments)(x))
+
+
+def bidirectional(unroll):
+    return steps(lambda x: L.Dense(3)(L.Bidirectional(L.LSTM(4, return_sequences=True, unroll=unroll))(x)))
+
+
+def two_layers(unroll):
+    return steps(lambda x: L.GRU(3, unroll=unroll)(L.LSTM(4, unroll=unroll, return_sequences=True)(x)))
+
+
+def masked(unroll):
+    return steps(lambda x: L.LSTM(4, unroll=unroll)(L.Masking()(x)))
+
+
+def conv(unroll):
+    return steps(lambda x: L.ConvLSTM1D(3, 3, unroll=unroll)(x), STRIP)
+
+
+# Each takes whether its layers are unrolled.
+EITHER = {
+    "lstm": lambda unroll: keras_kind(unroll, "lstm"),
+    "lstm_sequences": lambda unroll: keras_kind(unroll, "lstm", return_sequences=True),
+    "lstm_state": lambda unroll: keras_kind(unroll, "lstm", return_state=True),
+    "gru": lambda unroll: keras_kind(unroll, "gru"),
+    "gru_reset_before": lambda unroll: keras_kind(unroll, "gru", reset_after=False, return_sequences=True),
+    "simple": lambda unroll: keras_kind(unroll, "simple"),
+    "backwards": lambda unroll: keras_kind(unroll, "gru", go_backwards=True, return_sequences=True),
+    "bidirectional": bidirectional,
+    "two": two_layers,
+    "masked": masked,
+    "conv_lstm_1d": conv,
 }
 
 

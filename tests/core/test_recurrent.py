@@ -26,11 +26,35 @@ def assert_ported(make, form, batch, make_twin=None):
     assert_same(original, twin)
 
 
+# Every layer once with each kind of lists, what is particular to a form in that form.
+BUILTIN = ["any_length", "bidirectional_none", "cells", "conv_lstm_1d", "deep", "encoder_decoder", "lstm_all", "masked"]
+BOTH_UNROLLED = ["backwards", "bidirectional", "gru", "lstm_state", "two"]
+ACROSS = ["backwards", "gru_reset_before", "lstm_sequences", "two"]
+
+
 @pytest.mark.parametrize("name", sorted(recurrent.MODELS))
 def test_loop_with_lists(name):
     assert_ported(recurrent.MODELS[name], "flex", None)
 
 
-@pytest.mark.parametrize("name", sorted(recurrent.MODELS))
+@pytest.mark.parametrize("name", BUILTIN)
 def test_loop_of_builtin_operators(name):
     assert_ported(recurrent.MODELS[name], "builtin", 2)
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize("name", BOTH_UNROLLED)
+def test_unrolled(name, batch):
+    assert_ported(recurrent.EITHER[name](True), "builtin", batch)
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_loop_into_unrolled(name):
+    make, make_twin = (recurrent.EITHER[name](unroll) for unroll in (False, True))
+    assert_ported(make, "builtin", 2, make_twin)
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_unrolled_into_loop(name):
+    make, make_twin = (recurrent.EITHER[name](unroll) for unroll in (True, False))
+    assert_ported(make, "builtin", 1, make_twin)

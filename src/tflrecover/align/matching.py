@@ -133,7 +133,8 @@ class Matching:
             if i in pairs:
                 continue
             found = [j for j in free if self.same_source(edge, self.keras.outputs[j])]
-            if len(found) == 1:
+            # Outputs that are the same value may be exchanged.
+            if found and all(self.keras.outputs[j] == self.keras.outputs[found[0]] for j in found):
                 pairs[i] = found[0]
                 free.remove(found[0])
         return pairs

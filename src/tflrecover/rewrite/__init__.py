@@ -12,15 +12,24 @@ from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
 from tflrecover.rewrite.flatten import flatten_dense
+from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
-from tflrecover.rewrite.reshape import drop_broadcast_reshapes, merge_reshapes, merge_transposes, unit_transposes
+from tflrecover.rewrite.reshape import (
+    drop_broadcast_reshapes,
+    drop_broadcasts,
+    merge_reshapes,
+    merge_transposes,
+    unit_transposes,
+)
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
+from tflrecover.rewrite.slices import take_apart
+from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -28,9 +37,13 @@ Rule = Callable[[Draft], int]
 RULES: tuple[Rule, ...] = (
     drop_identity,
     tidy_loops,
+    unroll_loops,
+    drop_broadcasts,
+    merge_transposes,
+    take_apart,
+    fold_zeros,
     flatten_dense,
     merge_reshapes,
-    merge_transposes,
     drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,
@@ -56,11 +69,12 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-def canonicalize(draft: Draft) -> Draft:
+def canonicalize(draft: Draft, *, unroll: bool = False) -> Draft:
     """Applies every rule once, in order, and drops what nobody uses.
 
     Args:
         draft: A graph in the terms of the vocabulary (see :func:`tflrecover.rewrite.lower.lower`); changed in place.
+        unroll: Whether loops are written out; otherwise they stay one symbolic iteration.
 
     Returns:
         The same draft.
@@ -70,6 +84,8 @@ def canonicalize(draft: Draft) -> Draft:
     """
     draft.prune()
     for rule in RULES:
+        if rule is unroll_loops and not unroll:
+            continue
         count = rule(draft)
         if count:
             draft.prune()

@@ -32,7 +32,7 @@ def tidy_loops(draft: Draft) -> int:
     ends = list(draft.of_type("END_LOOP"))
     for end in ends:
         start = draft.producer(end.inputs[0])
-        if start is None or start.type != "LOOP":
+        if start is None or start.type != "LOOP" or "trips" in end.attributes:
             continue
         _tidy(draft, start, end)
     return len(ends)

@@ -85,3 +85,27 @@ def drop_broadcast_reshapes(draft: Draft) -> int:
             draft.replace(current.evolve(inputs=inputs))
             count += 1
     return count
+
+
+def drop_broadcasts(draft: Draft) -> int:
+    """``f(TILE(x), y)`` becomes ``f(x, y)`` where ``f`` itself would repeat ``x`` just so."""
+    count = 0
+    for op_id in list(draft.ops):
+        op = draft.ops[op_id]
+        spec = ops.by_name(op.type)
+        if op_id in draft.opaque or spec is None or not (spec.family == "merge" or op.type == "SELECT_V2"):
+            continue
+        for slot in range(len(op.inputs)):
+            op = draft.ops[op_id]
+            before = draft.producer(op.inputs[slot])
+            if before is None or before.type not in ("TILE", "BROADCAST_TO") or op.type == "CONCATENATION":
+                continue
+            inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+            shapes = [inside if i == slot else draft.shape(value) for i, value in enumerate(op.inputs)]
+            if len(inside) != len(outside) or any(a not in (1, b) for a, b in zip(inside, outside, strict=True)):
+                continue
+            if np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
+                inputs = tuple(before.inputs[0] if i == slot else value for i, value in enumerate(op.inputs))
+                draft.replace(op.evolve(inputs=inputs))
+                count += 1
+    return count

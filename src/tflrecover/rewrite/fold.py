@@ -1,0 +1,78 @@
+"""What zeros leave of an operator, and operators of constants alone, which are constants.
+
+MUL(x, 0) = 0        ADD(x, 0) = SUB(x, 0) = x        FULLY_CONNECTED(0, k, b) = b
+
+A recurrent layer starts from zeros. A converter that sees its first step takes them in, and so do we.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflrecover import ops
+from tflrecover.ir import Op
+from tflrecover.ops.elementwise import ADD
+from tflrecover.ops.shape import RESHAPE
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import known_array
+from tflrecover.weight import Apply, Literal, Weight
+
+_PRODUCTS = ("MUL", "BATCH_MATMUL", "EINSUM")
+_LINEAR = ("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D")
+_NEVER = ("LOOP", "END_LOOP")
+
+
+def fold_zeros(draft: Draft) -> int:
+    """Removes operators that zeros make trivial, and those that have become constant by it."""
+    count = 0
+    for op_id in [op.id for op in draft.ordered()]:
+        op = draft.ops[op_id]
+        if op_id in draft.opaque or len(op.outputs) != 1:
+            continue
+        made = _folded(draft, op)
+        if made is None:
+            continue
+        draft.remove(op_id)
+        draft.redirect(op.outputs[0], made if isinstance(made, int) else draft.constant(made))
+        count += 1
+    return count
+
+
+def is_zero(draft: Draft, value: int | None) -> bool:
+    """Whether a constant is zeros by the code of the model: a weight of the file that is zero may be anything."""
+    weight = draft.weight(value)
+    is_made = isinstance(weight, Literal) or (isinstance(weight, Apply) and weight.function.name == "FILL")
+    array = known_array(draft, weight) if weight is not None and is_made else None
+    return array is not None and array.dtype.kind == "f" and bool(array.size) and not array.any()
+
+
+def _folded(draft: Draft, op: Op) -> int | Weight | None:
+    """The value that an operator's result is, or the constant; None when it is not trivial."""
+    shape = draft.shape(op.outputs[0])
+    zeros = [is_zero(draft, value) for value in op.inputs]
+    if op.type in _PRODUCTS and any(zeros):
+        return Literal.of(np.zeros(shape, np.float32))
+    if op.type in _LINEAR and zeros[0]:
+        bias = draft.weight(op.inputs[2])
+        return None if bias is None else _spread(bias, shape)
+    if op.type in ("ADD", "SUB") and any(zeros):
+        other = op.inputs[0] if zeros[1] else op.inputs[1] if op.type == "ADD" else None
+        if other is not None and draft.shape(other) == shape:
+            return other
+    return _constant(draft, op, shape)
+
+
+def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:
+    if int(np.prod(shape)) == int(np.prod(weight.shape)):
+        return RESHAPE(weight, shape=shape, target_shape=shape)
+    return ADD(Literal.of(np.zeros(shape, np.float32)), weight, shape=shape)
+
+
+def _constant(draft: Draft, op: Op, shape: tuple[int, ...]) -> Weight | None:
+    """The expression of an operator that takes constants alone."""
+    spec = ops.by_name(op.type)
+    weights = [draft.weight(value) for value in op.inputs]
+    args = tuple(weight for weight in weights if weight is not None)
+    if spec is None or spec.evaluate is None or not args or len(args) != len(weights):
+        return None
+    return spec(*args, shape=shape, **op.attributes)
