@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 from tflrecover.tflite import TFLiteModel, flattened, read
-from tflrecover.transfer import Plan, System, equations, gauges, plan
+from tflrecover.transfer import Plan, plan, settle
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
 from tflrecover.weight import Key, keys
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from tflrecover.tracing import Trace
 
 Path = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+Aligner = Callable[[Sequence[int]], Alignment]
+Sides = tuple[Draft, Graph, Graph, Alignment, Aligner]
 
 _MOST_ORDERS = 120
 
@@ -95,10 +99,8 @@ def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
     return _solved(file, trace, resolved, *_aligned(file, trace, resolved, inputs))
 
 
-def _aligned(
-    file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]
-) -> tuple[Draft, Graph, Graph, Alignment]:
-    """Both sides in canonical form, and their alignment.
+def _aligned(file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]) -> Sides:
+    """Both sides in canonical form, their alignment, and what makes others of it.
 
     Loops stay loops where that proves the two sides the same. Otherwise they are written out on both: the one may
     have as a loop what the other has unrolled.
@@ -113,11 +115,12 @@ def _aligned(
 
 def _aligned_as(
     file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int], *, unroll: bool
-) -> tuple[Draft, Graph, Graph, Alignment]:
+) -> Sides:
     mine = _file_side(file, mapping, unroll=unroll)
     keras = canonicalize(trace.draft(), unroll=unroll).freeze(str(trace.model.name))
     canonical = mine.freeze(file.source)
-    return mine, canonical, keras, align(canonical, keras, _pins(file, canonical, keras, trace, mapping, inputs))
+    pins = _pins(file, canonical, keras, trace, mapping, inputs)
+    return mine, canonical, keras, align(canonical, keras, pins), partial(align, canonical, keras, pins)
 
 
 def _refuse_weightless(file: TFLiteModel) -> None:
@@ -273,6 +276,7 @@ def _solved(
     canonical: Graph,
     keras: Graph,
     alignment: Alignment,
+    again: Aligner,
 ) -> Comparison:
     skipped = _skipped_variables(trace, mapping.skip)
     variables = {
@@ -282,15 +286,12 @@ def _solved(
     given = given_values(mapping.weights, file, variables)
     values = {path: (value, text) for path, (value, text, _) in given.items()}
 
-    def solved(system: System) -> Plan:
-        return plan(system, variables, leaf_keys(keras), mine.env, values)
-
-    listed = equations(alignment)
-    outcome = solved(listed)
-    if outcome.failed or alignment.odd:
-        alignment, outcome = _with_gauges(alignment, outcome, solved)
+    settled = settle(alignment, again, lambda system: plan(system, variables, leaf_keys(keras), mine.env, values))
+    alignment, outcome = settled.alignment, settled.plan
     found = differences.find(alignment, outcome.failed)
-    ignored: set[Key] = {key for e in listed if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)}
+    ignored: set[Key] = {
+        key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
+    }
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
     constants = constant_uses(flattened(file), consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
@@ -306,16 +307,6 @@ def _solved(
         constants,
         _notes(file, trace, alignment, outcome),
     )
-
-
-def _with_gauges(alignment: Alignment, outcome: Plan, solved: Callable[[System], Plan]) -> tuple[Alignment, Plan]:
-    """The same with the scalings between linear operators left open, if then everything holds."""
-    found = gauges(alignment)
-    rest = tuple(link for link in alignment.odd if link.source not in found)
-    if not found or rest:
-        return alignment, outcome
-    again = solved(equations(alignment, found))
-    return (alignment, outcome) if again.failed else (replace(alignment, odd=()), again)
 
 
 def _accepted(difference: Difference, mapping: ResolvedMapping, trace: Trace) -> Difference:
@@ -345,7 +336,8 @@ def _ambiguities(alignment: Alignment) -> tuple[Ambiguity, ...]:
 
 def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
     notes = []
-    for end, pairs in (("input", alignment.inputs), ("output", alignment.outputs)):
+    ends = () if alignment.ambiguous else (("input", alignment.inputs), ("output", alignment.outputs))
+    for end, pairs in ends:
         if any(i != j for i, j in pairs.items()):
             order = ", ".join(f"{i} is the model's {j}" for i, j in sorted(pairs.items()))
             notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")

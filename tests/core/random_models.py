@@ -295,9 +295,10 @@ def outcome(content, twin, original, mapping=None):
         return ("wrong", "refused, but changed") if changed else (kind, str(error))
     except tflrecover.TFLRecoverError as error:
         return "refused", str(error)
-    worst = 0.0
-    for inputs in feeds(twin, 3, 2):
+    noise = worst = 0.0
+    for inputs in feeds(twin, 3, 5):
         wanted, got = run_file(content, inputs), run_model(twin, inputs)
-        noise = distance(run_model(original, inputs), wanted)
-        worst = max(worst, distance(wanted, got) / (tolerances.OUTPUT + 3 * noise))
-    return ("exact", "") if worst <= 1 else ("wrong", f"{worst:.3g} times the tolerance")
+        noise = max(noise, distance(run_model(original, inputs), wanted))
+        worst = max(worst, distance(wanted, got))
+    is_exact = worst <= tolerances.OUTPUT + 3 * noise
+    return ("exact", "") if is_exact else ("wrong", f"differs by {worst:.3g}, the file from its model by {noise:.3g}")

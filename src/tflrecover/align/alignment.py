@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflrecover.align.isomorphism import is_isomorphic
@@ -28,6 +28,7 @@ class Alignment:
         ambiguous: Groups of nodes that structure cannot tell apart, ``(file nodes, Keras nodes)``.
         links: Edges between sure pairs.
         odd: Edges that one side alone scales.
+        choices: How many partners there were at each free choice between look-alikes.
         complete: Whether the pairs are an isomorphism of the two graphs, but for the scalings on edges.
     """
 
@@ -41,6 +42,7 @@ class Alignment:
     complete: bool = False
     links: tuple[Link, ...] = ()
     odd: tuple[Link, ...] = ()
+    choices: tuple[int, ...] = ()
     _matching: Matching | None = None
 
     def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
@@ -48,13 +50,14 @@ class Alignment:
         return self._matching.paired_operands(f, k) if self._matching is not None else iter(())
 
 
-def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
+def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int] = ()) -> Alignment:
     """Aligns two canonical graphs.
 
     Args:
         file_graph: The file's.
         keras_graph: The model's.
         pins: Certain pairs of inputs, outputs and operators.
+        picks: Which partner to take at each free choice between look-alikes.
 
     Returns:
         The alignment; never a guess: what the steps disagree on, or cannot decide, is left out and told.
@@ -66,27 +69,30 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins) -> Alignment:
     disputed |= {again.back[first.pairs[f]] for f in disputed if first.pairs[f] in again.back}
     agreed = first.without(disputed)
     trial = agreed.without(())
-    break_ties(trial)
+    choices = break_ties(trial, picks)
     trial.infer_inputs()
     agreed.infer_inputs()
-    complete = is_isomorphic(trial) and not _undecided_ends(agreed, trial)
+    is_proved = is_isomorphic(trial)
+    complete = is_proved and not _undecided_ends(agreed, trial)
     ambiguous: Groups = [] if complete else symmetric_groups(agreed)
     sure = trial if complete else agreed
     if disputed:
         ambiguous = [(sorted(disputed), sorted(first.pairs[f] for f in disputed if f in first.pairs))]
-    # What differs is told on the first reading, disputed pairs included; weights are copied by sure pairs only.
-    told = first if disputed else sure
+    # What differs is told on the first reading, disputed pairs and free choices included; weights are copied by sure
+    # pairs only.
+    told = first if disputed else trial if is_proved else sure
     return Alignment(
         file,
         keras,
         dict(sorted(told.pairs.items())),
         tuple(sure.matches()),
-        dict(told.inputs),
+        dict(sure.inputs),
         told.outputs(),
         tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
         complete,
         sure.links(),
         tuple(one for one in told.links() if one.is_odd),
+        choices,
         told,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from tflrecover.align.view import CONSTANT, INPUT, OUTPUT, View
+from tflrecover.align.view import INPUT, OUTPUT, View
 
 
 class Interner:
@@ -54,23 +54,37 @@ def backward(view: View, labels: Sequence[Hashable], outputs: Sequence[Hashable]
     return colors
 
 
-def neighbourhood(view: View, labels: Sequence[Hashable], hops: int, intern: Interner) -> list[int]:
+def neighbourhood(
+    view: View,
+    labels: Sequence[Hashable],
+    inputs: Sequence[Hashable],
+    outputs: Sequence[Hashable],
+    hops: int,
+    intern: Interner,
+) -> list[int]:
     """Per node, a number for what lies within ``hops`` edges in either direction."""
     colors = [intern(("label", label)) for label in labels]
+    ends = [intern(("input", label)) for label in inputs], [intern(("output", label)) for label in outputs]
     for _ in range(hops):
-        colors = [_step(view, i, colors, intern) for i in range(len(view))]
+        colors = [_step(view, i, colors, ends, intern) for i in range(len(view))]
     return colors
 
 
-def _step(view: View, i: int, colors: Sequence[int], intern: Interner) -> int:
-    sources = [
-        (colors[e.source], e.slot) if e.source >= 0 else (-1 if e.source == CONSTANT else -2, e.slot)
-        for e in view.operands[i]
-    ]
+def _step(
+    view: View, i: int, colors: Sequence[int], ends: tuple[Sequence[int], Sequence[int]], intern: Interner
+) -> int:
+    sources = []
+    for e in view.operands[i]:
+        if e.source == INPUT:
+            sources.append((1, ends[0][e.slot], 0))
+        else:
+            sources.append((0, colors[e.source], e.slot) if e.source >= 0 else (2, e.slot, 0))
     if view.commutative[i]:
         sources.sort()
     uses = sorted(
-        (-1, 0, slot) if c == OUTPUT else (colors[c], 0 if view.commutative[c] else position, slot)
+        (1, ends[1][position], slot)
+        if c == OUTPUT
+        else (0, intern(("use", colors[c], 0 if view.commutative[c] else position)), slot)
         for c, position, slot in view.consumers[i]
     )
     return intern(("around", colors[i], tuple(sources), tuple(uses)))

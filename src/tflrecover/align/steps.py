@@ -117,15 +117,26 @@ def _only_ones(
             yield next(iter(a)), next(iter(b))
 
 
-def _anchored(matching: Matching, hops: int) -> tuple[list[int], list[int]]:
-    mine: list[Hashable] = list(matching.file.strict)
-    theirs: list[Hashable] = list(matching.keras.strict)
+def _anchored(matching: Matching, hops: int, *, scaled: bool = False) -> tuple[list[int], list[int]]:
+    mine: list[Hashable] = _scaled(matching.file) if scaled else list(matching.file.strict)
+    theirs: list[Hashable] = _scaled(matching.keras) if scaled else list(matching.keras.strict)
     for f, k in matching.pairs.items():
         mine[f] = theirs[k] = ("pair", f)
+    file_in, keras_in, file_out, keras_out = matching.ends(strict=True)
     return (
-        neighbourhood(matching.file, mine, hops, matching.intern),
-        neighbourhood(matching.keras, theirs, hops, matching.intern),
+        neighbourhood(matching.file, mine, file_in, file_out, hops, matching.intern),
+        neighbourhood(matching.keras, theirs, keras_in, keras_out, hops, matching.intern),
     )
+
+
+def _scaled(side: View) -> list[Hashable]:
+    """Labels with what is scaled before operators that have no weights to take a scaling in."""
+    labels: list[Hashable] = []
+    for i, edges in enumerate(side.operands):
+        spec = ops.by_name(side.ops[i].type)
+        flags = () if spec is None or spec.family == "linear" else tuple(bool(edge.through) for edge in edges)
+        labels.append((side.strict[i], tuple(sorted(flags)) if side.commutative[i] else flags))
+    return labels
 
 
 def neighbourhoods(matching: Matching) -> None:
@@ -187,24 +198,43 @@ BACKWARD_FIRST: tuple[Step, ...] = (
 )
 
 
-def symmetric_groups(matching: Matching) -> Groups:
-    """Groups of open nodes with the same surroundings on both sides, as many on one as on the other."""
-    mine, theirs = _anchored(matching, 8)
+def symmetric_groups(matching: Matching, *, scaled: bool = False) -> Groups:
+    """Groups of open nodes with the same surroundings on both sides, as many on one as on the other.
+
+    Args:
+        matching: The pairs so far.
+        scaled: Whether scalings before operators that cannot take them in count too.
+    """
+    mine, theirs = _anchored(matching, 8, scaled=scaled)
     return [group for group in _groups(matching, mine, theirs) if len(group[0]) == len(group[1])]
 
 
-def break_ties(matching: Matching) -> None:
-    """Pairs members of symmetric groups: by name where a layer's name stands in a tensor's name, else in order.
+def break_ties(matching: Matching, picks: Sequence[int] = ()) -> tuple[int, ...]:
+    """Pairs members of symmetric groups: by their scalings, by a layer's name in a tensor's name, else by free choice.
 
-    The choice among the rest is free, and only kept when the result is proved to be an isomorphism.
+    A free choice is only kept when the result is proved to be an isomorphism and all weights fit.
+
+    Args:
+        matching: Takes the pairs.
+        picks: Which partner to take at each free choice, the first where nothing is said.
+
+    Returns:
+        How many partners there were at each free choice.
     """
-    while groups := symmetric_groups(matching):
-        fs, ks = groups[0]
-        f, k = _named_pair(matching, fs, ks) or (fs[0], ks[0])
-        by_name = _named_pair(matching, fs, ks) is not None
-        why = "the layer's name is in the tensor's name" if by_name else "any choice gives the same network"
-        matching.add(f, k, "names" if by_name else "symmetry", why)
+    sizes: list[int] = []
+    while groups := symmetric_groups(matching, scaled=True) or symmetric_groups(matching):
+        fs, ks = min(groups, key=lambda group: len(group[0]) > 1)
+        named = _named_pair(matching, fs, ks)
+        if len(fs) == 1:
+            matching.add(fs[0], ks[0], "scalings", "the same scalings around it")
+        elif named is not None:
+            matching.add(*named, "names", "the layer's name is in the tensor's name")
+        else:
+            pick = picks[len(sizes)] if len(sizes) < len(picks) else 0
+            sizes.append(len(ks))
+            matching.add(fs[0], ks[pick], "symmetry", "any choice that fits gives the same network")
         propagate(matching)
+    return tuple(sizes)
 
 
 def _named_pair(matching: Matching, fs: list[int], ks: list[int]) -> tuple[int, int] | None:

@@ -187,6 +187,8 @@ def _settle(
         shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
         return Failure(equation, f"shapes differ: {shapes}")
     target = np.asarray(evaluate(equation.file, env))
+    if _squeezed(equation.file, equation.keras):
+        target = target.reshape(equation.keras.shape)
     fresh = {key for key in mine if solver.is_unknown(key)}
     try:
         solver.solve(equation.keras, target)

@@ -1,0 +1,186 @@
+"""Scalings on edges: whoever has taken them in, and whoever else takes the value, both sides say the same."""
+
+import keras
+import keras_models as zoo
+import numpy as np
+import pytest
+from keras import layers as L
+from test_rewrite import SAME, VALID, Build, kernel
+
+import tflrecover
+from tests.core.test_align import anonymous
+from tflrecover import tolerances
+
+
+def affine(b, x, size, shape):
+    return b("ADD", b("MUL", x, b.const(kernel(size)), shape=shape), b.const(kernel(size)), shape=shape)
+
+
+def test_scaling_between_pad_and_convolution_goes_forward():
+    b = Build((1, 4, 4, 2))
+    p = b("PAD", 0, b.const(np.array([[0, 0], [1, 0], [0, 1], [0, 0]])), shape=(1, 5, 5, 2))
+    x = affine(b, p, 2, (1, 5, 5, 2))
+    y = b("CONV_2D", x, b.const(kernel(3, 1, 1, 2)), b.const(kernel(3)), shape=(1, 5, 5, 3), **VALID)
+    text, graph = b.text(y)
+    assert text == "CONV_2D"
+    assert next(graph.ops()).attributes["padding"] == ((1, 0), (0, 1))
+
+
+def test_offset_between_pad_and_padded_convolution_stays():
+    b = Build((1, 4, 4, 2))
+    p = b("PAD", 0, b.const(np.array([[0, 0], [1, 0], [0, 1], [0, 0]])), shape=(1, 5, 5, 2))
+    x = affine(b, p, 2, (1, 5, 5, 2))
+    y = b("CONV_2D", x, b.const(kernel(3, 3, 3, 2)), b.const(kernel(3)), shape=(1, 5, 5, 3), **SAME)
+    assert b.text(y)[0] == "PAD AFFINE CONV_2D"
+
+
+def test_commuted_operands_are_the_same():
+    b = Build((1, 4), (1, 4))
+    x, y = (b("ADD", *order, shape=(1, 4)) for order in ((0, 1), (1, 0)))
+    assert b.text(b("MUL", x, y, shape=(1, 4)))[0] == "ADD MUL"
+
+
+def test_difference_has_an_order():
+    b = Build((1, 4), (1, 4))
+    x, y = (b("SUB", *order, shape=(1, 4)) for order in ((0, 1), (1, 0)))
+    assert b.text(b("MUL", x, y, shape=(1, 4)))[0] == "SUB SUB MUL"
+
+
+def test_factor_comes_out_of_a_product_and_stays_for_others():
+    b = Build((1, 4), (1, 4))
+    x = b("MUL", 0, b.const(np.float32(2.5)), shape=(1, 4))
+    y = b("MUL", x, 1, shape=(1, 4))
+    assert sorted(b.text(y, b("TANH", x, shape=(1, 4)))[0].split()) == ["AFFINE", "AFFINE", "MUL", "TANH"]
+    assert b.text(y)[0] == "MUL AFFINE"
+
+
+def test_reshape_moves_behind_an_activation_and_stays_for_others():
+    b = Build((1, 4))
+    x = b("RESHAPE", 0, b.const(np.array([2, 2])), shape=(2, 2))
+    y = b("TANH", x, shape=(2, 2))
+    assert sorted(b.text(y, x)[0].split()) == ["RESHAPE", "RESHAPE", "TANH"]
+    assert b.text(y)[0] == "TANH RESHAPE"
+
+
+def model(function, shape=(5,)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, function(inputs))
+
+
+def dense(use_bias=True):
+    return L.Dense(5, use_bias=use_bias)
+
+
+def scaled_for_one_of_two(x):
+    x = L.Rescaling(2.5, offset=0.5)(L.ReLU()(x))
+    return [L.Conv2D(3, 1)(x), L.ReLU()(L.Conv2D(3, 3, padding="same")(x)), L.Activation("tanh")(x)]
+
+
+def norms_in_a_row(x):
+    x = L.BatchNormalization()(L.ReLU()(x))
+    return [L.Conv2D(3, 1)(L.BatchNormalization()(x)), L.Activation("tanh")(x)]
+
+
+def norm_before_a_dense_layer_without_bias(x):
+    return dense(use_bias=False)(L.BatchNormalization()(L.ReLU()(x)))
+
+
+def gate(x):
+    y = dense()(L.ReLU()(x))
+    return y * L.Dense(5, activation="sigmoid")(y)
+
+
+def shared_before_a_dense_layer(x):
+    layer = dense()
+    return dense()(layer(L.ReLU()(layer(x))))
+
+
+def norm_between_uses(x):
+    inner = keras.Sequential([dense(), L.ReLU(), dense()])
+    return inner(L.BatchNormalization()(inner(x)))
+
+
+def norm_for_one_use(x):
+    layer = dense()
+    return [L.ReLU()(L.BatchNormalization()(layer(x))), L.Activation("tanh")(layer(L.ReLU()(x)))]
+
+
+def constants_between_dense_layers(x):
+    return dense()(L.Rescaling(2.0, offset=-0.5)(dense(use_bias=False)(x)))
+
+
+def one_tower_scaled(x):
+    return L.Multiply()([L.ReLU()(x), L.ReLU()(L.BatchNormalization()(x))])
+
+
+def towers_of_other_constants(x):
+    return L.Add()([L.Activation("tanh")(L.Rescaling(s, offset=0.5)(x)) for s in (0.5, 2.0)])
+
+
+def one_tower_shared(x):
+    layer = dense()
+    first, second = L.ReLU()(layer(x)), L.ReLU()(dense()(x))
+    return [L.Add()([first, second]), L.Activation("tanh")(layer(L.Activation("sigmoid")(x)))]
+
+
+VECTORS = (
+    norm_before_a_dense_layer_without_bias,
+    gate,
+    shared_before_a_dense_layer,
+    norm_between_uses,
+    norm_for_one_use,
+    constants_between_dense_layers,
+    one_tower_scaled,
+    towers_of_other_constants,
+    one_tower_shared,
+)
+IMAGES = (scaled_for_one_of_two, norms_in_a_row)
+CASES = [*((f, (5,)) for f in VECTORS), *((f, (6, 6, 4)) for f in IMAGES)]
+
+
+@pytest.mark.parametrize(("function", "shape"), CASES, ids=[f.__name__ for f, _ in CASES])
+def test_port(function, shape):
+    original, twin = (zoo.randomize(model(function, shape), seed) for seed in (1, 2))
+    assert tflrecover.port(anonymous(zoo.convert(original)), twin).ok
+    x = np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype("float32")
+    for a, b in zip(*(keras.tree.flatten(m(x, training=False)) for m in (original, twin)), strict=True):
+        assert np.abs(np.asarray(a) - np.asarray(b)).max() <= tolerances.OUTPUT * np.abs(np.asarray(a)).max()
+
+
+def test_norm_that_the_model_lacks_is_told():
+    def towers(norm):
+        return model(
+            lambda x: L.Multiply()([L.ReLU()(x), L.Activation("tanh")(L.BatchNormalization()(x) if norm else x)])
+        )
+
+    file = anonymous(zoo.convert(zoo.randomize(towers(norm=True), 1)))
+    assert [d.kind for d in tflrecover.diff(file, towers(norm=False)).differences] == ["missing"]
+    file = anonymous(zoo.convert(towers(norm=False)))
+    assert [d.kind for d in tflrecover.diff(file, towers(norm=True)).differences] == ["extra"]
+
+
+def towers_with_heads(count):
+    def function(x):
+        x = L.Conv2D(6, 3, activation="relu")(x)
+        towers = [L.GlobalAveragePooling2D()(L.Conv2D(4, 3, activation="relu")(x)) for _ in range(count)]
+        return [L.Dense(2, name=f"head_{i}")(tower) for i, tower in enumerate(towers)]
+
+    return model(function, (8, 8, 3))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_mapping_lines_settle_what_is_ambiguous(count):
+    file = anonymous(zoo.convert(zoo.randomize(towers_with_heads(count), 1)))
+    twin = zoo.randomize(towers_with_heads(count), 2)
+    report = tflrecover.diff(file, twin)
+    assert report.ambiguities
+    assert not report.differences
+    lines = [line for a in report.ambiguities for line in a.mapping.splitlines() if line.startswith(" ")]
+    pasted = dict(line.strip().replace("'", "").split(": ") for line in lines)
+    assert tflrecover.port(file, twin, {"tflrecover": 1, "match": pasted}).ok
+
+
+def test_towers_with_heads_are_not_swapped():
+    file = anonymous(zoo.convert(zoo.randomize(towers_with_heads(2), 1)))
+    with pytest.raises(tflrecover.PortError):
+        tflrecover.port(file, towers_with_heads(2))
