@@ -66,6 +66,9 @@ def latest(results: Iterable[Result]) -> dict[Case, Result]:
     return found
 
 
-def done(results: Iterable[Result], current: str) -> set[Case]:
-    """Cases that need not run again under the current version of the library."""
-    return {(r["model"], r["mode"]) for r in results if r["version"] == current and (r["passed"] or "died" not in r)}
+def done(results: Iterable[Result], current: str | None) -> set[Case]:
+    """Cases that need not run again: they have a result of that version, or passed under any when it is None."""
+    listed = list(results)
+    if current is None:
+        return {case for case, result in latest(listed).items() if result["passed"]}
+    return {(r["model"], r["mode"]) for r in listed if r["version"] == current and not r.get("died")}

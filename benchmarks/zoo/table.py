@@ -103,7 +103,9 @@ def markdown(newest: Mapping[Case, Result]) -> str:
     parts = [
         "\n".join(summary(newest)),
         *(["Not passed:\n\n" + "\n".join(failures)] if failures else []),
-        f"Measured with {', '.join(versions)}.",
+        f"Measured with {', '.join(versions)}. Output, logits and inner values are compared with those of the original "
+        "model; peak memory is what the resident set rose by during port(), the model and the bytes of the file being "
+        "there before.",
         "\n".join([*_HEADER, *(_row(case, result) for case, result in listed)]),
     ]
     return "\n\n".join(parts) + "\n"

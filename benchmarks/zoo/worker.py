@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -85,11 +84,8 @@ def run(name: str, mode: str, cache: Path, *, measure: bool) -> dict[str, Any]:
     keras.utils.clear_session()
     twin = zoo.randomize(zoo.build(name), 2)
     weights = sum(int(np.prod(v.shape)) * 4 for v in twin.variables)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        path = Path(folder) / f"{name}.{mode}.tflite"
-        path.write_bytes(judge.without_names(content))
-        peak, (porting, report) = memory.peak_above(lambda: timed(lambda: tflrecover.port(path, twin)))
-        path.unlink()
+    stripped = judge.without_names(content)
+    peak, (porting, report) = memory.peak_above(lambda: timed(lambda: tflrecover.port(stripped, twin)))
     keras.utils.clear_session()
     original = zoo.randomize(zoo.build(name), 1)
     image = np.random.default_rng(9).uniform(0, 1, (1, *original.inputs[0].shape[1:])).astype("float32")
