@@ -216,6 +216,16 @@ NOT_EVALUATED: dict[str, str] = {
     "AFFINE": "is a form of our own that MUL and ADD are brought to; it is undone before anything is computed",
     "Convolution2DTransposeBias": "LiteRT runs it by XNNPACK; it is read as TRANSPOSE_CONV",
     "SET_ITEM": "is TensorFlow's list, which exists in loops only",
+    **dict.fromkeys(
+        [
+            "LSTM",
+            "UNIDIRECTIONAL_SEQUENCE_LSTM",
+            "BIDIRECTIONAL_SEQUENCE_LSTM",
+            "UNIDIRECTIONAL_SEQUENCE_RNN",
+            "BIDIRECTIONAL_SEQUENCE_RNN",
+        ],
+        "is written out as a loop; ported and run against LiteRT in test_fused_recurrent.py",
+    ),
 }
 
 # Read, but not from a builtin of that name: LiteRT cannot be asked.

@@ -138,3 +138,11 @@ def convert(built, form, quantize=None):
         quantize(converter, example_inputs(built))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return converter.convert()
+
+
+def randomize(built, seed):
+    """Random weights for models of Keras 3 and of tf_keras."""
+    rng = np.random.default_rng(seed)
+    for variable in built.variables:
+        variable.assign(rng.uniform(-0.5, 0.5, tuple(variable.shape)).astype("float32"))
+    return built

@@ -237,6 +237,7 @@ REVERSE_V2 = OpSpec(
     tf={"ReverseV2": _reverse},
     roles=("input",),
     inverse=lambda slot, target, args, a: np.flip(target, a["axis"]),
+    infer_shape=lambda shapes, a: shapes[0],
     declared=("axis",),
 )
 

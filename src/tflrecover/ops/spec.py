@@ -55,6 +55,16 @@ class Source(Protocol):
         """Raw options of a custom operator."""
 
 
+class Writer(Protocol):
+    """Writes operators of the file's dialect in the place of one that stands for many."""
+
+    def __call__(self, kind: str, *inputs: int | None, results: int = 1, **attributes: Any) -> tuple[int, ...]:
+        """Adds an operator on values; returns the ids of its results."""
+
+    def constant(self, array: Any) -> int:
+        """A value for a constant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lowered:
     """An operator in canonical terms.
@@ -99,6 +109,8 @@ class OpSpec:
             give the same numbers are the same. None: the declared attributes decide.
         parts: For an operator with several results that are parts of its operand: the operator that each of them
             is, and ``(operand shape, attributes, number of results)`` to its attributes. None: they belong together.
+        expand: For an operator that stands for many: writes them, and returns the values that are its results; None
+            where it has options that cannot be written out (it then stays opaque).
         keras_terms: Attribute to the name of the Keras argument, where it differs.
     """
 
@@ -116,6 +128,7 @@ class OpSpec:
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
     parts: tuple[str, Callable[[Shape, Attributes, int], Sequence[Attributes]]] | None = None
+    expand: Callable[[Source, Writer], tuple[int, ...] | None] | None = None
     keras_terms: Mapping[str, str] = field(default_factory=dict)
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:

@@ -19,6 +19,7 @@ from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
 from tflrecover.ops.quantize import dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.expand import expand
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, leaves
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "ZEROS_LIKE": lambda shape: Literal.of(np.zeros(shape, np.float32)),
     "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
 }
+_UNREADABLE = (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError)
 _LOOP_ENDS = ("LOOP", "END_LOOP")
 
 
@@ -184,6 +186,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     if op.type in _LOOP_ENDS:
         _lower_loop(op, draft, origin)
         return
+    if _expanded(view, reader_of):
+        return
     found = _read(view, reader_of(op.type))
     if found is None:
         draft.opaque.add(op.id)
@@ -210,6 +214,18 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     draft.add(fused)
 
 
+def _expanded(view: _View, reader_of: Callable[[str | int], Reader | None]) -> bool:
+    """Whether an operator was written out as many."""
+    spec = ops.by_name(view.op.type)
+    if spec is None or spec.expand is None:
+        return False
+    try:
+        return expand(view, view.op, spec, view.draft, lambda op: _lower_op(op, view.draft, reader_of))
+    except _UNREADABLE as error:
+        _log.info("operator %s (%s) cannot be written out and stays opaque: %r", view.op.id, view.op.type, error)
+        return False
+
+
 def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
     """One end of a loop. What it carries has the shape that it starts with, whatever the source says.
 
@@ -220,7 +236,9 @@ def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
     results = op.outputs[1:] if start is None else op.outputs
     for i, result in enumerate(results):
         shape = draft.shape(given[i])
-        if start is not None and shape and 0 not in (begun := draft.shape(start.outputs[1 + i])):
+        if start is not None and len(start.outputs) <= 1 + i:
+            shape = (op.attributes["trips"], *shape)
+        elif start is not None and shape and 0 not in (begun := draft.shape(start.outputs[1 + i])):
             shape = begun
         draft.values[result] = replace(draft.values[result], shape=shape, shape_signature=None)
     draft.add(op.evolve(origins=(origin,)))
@@ -265,7 +283,7 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
         return lowered, shape, _fold(lowered, spec, shape) if is_single else None
-    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError) as error:
+    except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover import ops
+from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -27,7 +28,10 @@ def merge_reshapes(draft: Draft) -> int:
 
 
 def merge_transposes(draft: Draft) -> int:
-    """``TRANSPOSE(TRANSPOSE(x, p), q)`` becomes ``TRANSPOSE(x, p[q])``; one that moves no axis goes."""
+    """``TRANSPOSE(TRANSPOSE(x, p), q)`` becomes ``TRANSPOSE(x, p[q])``; one that moves no axis goes.
+
+    A REVERSE_V2 before it comes behind it.
+    """
     count = 0
     for op in draft.of_type("TRANSPOSE"):
         before = draft.producer(op.inputs[0])
@@ -37,12 +41,25 @@ def merge_transposes(draft: Draft) -> int:
             op = op.evolve(inputs=before.inputs, attributes={"perm": perm}, origins=origins)
             draft.replace(op)
             count += 1
+        elif before is not None and before.type == "REVERSE_V2" and draft.only_consumer(before.outputs[0]) is not None:
+            _swap_with_reverse(draft, op, before)
+            count += 1
+            continue
         value = op.inputs[0]
         if value is not None and op.attributes["perm"] == tuple(range(len(op.attributes["perm"]))):
             draft.remove(op.id)
             draft.redirect(op.outputs[0], value)
             count += 1
     return count
+
+
+def _swap_with_reverse(draft: Draft, op: Op, before: Op) -> None:
+    """``TRANSPOSE(REVERSE_V2(x))`` becomes ``REVERSE_V2(TRANSPOSE(x))``."""
+    axes = tuple(sorted(op.attributes["perm"].index(axis) for axis in before.attributes["axis"]))
+    middle = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
+    draft.remove(before.id)
+    draft.replace(op.evolve(inputs=before.inputs, outputs=(middle,)))
+    draft.add(before.evolve(inputs=(middle,), outputs=op.outputs, attributes={"axis": axes}))
 
 
 def unit_transposes(draft: Draft) -> int:

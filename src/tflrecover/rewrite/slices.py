@@ -1,6 +1,8 @@
 """One element of what was put together, turned round or has no other element.
 
 STRIDED_SLICE(PACK(a, b, c), 1) = b
+STRIDED_SLICE(TRANSPOSE(x), i) = STRIDED_SLICE(x, i)              when the axes that stay keep their order
+                                                                  likewise through a RESHAPE that moves ones
 STRIDED_SLICE(REVERSE_V2(x), i) = STRIDED_SLICE(x, n - 1 - i)
 STRIDED_SLICE(x, 0) = RESHAPE(x)                                  along an axis of size 1
 """
@@ -17,10 +19,9 @@ def take_apart(draft: Draft) -> int:
     """Simplifies every slice that takes one element along one axis."""
     count = 0
     for op_id in [op.id for op in draft.ordered() if op.type == "STRIDED_SLICE" and op.id not in draft.opaque]:
-        place = _place(draft.ops[op_id])
-        if place is not None:
-            count += _reversed(draft, draft.ops[op_id], place)
-            count += _element(draft, draft.ops[op_id])
+        while any(rule(draft, draft.ops[op_id]) for rule in _THROUGH):
+            count += 1
+        count += _element(draft, draft.ops[op_id])
     return count
 
 
@@ -32,20 +33,57 @@ def _place(op: Op) -> tuple[int, int] | None:
     return len(before), last
 
 
-def _reversed(draft: Draft, op: Op, place: tuple[int, int]) -> int:
+def _transposed(draft: Draft, op: Op) -> bool:
+    place, before = _place(op), draft.producer(op.inputs[0])
+    if place is None or before is None or before.type != "TRANSPOSE" or before.id in draft.opaque:
+        return False
     axis, index = place
-    before = draft.producer(op.inputs[0])
-    if (
-        before is None
-        or before.type != "REVERSE_V2"
-        or before.id in draft.opaque
-        or before.attributes["axis"] != (axis,)
-    ):
-        return 0
-    slices = (*[_WHOLE] * axis, draft.shape(before.inputs[0])[axis] - 1 - index)
-    origins = merged_origins(op, before)
-    draft.replace(op.evolve(inputs=before.inputs, attributes={"slices": slices}, origins=origins))
-    return 1
+    perm = before.attributes["perm"]
+    staying = [a for i, a in enumerate(perm) if i != axis]
+    if staying != sorted(staying):
+        return False
+    _take_from(draft, op, before, perm[axis], index)
+    return True
+
+
+def _reshaped(draft: Draft, op: Op) -> bool:
+    """Through a RESHAPE that only moves axes of size 1."""
+    place, before = _place(op), draft.producer(op.inputs[0])
+    if place is None or before is None or before.type != "RESHAPE" or before.id in draft.opaque:
+        return False
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    axes, moved = ([i for i, n in enumerate(shape) if n != 1] for shape in (inside, outside))
+    if place[0] not in moved or [inside[i] for i in axes] != [outside[i] for i in moved]:
+        return False
+    axis = axes[moved.index(place[0])]
+    shape, result = tuple(n for i, n in enumerate(inside) if i != axis), draft.shape(op.outputs[0])
+    if shape != result:
+        whole = draft.new_value(shape, draft.values[op.outputs[0]].dtype)
+        draft.replace(op.evolve(outputs=(whole,)))
+        back = op.evolve(id=f"{op.id}.shape", type="RESHAPE", attributes={"target_shape": result})
+        draft.add(back.evolve(inputs=(whole,), outputs=op.outputs))
+    _take_from(draft, draft.ops[op.id], before, axis, place[1])
+    return True
+
+
+def _reversed(draft: Draft, op: Op) -> bool:
+    place, before = _place(op), draft.producer(op.inputs[0])
+    if place is None or before is None or before.type != "REVERSE_V2":
+        return False
+    axis, index = place
+    if before.attributes.get("axis") != (axis,):
+        return False
+    _take_from(draft, op, before, axis, draft.shape(before.inputs[0])[axis] - 1 - index)
+    return True
+
+
+def _take_from(draft: Draft, op: Op, before: Op, axis: int, index: int) -> None:
+    """Takes the element from the operand of the operator before instead."""
+    attributes = {"slices": (*[_WHOLE] * axis, index)}
+    draft.replace(op.evolve(inputs=before.inputs[:1], attributes=attributes, origins=merged_origins(op, before)))
+
+
+_THROUGH = (_transposed, _reshaped, _reversed)
 
 
 def _element(draft: Draft, op: Op) -> int:

@@ -55,6 +55,10 @@ def _passed_on(tensor: Any) -> Any:
     return tensor
 
 
+def _is_static(graph: Any) -> bool:
+    return all(tensor.shape.is_fully_defined() for tensor in graph.inputs)
+
+
 class _Importer:
     """Collects operators and values of one concrete function and of the functions that it calls."""
 
@@ -112,19 +116,25 @@ class _Importer:
             self.ops.append(Op(name, operation.type, inputs, tuple(outputs), _attributes(operation), layer))
 
     def _inline(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
-        from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
-
-        name = operation.get_attr("f").name
-        definition = operation.graph._get_function(name).cached_definition
-        shapes = [tensor.shape for tensor in operation.inputs]
-        body = function_def_to_graph(definition, input_shapes=shapes)
+        body = self._callee(operation)
         inner = {id(a): known[id(t)] for a, t in zip(body.inputs, operation.inputs, strict=True) if id(t) in known}
         self.walk(body, inner, layer, f"{prefix}{operation.name}/")
         for tensor, result in zip(operation.outputs, body.outputs, strict=True):
             number = known[id(tensor)] = inner[id(result)]
             if not prefix:
                 self.tensors[number] = tensor
+
+    def _callee(self, operation: Any) -> Any:
+        """The graph of the function that is called, with shapes: as it was traced, else anew on the caller's shapes."""
+        from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+        function = operation.graph._get_function(operation.get_attr("f").name)
+        body = getattr(function, "graph", None)
+        shapes = [tensor.shape for tensor in operation.inputs]
+        if body is None or [tensor.shape for tensor in body.inputs] != shapes or not _is_static(body):
+            body = function_def_to_graph(function.cached_definition, input_shapes=shapes)
         self._graphs.append(body)
+        return body
 
     def _loop(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
         """A loop as one symbolic iteration between LOOP and END_LOOP, as :mod:`tflrecover.tflite.flatten` has it."""
