@@ -24,7 +24,8 @@ def _dense(x: Operand, kernel: Weight, bias: Operand, fused: str | None, shape: 
 
 def _tflite_dense(source: Source) -> Lowered | None:
     kernel = source.weight(1)
-    if kernel is None or len(kernel.shape) != 2:
+    # Shuffled weights are stored in the order in which one processor of old phones read them.
+    if kernel is None or len(kernel.shape) != 2 or source.attributes.get("weights_format", "DEFAULT") != "DEFAULT":
         return None
     kernel = rearrange(kernel, DENSE_LAYOUT)
     shape = source.shape(0)

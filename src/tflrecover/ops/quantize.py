@@ -51,9 +51,55 @@ def _reader(source: Source) -> Lowered:
     return Lowered("IDENTITY", operands(source)[:1])
 
 
+def _rounded(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    x = np.asarray(args[0], np.float32)
+    scale, zero = (_along(np.asarray(attributes[name]), attributes["axis"], x.ndim) for name in ("scale", "zero_point"))
+    steps = x / scale.astype(np.float32)
+    # Half a step goes away from zero, as in LiteRT's kernels.
+    stored = np.clip(np.trunc(steps + np.copysign(0.5, steps)) + zero, attributes["low"], attributes["high"])
+    return [np.asarray((stored - zero) * scale.astype(np.float32), np.float32)]
+
+
+ROUNDED = OpSpec("ROUNDED", evaluate=_rounded, roles=("input",), infer_shape=lambda shapes, a: shapes[0])
+
+
+def _quantize(source: Source) -> Lowered:
+    """A constant that is quantized as the file runs: its numbers are those that the stored type can hold."""
+    quantization, limits = source.output_quantization(), _LIMITS.get(str(source.output_dtype()))
+    weight = source.weight(0)
+    if weight is None or limits is None or quantization is None or not quantization.scale.size:
+        return _reader(source)
+    zero = quantization.zero_point if quantization.zero_point.size else np.zeros(1, np.int64)
+    attributes = {"scale": quantization.scale, "zero_point": zero, "axis": quantization.axis}
+    return Lowered("ROUNDED", (weight,), {**attributes, "low": limits[0], "high": limits[1]})
+
+
+def _fake_quant(source: Source) -> Lowered:
+    weight, options = source.weight(0), source.attributes
+    if weight is None or not options.get("num_bits"):
+        return _reader(source)
+    low, high = int(bool(options.get("narrow_range"))), 2 ** int(options["num_bits"]) - 1
+    scale, zero = nudged(float(options["min"]), float(options["max"]), low, high)
+    return Lowered("ROUNDED", (weight,), {"scale": scale, "zero_point": zero, "axis": 0, "low": low, "high": high})
+
+
+def nudged(minimum: float, maximum: float, low: int, high: int) -> tuple[Array, Array]:
+    """``(scale, zero point)`` of a range of real numbers, moved so that zero is one of the stored numbers."""
+    scale = np.float32((maximum - minimum) / (high - low))
+    zero = np.clip(np.round(low - minimum / scale), low, high) if scale else low
+    return np.full(1, scale or 1, np.float32), np.full(1, zero, np.int64)
+
+
+# The smallest and the largest number that a type stores.
+_LIMITS = {
+    f"{'u' * (not signed)}int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    for bits in (2, 4, 8, 16)
+    for signed in (True, False)
+}
+
 DEQUANTIZE = OpSpec("DEQUANTIZE", evaluate=_evaluate, tflite=_reader, roles=("input",))
-QUANTIZE = OpSpec("QUANTIZE", tflite=_reader, roles=("input",))
-FAKE_QUANT = OpSpec("FAKE_QUANT", tflite=_reader, roles=("input",))
+QUANTIZE = OpSpec("QUANTIZE", tflite=_quantize, roles=("input",))
+FAKE_QUANT = OpSpec("FAKE_QUANT", tflite=_fake_quant, roles=("input",))
 DENSIFY = OpSpec("DENSIFY", tflite=_reader, roles=("input",))
 
 
@@ -111,4 +157,4 @@ def _dequantized_blocks(weight: Leaf, parameters: Sequence[Leaf], block_size: in
     return Apply(weight.shape, "float32", DEQUANTIZE, args)
 
 
-SPECS = (DEQUANTIZE, DENSIFY, QUANTIZE, FAKE_QUANT)
+SPECS = (DEQUANTIZE, DENSIFY, ROUNDED, QUANTIZE, FAKE_QUANT)

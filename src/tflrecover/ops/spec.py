@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tflrecover.ir import Shape
+from tflrecover.ir import Quantization, Shape
 from tflrecover.weight import Apply, Array, Literal, Weight
 
 Attributes = Mapping[str, Any]
@@ -43,6 +43,9 @@ class Source(Protocol):
 
     def output_dtype(self, slot: int = 0) -> str | int:
         """Type of a result."""
+
+    def output_quantization(self, slot: int = 0) -> Quantization | None:
+        """How a result is quantized, or None."""
 
     def weight(self, slot: int) -> Weight | None:
         """The operand as an expression, or None when it is an activation or left out."""

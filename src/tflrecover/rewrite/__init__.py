@@ -13,6 +13,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
+from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
@@ -29,6 +30,7 @@ from tflrecover.rewrite.reshape import (
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
+from tflrecover.rewrite.softmax import split_softmax
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -43,6 +45,8 @@ RULES: tuple[Rule, ...] = (
     take_apart,
     fold_zeros,
     flatten_dense,
+    pool_to_mean,
+    split_softmax,
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,

@@ -76,6 +76,9 @@ class _View:
     def output_dtype(self, slot: int = 0) -> str | int:
         return self.draft.values[self.op.outputs[slot]].dtype
 
+    def output_quantization(self, slot: int = 0) -> Quantization | None:
+        return self.draft.values[self.op.outputs[slot]].quantization
+
     def weight(self, slot: int) -> Weight | None:
         return self.draft.weight(self.op.inputs[slot]) if slot < len(self.op.inputs) else None
 
@@ -191,7 +194,7 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     found = _read(view, reader_of(op.type))
     if found is None:
         draft.opaque.add(op.id)
-        draft.add(op.evolve(origins=(origin,)))
+        draft.add(op.evolve(type=_unread(op.type), origins=(origin,)))
         return
     lowered, shape, folded = found
     spec = ops.by_name(lowered.type)
@@ -242,6 +245,12 @@ def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
             shape = begun
         draft.values[result] = replace(draft.values[result], shape=shape, shape_signature=None)
     draft.add(op.evolve(origins=(origin,)))
+
+
+def _unread(kind: str | int) -> str | int:
+    """A type of its own for an operator with weights that cannot be read: nothing may take it for one that can."""
+    spec = ops.by_name(kind)
+    return f"{kind} (unreadable)" if spec is not None and spec.weights else kind
 
 
 def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: Origin) -> None:

@@ -7,7 +7,7 @@ operand, ``AFFINE`` takes its scale and offset as numbers, a bare number is a co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,17 +22,25 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A formula and the operator that it is."""
+    """A formula, the operator that it is, and what its operators must be like besides."""
 
     type: str
     attributes: Mapping[str, Any]
     formula: Any
+    where: Callable[[Draft, Sequence[Op]], bool] = lambda _, parts: True
 
 
 _ROOT_HALF = math.sqrt(0.5)
 _CUBIC = ("ADD", X, ("AFFINE", ("POW", X, 3), 0.044715, 0))
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 _SELU_LOW = ("AFFINE", ("EXP", X), _SELU_SCALE * _SELU_ALPHA, -_SELU_SCALE * _SELU_ALPHA)
+
+
+def _along_last_axis(draft: Draft, parts: Sequence[Op]) -> bool:
+    sums = [op for op in parts if op.type == "SUM"]
+    last = [(len(draft.shape(op.inputs[0])) - 1,) for op in sums]
+    return [op.attributes["axis"] for op in sums] == last and all(op.attributes["keepdims"] for op in sums)
+
 
 PATTERNS = (
     Pattern("HARD_SWISH", {}, ("AFFINE", ("MUL", X, ("RELU6", ("AFFINE", X, 1, 3))), 1 / 6, 0)),
@@ -49,6 +57,14 @@ PATTERNS = (
     ),
     Pattern("SOFTPLUS", {}, ("LOG", ("AFFINE", ("EXP", X), 1, 1))),
     Pattern("SOFTSIGN", {}, ("DIV", X, ("AFFINE", ("ABS", X), 1, 1))),
+    Pattern("RELU_N1_TO_1", {}, ("MAXIMUM", ("MINIMUM", X, 1), -1)),
+    Pattern("RELU_N1_TO_1", {}, ("MINIMUM", ("MAXIMUM", X, -1), 1)),
+    Pattern(
+        "L2_NORMALIZATION",
+        {},
+        ("MUL", X, ("RSQRT", ("MAXIMUM", ("SUM", ("SQUARE", X)), 1e-12))),
+        _along_last_axis,
+    ),
     Pattern("SELU", {}, ("SELECT_V2", ("GREATER", X, 0), ("AFFINE", X, _SELU_SCALE, 0), _SELU_LOW)),
 )
 _ROOTS = frozenset(pattern.formula[0] for pattern in PATTERNS)
@@ -60,7 +76,11 @@ def fuse_patterns(draft: Draft) -> int:
     for op in draft.of_type(*_ROOTS):
         for pattern in PATTERNS:
             found = _Matcher(draft)
-            if found.match(op.outputs[0], pattern.formula) and found.x is not None:
+            if (
+                found.match(op.outputs[0], pattern.formula)
+                and found.x is not None
+                and pattern.where(draft, found.parts)
+            ):
                 origins = merged_origins(*found.parts)
                 made = op.evolve(type=pattern.type, inputs=(found.x,), attributes=pattern.attributes, origins=origins)
                 draft.replace(made)
