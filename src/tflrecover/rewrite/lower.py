@@ -7,7 +7,7 @@ activations that were fused behind an operator become operators of their own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -136,21 +136,25 @@ def _simplified(weight: Weight) -> Weight:
     return weight
 
 
-def _fold(lowered: Lowered, spec: OpSpec | None, shape: Shape | None) -> Weight | None:
-    """The operator as an expression, when all it takes is constant."""
+def _fold(lowered: Lowered, spec: OpSpec | None, known: Shape | None, env: Mapping[Key, Array]) -> Weight | None:
+    """The operator as an expression, when all it takes is constant; ``known`` is its shape where that is certain."""
     args = [arg for arg in lowered.inputs if isinstance(arg, Weight)]
-    if spec is None or spec.evaluate is None or len(args) != len(lowered.inputs):
+    if spec is None or spec.evaluate is None or len(args) != len(lowered.inputs) or not args:
         return None
     if lowered.type == "IDENTITY":
         return args[0]
-    if not args and lowered.type != "IDENTITY":
-        return None
-    if shape is None and spec.infer_shape is None:
-        shape = tuple(np.shape(spec.compute([np.zeros(arg.shape) for arg in args], lowered.attributes)))
     dtype = str(lowered.attributes.get("dtype", args[0].dtype))
-    if shape is None and spec.infer_shape is not None:
-        shape = spec.infer_shape([arg.shape for arg in args], lowered.attributes)
-    return _simplified(Apply(shape or (), dtype, spec, tuple(args), lowered.attributes))
+    shape = _folded_shape(lowered, spec, args, env) if known is None else known
+    return _simplified(Apply(shape, dtype, spec, tuple(args), lowered.attributes))
+
+
+def _folded_shape(lowered: Lowered, spec: OpSpec, args: Sequence[Weight], env: Mapping[Key, Array]) -> Shape:
+    if spec.infer_shape is not None:
+        return spec.infer_shape([arg.shape for arg in args], lowered.attributes)
+    # The contents decide (a list of sizes to fill), so they are looked at where they are known.
+    is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
+    arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
+    return tuple(np.shape(spec.compute(arrays, lowered.attributes)))
 
 
 def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: Mapping[Key, Array]) -> Draft:
@@ -202,7 +206,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         _lower_parts(op, draft, lowered, spec, origin)
         return
     if folded is not None:
-        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], folded)
+        value = replace(draft.values[op.outputs[0]], shape=folded.shape)
+        draft.values[op.outputs[0]] = _with_weight(value, folded)
         return
     inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
     result = draft.values[op.outputs[0]]
@@ -268,7 +273,7 @@ def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: O
             part.infer_shape([shape], attributes) if part is not None and part.infer_shape is not None else value.shape
         )
         draft.values[result] = value = Value(value.name, here, value.dtype, quantization=value.quantization)
-        folded = _fold(made, part, here)
+        folded = _fold(made, part, here, draft.env)
         if folded is not None:
             draft.values[result] = _with_weight(value, folded)
         else:
@@ -291,7 +296,8 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         spec = ops.by_name(lowered.type)
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
-        return lowered, shape, _fold(lowered, spec, shape) if is_single else None
+        known = lowered.shape if lowered.shape is not None else view.output_shape()
+        return lowered, shape, _fold(lowered, spec, known, view.draft.env) if is_single else None
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
