@@ -25,6 +25,7 @@ from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 from tflrecover.tflite import TFLiteModel, flattened, read
+from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
@@ -341,14 +342,7 @@ def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan)
         if any(i != j for i, j in pairs.items()):
             order = ", ".join(f"{i} is the model's {j}" for i, j in sorted(pairs.items()))
             notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
-    quantized = sum(
-        1
-        for value in file.graph.values.values()
-        if value.data is None and value.quantization is not None and value.quantization.scale.size
-    )
-    if quantized:
-        notes.append(
-            f"The file computes with integers: {quantized} activations are quantized. Weights are dequantized exactly; "
-            "the model computes in float and so differs from the file by quantization noise."
-        )
+    found = quantized(flattened(file))
+    if found is not None:
+        notes.append(found.text)
     return tuple(notes)

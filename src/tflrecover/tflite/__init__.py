@@ -2,6 +2,7 @@
 
 from tflrecover.tflite.flatten import flattened
 from tflrecover.tflite.model import Signature, TFLiteModel
+from tflrecover.tflite.quantization import quantized
 from tflrecover.tflite.reader import read
 
-__all__ = ["Signature", "TFLiteModel", "flattened", "read"]
+__all__ = ["Signature", "TFLiteModel", "flattened", "quantized", "read"]
