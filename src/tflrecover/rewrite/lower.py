@@ -206,8 +206,7 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         _lower_parts(op, draft, lowered, spec, origin)
         return
     if folded is not None:
-        value = replace(draft.values[op.outputs[0]], shape=folded.shape)
-        draft.values[op.outputs[0]] = _with_weight(value, folded)
+        draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], folded)
         return
     inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
     result = draft.values[op.outputs[0]]
