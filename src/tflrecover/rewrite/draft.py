@@ -148,9 +148,13 @@ class Draft:
             if not any(self._consumers.get(v) or v in self.outputs for v in op.outputs):
                 self.remove(op.id)
 
+    def _taken(self, op: Op) -> tuple[int, ...]:
+        count = max((i for i, v in enumerate(op.outputs) if self._consumers.get(v) or v in self.outputs), default=0) + 1
+        return op.outputs[:count]
+
     def freeze(self, name: str = "", **extra: Any) -> Graph:
-        """The graph, with the values that are still used."""
-        order = self.ordered()
+        """The graph, with the values that are still used; last results of an operator that nobody takes are none."""
+        order = [op.evolve(outputs=self._taken(op)) for op in self.ordered()]
         used = {v for op in order for v in (*op.inputs, *op.outputs) if v is not None}
         used.update(self.inputs, self.outputs)
         values = {v: value for v, value in self.values.items() if v in used}
