@@ -52,7 +52,7 @@ def test_graph_is_any_networkx_graph():
 
 @pytest.mark.parametrize(
     ("builtin", "deprecated", "expected"),
-    [(0, 3, "CONV_2D"), (3, 3, "CONV_2D"), (150, 127, "GELU"), (5000, 127, 5000), (5000, 0, 5000)],
+    [(0, 3, "CONV_2D"), (3, 3, "CONV_2D"), (3, 0, "CONV_2D"), (150, 127, "GELU"), (5000, 127, 5000), (5000, 0, 5000)],
 )
 def test_operator_code_is_the_larger_of_two(builtin, deprecated, expected):
     made = builders.conv_model()

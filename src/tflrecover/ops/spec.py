@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tflrecover.errors import EvaluationError
 from tflrecover.ir import Quantization, Shape
 from tflrecover.weight import Apply, Array, Literal, Weight
 
 Attributes = Mapping[str, Any]
+# What operands raise that do not belong together, or options that are none.
+_MISFITS = (ValueError, IndexError, TypeError, KeyError, ArithmeticError)
 Operand = int | Weight | None
 Inverse = Callable[[int, Array, Sequence[Array], Attributes], Array]
 """``(slot, target, args, attributes)`` to the operand at ``slot`` that makes the operator give ``target``."""
@@ -138,7 +141,11 @@ class OpSpec:
         """The operator's first result on arrays."""
         if self.evaluate is None:
             raise NotImplementedError(f"{self.name} has no reference evaluation")
-        return np.asarray(self.evaluate(args, attributes)[0])
+        try:
+            return np.asarray(self.evaluate(args, attributes)[0])
+        except _MISFITS as error:
+            shapes = [np.shape(arg) for arg in args]
+            raise EvaluationError(f"{self.name} cannot be computed on constants of shapes {shapes}: {error}") from error
 
     def role(self, slot: int) -> str:
         """Name of an operand."""

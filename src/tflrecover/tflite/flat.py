@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from flatbuffers.number_types import Int32Flags
+from flatbuffers.table import Table
 from numpy.typing import NDArray
 
 from tflrecover.errors import InvalidFile
@@ -79,6 +81,12 @@ def numbers(owner: Any, field: str) -> NDArray[Any] | None:
     """A vector of numbers as a view, or None when the file has none."""
     found = getattr(owner, f"{field}AsNumpy")()
     return found if isinstance(found, np.ndarray) else None
+
+
+def int32(owner: Table, slot: int) -> int:
+    """A field of a table by its place in the vtable, 0 when it is left out."""
+    offset = owner.Offset(slot)
+    return int(owner.Get(Int32Flags, owner.Pos + offset)) if offset else 0
 
 
 def integers(owner: Any, field: str) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from flatbuffers import flexbuffers
 from flatbuffers.number_types import Int32Flags
 from flatbuffers.table import Table
 
-from tflrecover.tflite.flat import DAMAGE, Walker, text
+from tflrecover.tflite.flat import DAMAGE, Walker, int32, text
 from tflrecover.tflite.schema import NEWER_DETAILS, NEWER_VECTORS, enum_field, members
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -90,12 +90,12 @@ def newer_details(raw: Any, number: int) -> dict[str, Any]:
     owner = Table(raw.Bytes, raw.Pos)
     found: dict[str, Any] = {}
     for name, slot in fields.items():
-        offset = owner.Offset(slot)
         if name in NEWER_VECTORS:
+            offset = owner.Offset(slot)
             vector = owner.GetVectorAsNumpy(Int32Flags, offset) if offset else None
             found[name] = None if vector is None else tuple(vector.tolist())
         else:
-            found[name] = owner.Get(Int32Flags, owner.Pos + offset) if offset else 0
+            found[name] = int32(owner, slot)
     return found
 
 

@@ -12,7 +12,7 @@ import tflite
 
 from tflrecover.errors import InvalidFile
 from tflrecover.ir import Graph, Op, Value
-from tflrecover.tflite.flat import Walker, integers, numbers, text
+from tflrecover.tflite.flat import Walker, int32, integers, numbers, text
 from tflrecover.tflite.model import Signature, TFLiteModel
 from tflrecover.tflite.options import builtin, flexbuffer
 from tflrecover.tflite.schema import name_of
@@ -21,6 +21,8 @@ from tflrecover.tflite.tensors import buffers, value
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 _IDENTIFIER = b"TFL3"
 _SMALLEST = 16
+# Place of OperatorCode.builtin_code in its vtable.
+_BUILTIN_CODE = 10
 
 
 def read(path: Source) -> TFLiteModel:
@@ -83,7 +85,8 @@ def _open(path: Source) -> tuple[str, memoryview]:
 
 def _code(code: Any) -> tuple[str | int, bool]:
     """``(type, whether it is custom)``. Old files have the number in an int8, newer ones in both or in the int32."""
-    number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+    # The schema package answers with the old number for every new one below 127, though it may be left out.
+    number = max(code.DeprecatedBuiltinCode(), int32(code._tab, _BUILTIN_CODE))
     name = name_of("BuiltinOperator", number)
     return (text(code.CustomCode()), True) if name == "CUSTOM" else (name, False)
 
