@@ -123,6 +123,10 @@ FILES: dict[str, Example] = {
     "CAST": Example(
         (Given(real(3, 4, low=-9, high=9)),), "Cast", {"outDataType": schema.TensorType.INT32}, kind="int32"
     ),
+    "L2_NORMALIZATION": Example((Given(real(2, 3, 4)),), "L2Norm"),
+    "LOCAL_RESPONSE_NORMALIZATION": Example(
+        (_image(7),), "LocalResponseNormalization", {"radius": 2, "bias": 0.9, "alpha": 0.2, "beta": 0.6}
+    ),
     "CONV_2D": Example((_image(), real(6, 3, 2, 2), real(6)), **_window("Conv2D", dilationWFactor=2)),
     "DEPTHWISE_CONV_2D": Example(
         (_image(), real(1, 3, 2, 8), real(8)), **_window("DepthwiseConv2D", strideH=1, depthMultiplier=2)
@@ -179,6 +183,10 @@ CANONICAL: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "RECIPROCAL": ([real(2, 3)], {}),
     "EINSUM": ([real(2, 3, 4), real(2, 5, 4)], {"equation": "abc,adc->abd"}),
     "REARRANGE": ([real(2, 3, 12)], {"pattern": "a b (c d) -> b c a d", "axes": {"c": 3}}),
+    "ROUNDED": (
+        [real(3, 4, low=-9, high=9)],
+        {"scale": real(4), "zero_point": np.arange(4) - 2, "axis": 1, "low": -8, "high": 7},
+    ),
     "DEQUANTIZE": (
         [RNG.integers(-128, 128, (3, 4)).astype(np.int8)],
         {"scale": real(4), "zero_point": np.arange(4) - 2, "axis": 1},
