@@ -96,7 +96,7 @@ def view(graph: Graph) -> View:
     operands: list[tuple[Edge, ...]] = []
     for op in graph.ops():
         if op.type == "AFFINE":
-            base = source[op.inputs[0]] if op.inputs[0] is not None else Edge(CONSTANT, 0)
+            base = source.get(op.inputs[0], Edge(CONSTANT, 0)) if op.inputs[0] is not None else Edge(CONSTANT, 0)
             source[op.outputs[0]] = Edge(base.source, base.slot, (*base.through, op.id))
             continue
         taken = activations(graph, op)

@@ -12,7 +12,7 @@ def fuse_dilation(draft: Draft) -> int:
     for op in draft.of_type("BATCH_TO_SPACE_ND"):
         conv = draft.producer(op.inputs[0])
         before = draft.producer(conv.inputs[0]) if conv is not None and _is_plain(conv) else None
-        if conv is None or before is None or before.type != "SPACE_TO_BATCH_ND":
+        if conv is None or before is None or before.type != "SPACE_TO_BATCH_ND" or before.id in draft.opaque:
             continue
         block = op.attributes["block_shape"]
         if block != before.attributes["block_shape"] or len(block) != len(conv.attributes["kernel_size"]):

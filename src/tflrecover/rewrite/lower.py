@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from einops import EinopsError
 
 from tflrecover import ops
 from tflrecover.errors import EvaluationError
@@ -35,7 +36,7 @@ SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "ZEROS_LIKE": lambda shape: Literal.of(np.zeros(shape, np.float32)),
     "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
 }
-_UNREADABLE = (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError)
+_UNREADABLE = (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError, EinopsError)
 _LOOP_ENDS = ("LOOP", "END_LOOP")
 
 
@@ -185,7 +186,7 @@ def _with_weight(value: Value, weight: Weight) -> Value:
 
 def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | None]) -> None:
     view = _View(op, draft)
-    if op.type in SHAPE_ONLY:
+    if op.type in SHAPE_ONLY and op.inputs and op.outputs:
         made = SHAPE_ONLY[op.type](view.shape(0))
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
@@ -252,9 +253,9 @@ def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
 
 
 def _unread(kind: str | int) -> str | int:
-    """A type of its own for an operator with weights that cannot be read: nothing may take it for one that can."""
+    """A type of its own for a layer that cannot be read: nothing may take it for one that can."""
     spec = ops.by_name(kind)
-    return f"{kind} (unreadable)" if spec is not None and spec.weights else kind
+    return f"{kind} (unreadable)" if spec is not None and (spec.weights or spec.lower is not None) else kind
 
 
 def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: Origin) -> None:
@@ -293,6 +294,7 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         if lowered is None:
             return None
         spec = ops.by_name(lowered.type)
+        _check(view, lowered, spec)
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
         known = lowered.shape if lowered.shape is not None else view.output_shape()
@@ -300,6 +302,18 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
+
+
+def _check(view: _View, lowered: Lowered, spec: OpSpec | None) -> None:
+    """Raises where operands are missing, or where the numbers that decide cannot be computed from the options."""
+    if spec is None:
+        return
+    wanted = sum(not role.startswith("*") for role in spec.roles)
+    if len(lowered.inputs) < wanted or not view.op.outputs:
+        raise ValueError(f"{len(lowered.inputs)} operands of {wanted}, {len(view.op.outputs)} results")
+    if spec.lower is not None:
+        shapes = [arg.shape if isinstance(arg, Weight) else view.draft.shape(arg) for arg in lowered.inputs]
+        spec.lower(lowered.attributes, shapes)
 
 
 def _output_shape(view: _View, lowered: Lowered, spec: OpSpec | None) -> Shape | None:
