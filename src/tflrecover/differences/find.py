@@ -213,7 +213,9 @@ def _affines(alignment: Alignment) -> Iterator[_Found]:
         # An operator that is paired on another edge stands in the wrong place; any other is one too many.
         for op_id in [op_id for op_id in alone if op_id not in common] or alone:
             op = (file if link.file else keras).graph.op(op_id)
-            told = describe.missing(file, [op], "") if link.file else describe.extra([op])
+            layer = describe.layer_of(keras.ops[link.source]) if link.source >= 0 else None
+            after = f" after {layer!r}" if layer else ""
+            told = describe.missing(file, [op], after) if link.file else describe.extra([op])
             yield _Found(min(link.place, len(file)), told)
         seen.update(alone)
 
