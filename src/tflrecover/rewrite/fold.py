@@ -19,7 +19,7 @@ from tflrecover.weight import Apply, Literal, Weight
 
 _PRODUCTS = ("MUL", "BATCH_MATMUL", "EINSUM")
 _LINEAR = ("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D")
-_NEVER = ("LOOP", "END_LOOP")
+_MOVES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
 
 def fold_zeros(draft: Draft) -> int:
@@ -29,6 +29,7 @@ def fold_zeros(draft: Draft) -> int:
         op = draft.ops[op_id]
         if op_id in draft.opaque or len(op.outputs) != 1:
             continue
+        op = _plain_zeros(draft, op)
         made = _folded(draft, op)
         if made is None:
             continue
@@ -38,10 +39,37 @@ def fold_zeros(draft: Draft) -> int:
     return count
 
 
+def _plain_zeros(draft: Draft, op: Op) -> Op:
+    """Zeros are the same zeros, whatever they were filled from."""
+    inputs = list(op.inputs)
+    for slot, value in enumerate(op.inputs):
+        weight = draft.weight(value)
+        if weight is None or not is_zero(draft, value):
+            continue
+        # A choice between a value and zeros repeats one zero by itself.
+        shape = () if op.type == "SELECT_V2" and slot and _is_filled(draft, op, slot) else weight.shape
+        if shape != weight.shape or not isinstance(weight, Literal):
+            draft.mark_structural(weight)
+            inputs[slot] = draft.constant(Literal.of(np.zeros(shape, np.float32)))
+    if inputs != list(op.inputs):
+        op = op.evolve(inputs=tuple(inputs))
+        draft.replace(op)
+    return op
+
+
+def _is_filled(draft: Draft, op: Op, slot: int) -> bool:
+    """Whether the other operands alone give the result its shape."""
+    others = [draft.shape(value) for i, value in enumerate(op.inputs) if i != slot]
+    return tuple(np.broadcast_shapes(*others)) == draft.shape(op.outputs[0])
+
+
 def is_zero(draft: Draft, value: int | None) -> bool:
     """Whether a constant is zeros by the code of the model: a weight of the file that is zero may be anything."""
     weight = draft.weight(value)
-    is_made = isinstance(weight, Literal) or (isinstance(weight, Apply) and weight.function.name == "FILL")
+    made = weight
+    while isinstance(made, Apply) and made.function.name in _MOVES:
+        made = made.args[0]
+    is_made = isinstance(made, Literal) or (isinstance(made, Apply) and made.function.name == "FILL")
     array = known_array(draft, weight) if weight is not None and is_made else None
     return array is not None and array.dtype.kind == "f" and bool(array.size) and not array.any()
 
