@@ -72,11 +72,13 @@ def lstm_direction(seed, units, size):
     return [*kernels, *recurrent, None, None, None, *biases, None, None]
 
 
-def unidirectional_lstm(batch, steps, size, units, time_major=False):
+def unidirectional_lstm(batch, steps, size, units, time_major=False, seed=1):
     shape, result = _shapes(batch, steps, size, units, time_major)
     states = [(batch, units)] * 2
     made = options("UnidirectionalSequenceLSTM", timeMajor=time_major)
-    return File(shape).write("UNIDIRECTIONAL_SEQUENCE_LSTM", made, [*lstm_direction(1, units, size), *states], result)
+    return File(shape).write(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", made, [*lstm_direction(seed, units, size), *states], result
+    )
 
 
 def bidirectional_lstm(batch, steps, size, units, merge=True):
@@ -91,10 +93,10 @@ def rnn_direction(seed, batch, size, units):
     return [*(part[0] for part in weights(seed, units, size, 1)), (batch, units)]
 
 
-def unidirectional_rnn(batch, steps, size, units, time_major=False):
+def unidirectional_rnn(batch, steps, size, units, time_major=False, seed=1):
     shape, result = _shapes(batch, steps, size, units, time_major)
     made = options("SequenceRNN", timeMajor=time_major)
-    return File(shape).write("UNIDIRECTIONAL_SEQUENCE_RNN", made, rnn_direction(1, batch, size, units), result)
+    return File(shape).write("UNIDIRECTIONAL_SEQUENCE_RNN", made, rnn_direction(seed, batch, size, units), result)
 
 
 def bidirectional_rnn(batch, steps, size, units):
@@ -116,3 +118,14 @@ def run(file, given):
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
     interpreter.invoke()
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def run_both(make, given, units):
+    """Outputs of both directions, each from a file of its own.
+
+    LiteRT's operator for both gives other numbers from run to run on one file and one input.
+    """
+    sizes = (*given.shape, units)
+    (forward,) = run(make(*sizes), given)
+    (backward,) = run(make(*sizes, seed=2), np.ascontiguousarray(given[:, ::-1]))
+    return [forward, backward[:, ::-1]]
