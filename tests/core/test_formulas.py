@@ -17,6 +17,16 @@ def test_hard_swish_is_read_from_its_formula():
     assert b.text(y)[0] == "HARD_SWISH"
 
 
+def test_hard_swish_in_a_product_and_beside_it_stays_whole():
+    b = Build((1, 4))
+    clamp = b("RELU6", b("ADD", 0, scalar(b, 3), shape=(1, 4)), shape=(1, 4))
+    swish = b("MUL", 0, b("MUL", clamp, scalar(b, 1 / 6), shape=(1, 4)), shape=(1, 4))
+    gate = b("MUL", b("RELU6", b("EXP", swish, shape=(1, 4)), shape=(1, 4)), scalar(b, 1 / 6), shape=(1, 4))
+    text, _ = b.text(b("MUL", swish, gate, shape=(1, 4)))
+    assert text.count("HARD_SWISH") == 1
+    assert text.count("RELU6") == 1
+
+
 def test_other_numbers_are_no_hard_swish():
     b = Build((1, 4))
     clamp = b("RELU6", b("ADD", 0, scalar(b, 2), shape=(1, 4)), shape=(1, 4))

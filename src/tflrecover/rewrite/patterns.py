@@ -7,8 +7,8 @@ operand, ``AFFINE`` takes its scale and offset as numbers, a bare number is a co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tflrecover import ops
@@ -67,14 +67,28 @@ PATTERNS = (
     ),
     Pattern("SELU", {}, ("SELECT_V2", ("GREATER", X, 0), ("AFFINE", X, _SELU_SCALE, 0), _SELU_LOW)),
 )
-_ROOTS = frozenset(pattern.formula[0] for pattern in PATTERNS)
+
+
+def _forms(pattern: Pattern) -> Iterator[Pattern]:
+    """A scaled product in every place that its scale may stand: ``s · (x · y) = (s · x) · y = x · (s · y)``."""
+    yield pattern
+    if pattern.formula[0] == "AFFINE" and pattern.formula[1][0] == "MUL" and pattern.formula[3] == 0:
+        _, (_, *factors), scale, _ = pattern.formula
+        for i, factor in enumerate(factors):
+            inner, first, offset = factor[1:] if factor[0] == "AFFINE" else (factor, 1, 0)
+            scaled = ("AFFINE", inner, first * scale, offset * scale)
+            yield replace(pattern, formula=("MUL", *factors[:i], scaled, *factors[i + 1 :]))
+
+
+_FORMS = tuple(form for pattern in PATTERNS for form in _forms(pattern))
+_ROOTS = frozenset(form.formula[0] for form in _FORMS)
 
 
 def fuse_patterns(draft: Draft) -> int:
     """Every formula that is found becomes its operator; parts that others take stay for them."""
     count = 0
     for op in draft.of_type(*_ROOTS):
-        for pattern in PATTERNS:
+        for pattern in _FORMS:
             found = _Matcher(draft)
             if (
                 found.match(op.outputs[0], pattern.formula)
