@@ -62,6 +62,14 @@ def test_reshape_moves_behind_an_activation_and_stays_for_others():
     assert b.text(y)[0] == "TANH RESHAPE"
 
 
+def test_prelu_of_what_is_never_negative():
+    b = Build((1, 4))
+    x = b("RELU", 0, shape=(1, 4))
+    low = b("RELU", b("NEG", x, shape=(1, 4)), shape=(1, 4))
+    y = b("ADD", x, b("MUL", low, b.const(kernel(4)), shape=(1, 4)), shape=(1, 4))
+    assert b.text(y)[0] == "RELU PRELU"
+
+
 def model(function, shape=(5,)):
     inputs = keras.Input(shape)
     return keras.Model(inputs, function(inputs))

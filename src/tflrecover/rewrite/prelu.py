@@ -1,4 +1,7 @@
-"""``RELU(x) + w * RELU(-x) = PRELU(x, alpha=-w)``, the way Keras computes its PReLU."""
+"""``RELU(x) + w * RELU(-x) = PRELU(x, alpha=-w)``, the way Keras computes its PReLU.
+
+Of an ``x`` that is never negative the converter leaves out the first RELU.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from tflrecover.ir import Op
 from tflrecover.ops.elementwise import NEG
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Apply, Weight
+
+_NEVER_NEGATIVE = ("RELU", "RELU6")
 
 
 def fuse_prelu(draft: Draft) -> int:
@@ -26,7 +31,7 @@ def fuse_prelu(draft: Draft) -> int:
 
 def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[int, Weight, tuple[Op, ...]] | None:
     relu, scaled = draft.producer(positive), draft.producer(negative)
-    if relu is None or scaled is None or relu.type != "RELU" or scaled.type != "MUL":
+    if relu is None or scaled is None or relu.type not in _NEVER_NEGATIVE or scaled.type != "MUL":
         return None
     weights = [draft.weight(value) for value in scaled.inputs]
     if (weights[0] is None) == (weights[1] is None):
@@ -34,10 +39,14 @@ def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[in
     slot = 0 if weights[0] is not None else 1
     other = draft.producer(scaled.inputs[1 - slot])
     negated = draft.producer(other.inputs[0]) if other is not None and other.type == "RELU" else None
-    if other is None or negated is None or negated.type != "NEG" or negated.inputs[0] != relu.inputs[0]:
+    if other is None or negated is None or negated.type != "NEG":
         return None
-    x, weight = relu.inputs[0], weights[slot]
-    return None if x is None or weight is None else (x, weight, (relu, scaled, other, negated))
+    x, weight = negated.inputs[0], weights[slot]
+    if x is None or weight is None:
+        return None
+    if x == positive:
+        return x, weight, (scaled, other, negated)
+    return (x, weight, (relu, scaled, other, negated)) if relu.type == "RELU" and relu.inputs[0] == x else None
 
 
 def _negated(weight: Weight) -> Weight:

@@ -13,7 +13,7 @@ from tflrecover import tolerances
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
 from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.solve import Solver, Unsolvable, error, is_moved
-from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, keys, leaves, recipe
+from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +108,7 @@ class _State:
         solver: Values found.
         recipes: Variable to where its value comes from.
         moved: Variables that received the file's own numbers.
+        rounding: Variable to what rounding to the stored type may have changed in it.
         failed: Equations that do not hold.
         consumed: Tensors of the file that equations took.
     """
@@ -117,6 +118,7 @@ class _State:
     solver: Solver
     recipes: dict[Key, str]
     moved: set[Key]
+    rounding: dict[Key, float] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
     consumed: set[Key] = field(default_factory=set)
 
@@ -136,11 +138,13 @@ class _State:
         for i, unknown in enumerate(open_):
             for key in unknown:
                 uses[key].append(i)
-        heap = [(len(unknown), i) for i, unknown in enumerate(open_)]
+        # Of several tensors for one variable the one with the finest step tells it best.
+        steps = [_step(equation.file) for equation in equations]
+        heap = [(len(unknown), steps[i], i) for i, unknown in enumerate(open_)]
         heapq.heapify(heap)
         done: set[int] = set()
         while heap:
-            _, i = heapq.heappop(heap)
+            *_, i = heapq.heappop(heap)
             if i in done:
                 continue
             done.add(i)
@@ -148,81 +152,87 @@ class _State:
             for key in [key for key in open_[i] if not self.solver.is_unknown(key)]:
                 for other in uses.pop(key, ()):
                     open_[other].discard(key)
-                    heapq.heappush(heap, (len(open_[other]), other))
+                    heapq.heappush(heap, (len(open_[other]), steps[other], other))
 
     def _settle(self, equation: Equation) -> None:
-        failure = _settle(equation, self.solver, self.env, self.recipes, self.moved, self.kept)
+        failure = self._failure(equation)
         if failure is not None:
             self.failed.append(failure)
         else:
             self.consumed |= keys(equation.file)
 
+    def _failure(self, equation: Equation) -> Failure | None:
+        """Solves one equation; returns why it does not hold, or nothing."""
+        mine, solver = keys(equation.keras), self.solver
+        if mine and mine <= self.kept.keys():
+            return None
+        if not _broadcasts(equation.file, equation.keras):
+            shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
+            return Failure(equation, f"shapes differ: {shapes}")
+        target = np.asarray(evaluate(equation.file, self.env))
+        if _squeezed(equation.file, equation.keras):
+            target = target.reshape(equation.keras.shape)
+        fresh = {key for key in mine if solver.is_unknown(key)}
+        try:
+            solver.solve(equation.keras, target)
+        except Unsolvable as problem:
+            return Failure(equation, str(problem), target)
+        for key in fresh:
+            self.recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
+        peak = float(np.abs(target).max(initial=0.0)) or 1.0
+        rounded = _half_step(equation.file, peak)
+        self.rounding.update((key, rounded) for key in fresh - solver.neutral if rounded)
+        if is_moved(equation.keras) and fresh:
+            self.moved |= fresh
+            return None
+        tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
+        # What earlier equations settled was rounded too.
+        tolerance += (rounded + sum(self.rounding.get(key, 0.0) for key in mine - fresh)) / peak
+        deviation = error(equation.keras, target, solver.known)
+        if deviation <= tolerance:
+            return None
+        got = np.asarray(evaluate(equation.keras, solver.known))
+        return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+
     def holds(self, equations: Iterable[Equation]) -> bool:
         """Solves equations if all of them can hold; else nothing has happened."""
         solver = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
         tried = replace(
-            self, solver=solver, recipes=dict(self.recipes), moved=set(self.moved), failed=[], consumed=set()
+            self,
+            solver=solver,
+            recipes=dict(self.recipes),
+            moved=set(self.moved),
+            rounding=dict(self.rounding),
+            failed=[],
+            consumed=set(),
         )
         tried.settle_all(equations)
         if tried.failed:
             return False
         self.solver, self.recipes, self.moved = tried.solver, tried.recipes, tried.moved
+        self.rounding = tried.rounding
         self.consumed |= tried.consumed
         return True
 
 
-def _settle(
-    equation: Equation,
-    solver: Solver,
-    env: Mapping[Key, Array],
-    recipes: dict[Key, str],
-    moved: set[Key],
-    kept: Mapping[Key, Array],
-) -> Failure | None:
-    """Solves one equation; returns why it does not hold, or nothing."""
-    mine = keys(equation.keras)
-    if mine and mine <= kept.keys():
-        return None
-    if not _broadcasts(equation.file, equation.keras):
-        shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
-        return Failure(equation, f"shapes differ: {shapes}")
-    target = np.asarray(evaluate(equation.file, env))
-    if _squeezed(equation.file, equation.keras):
-        target = target.reshape(equation.keras.shape)
-    fresh = {key for key in mine if solver.is_unknown(key)}
-    try:
-        solver.solve(equation.keras, target)
-    except Unsolvable as problem:
-        return Failure(equation, str(problem), target)
-    for key in fresh:
-        recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
-    if is_moved(equation.keras) and fresh:
-        moved |= fresh
-        return None
-    tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
-    # What an earlier equation settled was rounded too.
-    tolerance += _half_steps(equation.file, target) * (1 if fresh else 2)
-    deviation = error(equation.keras, target, solver.known)
-    if deviation <= tolerance:
-        return None
-    got = np.asarray(evaluate(equation.keras, solver.known))
-    return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+def _half_step(weight: Weight, peak: float) -> float:
+    """What rounding to the stored types may have changed in numbers of which the largest is ``peak``."""
+    relative = sum(tolerances.HALF_STEP.get(str(leaf.dtype), 0.0) for leaf in leaves(weight))
+    # A bias has the step of the products it is added to, whatever its own size.
+    return relative * peak + 0.5 * _step(weight, "int32")
 
 
-def _half_steps(weight: Weight, target: Array) -> float:
-    """What rounding to the stored types may have changed, relative to the largest magnitude."""
-    total, peak = 0.0, float(np.abs(target).max(initial=0.0)) or 1.0
-    stack = [weight]
+def _step(weight: Weight, dtype: str | None = None) -> float:
+    """The largest difference between two neighbours of a stored type; 0 for what is not stored as integers."""
+    largest, stack = 0.0, [weight]
     while stack:
         node = stack.pop()
-        if isinstance(node, Leaf):
-            total += tolerances.HALF_STEP.get(str(node.dtype), 0.0)
-        elif isinstance(node, Apply):
-            stack.extend(node.args)
-            if node.function.name == "DEQUANTIZE" and node.args[0].dtype == "int32":
-                # A bias has the step of the activations it is added to, whatever its own size.
-                total += 0.5 * float(np.max(node.attributes["scale"])) / peak
-    return total
+        if not isinstance(node, Apply):
+            continue
+        stack.extend(node.args)
+        if node.function.name == "DEQUANTIZE" and dtype in (None, node.args[0].dtype):
+            largest = max(largest, float(np.max(node.attributes.get("scale", 0.0))))
+    return largest
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:
