@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tflrecover.ops import index
+
 RNG = np.random.default_rng(7)
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
@@ -167,8 +169,19 @@ FILES: dict[str, Example] = {
     "UNPACK": Example((Given(real(2, 3)),), "Unpack", {"num": 3, "axis": 1}, 3),
     "RANGE": Example((Given(np.float32(1)), Given(np.float32(9)), Given(np.float32(2)))),
     "FILL": Example((Given(whole(2, 3)), Given(np.float32(1.5)))),
-    "BROADCAST_TO": Example((Given(real(3, 1)), Given(whole(2, 3, 4))), version=2),
-    "TILE": Example((Given(real(2, 3)), Given(whole(2, 1)))),
+    "BROADCAST_ARGS": Example((Given(whole(3, 1)), Given(whole(2, 1, 4))), kind="int32"),
+    "BROADCAST_TO": Example((Given(real(3, 1)), whole(2, 3, 4)), version=2),
+    "TILE": Example((Given(real(2, 3)), whole(2, 1))),
+    "CUMSUM": Example((Given(real(2, 3, 4)), whole(1).reshape(())), "Cumsum", {"exclusive": True, "reverse": True}),
+    "ONE_HOT": Example(
+        (Given(whole(0, 2, 1)), whole(4).reshape(()), np.float32(1.5), np.float32(-0.5)), "OneHot", {"axis": -1}
+    ),
+    "BUCKETIZE": Example((Given(real(3, 4)),), "Bucketize", {"boundaries": [0.7, 1.2]}, kind="int32"),
+    "CONV_3D_TRANSPOSE": Example(
+        (whole(1, 4, 6, 6, 3), real(2, 2, 2, 3, 2), Given(real(1, 2, 3, 3, 2))),
+        "Conv3D",
+        {"strideD": 2, "strideW": 2, "strideH": 2, "padding": VALID},
+    ),
     "REVERSE_V2": Example((Given(real(2, 3)), whole(1))),
     "DEPTH_TO_SPACE": Example((Given(real(1, 2, 3, 8)),), "DepthToSpace", {"blockSize": 2}),
     "SPACE_TO_DEPTH": Example((Given(real(1, 4, 6, 2)),), "SpaceToDepth", {"blockSize": 2}),
@@ -182,6 +195,8 @@ CANONICAL: dict[str, tuple[list[Any], dict[str, Any]]] = {
     },
     "RECIPROCAL": ([real(2, 3)], {}),
     "EINSUM": ([real(2, 3, 4), real(2, 5, 4)], {"equation": "abc,adc->abd"}),
+    "ROLL": ([real(2, 3, 4)], {"shift": (1, -2), "axis": (1, 2)}),
+    "MATRIX_BAND_PART": ([real(3, 4), np.int64(-1), np.int64(1)], {}),
     "REARRANGE": ([real(2, 3, 12)], {"pattern": "a b (c d) -> b c a d", "axes": {"c": 3}}),
     "ROUNDED": (
         [real(3, 4, low=-9, high=9)],
@@ -207,11 +222,14 @@ OTHERWISE: dict[str, Any] = {
 
 _LITERT_RUNS = "LiteRT runs it; nothing that is made of constants alone goes through it"
 _READ_AS_ANOTHER = "is read as another operator, which is evaluated"
+_TAKEN_AS_IT_IS = "is taken as it is: the same operands in both dialects, and no option"
 _CHANGES_STORAGE = "changes how numbers are stored, not what they mean: it is read as nothing"
 
 NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", "FULLY_CONNECTED"], _LITERT_RUNS),
-    **dict.fromkeys(["BATCH_MATMUL", "MAX_POOL_2D", "AVERAGE_POOL_2D", "GELU"], _LITERT_RUNS),
+    **dict.fromkeys(
+        ["CONV_3D_TRANSPOSE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "GELU", "ONE_HOT", "TOPK_V2"], _LITERT_RUNS
+    ),
     **dict.fromkeys(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"], _LITERT_RUNS),
     **dict.fromkeys(["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"], _LITERT_RUNS),
     **dict.fromkeys(
@@ -234,6 +252,7 @@ NOT_EVALUATED: dict[str, str] = {
         ],
         "is written out as a loop; ported and run against LiteRT in test_fused_recurrent.py",
     ),
+    **dict.fromkeys(index._SAME_IN_BOTH, _TAKEN_AS_IT_IS),
 }
 
 # Read, but not from a builtin of that name: LiteRT cannot be asked.
@@ -246,5 +265,7 @@ NO_FILE: dict[str, str] = {
     "FAKE_QUANT": _CHANGES_STORAGE,
     "DENSIFY": _CHANGES_STORAGE,
     "SHAPE": NOT_EVALUATED["SHAPE"],
+    "TOPK_V2": "its two results have two types; compared in the models of keras.ops",
+    **dict.fromkeys(index._SAME_IN_BOTH, _TAKEN_AS_IT_IS),
     "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
 }

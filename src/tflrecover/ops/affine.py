@@ -12,6 +12,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.elementwise import ADD, MUL, RSQRT, SUB
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Literal
 
 
@@ -20,14 +21,15 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 
 def _fused_batch_norm(source: Source) -> Lowered | None:
-    if source.attributes.get("is_training") or source.attributes.get("data_format", "NHWC") != "NHWC":
+    if source.attributes.get("is_training"):
         return None
     gamma, beta, mean, variance = (source.weight(slot) for slot in range(1, 5))
     if gamma is None or beta is None or mean is None or variance is None:
         return None
     epsilon = Literal.of(np.float32(source.attributes["epsilon"]))
     scale = MUL(RSQRT(ADD(variance, epsilon)), gamma)
-    return Lowered("AFFINE", (source.inputs[0], scale, SUB(beta, MUL(mean, scale))))
+    inputs = (source.inputs[0], scale, SUB(beta, MUL(mean, scale)))
+    return Lowered("AFFINE", inputs, channels_first=is_channels_first(source.attributes))
 
 
 AFFINE = OpSpec(

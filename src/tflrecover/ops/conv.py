@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
-from tflrecover.ops.window import lowered_window, pair, tf_window, window_output
+from tflrecover.ops.window import channels_last, is_channels_first, lowered_window, pair, tf_window, window_output
 from tflrecover.weight import Literal, Weight
 
 CONV_LAYOUT = "o h w i -> h w i o"
@@ -34,6 +35,11 @@ def tflite_window(attributes: Attributes) -> dict[str, Any]:
         "dilation_rate": pair(attributes, "dilation_{}_factor") if "dilation_h_factor" in attributes else (1, 1),
         "padding": padding.lower() if isinstance(padding, str) else padding,
     }
+
+
+def _ordered(source: Source, lowered: Lowered) -> Lowered:
+    """Notes where a TensorFlow operator has its channels."""
+    return replace(lowered, channels_first=is_channels_first(source.attributes))
 
 
 def _conv(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], channels: int, fused: str | None) -> Lowered:
@@ -63,9 +69,10 @@ def _tflite_conv(source: Source) -> Lowered | None:
 
 def _tf_conv(source: Source) -> Lowered | None:
     kernel = source.weight(1)
-    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+    if kernel is None:
         return None
-    return _conv(source.inputs[0], kernel, None, tf_window(source.attributes), source.shape(0)[-1], None)
+    channels = channels_last(source.shape(0), source.attributes)[-1]
+    return _ordered(source, _conv(source.inputs[0], kernel, None, tf_window(source.attributes), channels, None))
 
 
 def _conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -111,9 +118,9 @@ def _tflite_depthwise(source: Source) -> Lowered | None:
 
 def _tf_depthwise(source: Source) -> Lowered | None:
     kernel = source.weight(1)
-    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+    if kernel is None:
         return None
-    return _depthwise(source.inputs[0], kernel, None, tf_window(source.attributes), None)
+    return _ordered(source, _depthwise(source.inputs[0], kernel, None, tf_window(source.attributes), None))
 
 
 def _depthwise_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -168,10 +175,11 @@ def _tflite_transpose(source: Source) -> Lowered | None:
 
 def _tf_transpose(source: Source) -> Lowered | None:
     kernel = source.weight(1)
-    if kernel is None or source.attributes.get("data_format", "NHWC") != "NHWC":
+    if kernel is None:
         return None
     output = _constant_shape(source, 0) or source.output_shape()
-    return _transpose(source.inputs[2], kernel, None, tf_window(source.attributes), output, None)
+    output = channels_last(output, source.attributes) if output is not None else None
+    return _ordered(source, _transpose(source.inputs[2], kernel, None, tf_window(source.attributes), output, None))
 
 
 def transpose_output(spatial: Sequence[int], attributes: Attributes) -> tuple[int, ...]:
@@ -232,23 +240,26 @@ def _conv_3d(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused
     return Lowered("CONV_3D", (x, kernel, bias if bias is not None else no_bias(kernel.shape[-1])), attributes, fused)
 
 
-def _tflite_conv_3d(source: Source) -> Lowered | None:
-    kernel, options = source.weight(1), source.attributes
-    if kernel is None:
-        return None
-    window = {
+def _window_3d(options: Attributes) -> dict[str, Any]:
+    return {
         "strides": tuple(int(options[f"stride_{axis}"]) for axis in "dhw"),
         "dilation_rate": tuple(int(options[f"dilation_{axis}_factor"]) for axis in "dhw"),
         "padding": options["padding"].lower(),
     }
-    return _conv_3d(source.inputs[0], kernel, operand(source, 2), window, activation(source))
+
+
+def _tflite_conv_3d(source: Source) -> Lowered | None:
+    kernel, options = source.weight(1), source.attributes
+    if kernel is None:
+        return None
+    return _conv_3d(source.inputs[0], kernel, operand(source, 2), _window_3d(options), activation(source))
 
 
 def _tf_conv_3d(source: Source) -> Lowered | None:
     kernel = source.weight(1)
-    if kernel is None or source.attributes.get("data_format", "NDHWC") != "NDHWC":
+    if kernel is None:
         return None
-    return _conv_3d(source.inputs[0], kernel, None, tf_window(source.attributes), None)
+    return _ordered(source, _conv_3d(source.inputs[0], kernel, None, tf_window(source.attributes), None))
 
 
 def _conv_3d_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
@@ -267,4 +278,30 @@ CONV_3D = OpSpec(
     lower=_conv_3d_lower,
 )
 
-SPECS = (CONV_3D, CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)
+
+def _tflite_transpose_3d(source: Source) -> Lowered | None:
+    kernel = source.weight(1)
+    if kernel is None:
+        return None
+    output = _constant_shape(source, 0) or source.output_shape()
+    made = _transpose(
+        source.inputs[2], kernel, operand(source, 3), _window_3d(source.attributes), output, activation(source)
+    )
+    return replace(made, type="CONV_3D_TRANSPOSE")
+
+
+def _tf_transpose_3d(source: Source) -> Lowered | None:
+    made = _tf_transpose(source)
+    return None if made is None else replace(made, type="CONV_3D_TRANSPOSE")
+
+
+CONV_3D_TRANSPOSE = replace(
+    TRANSPOSE_CONV,
+    name="CONV_3D_TRANSPOSE",
+    tflite=_tflite_transpose_3d,
+    tf={"Conv3DBackpropInputV2": _tf_transpose_3d},
+    # Both dialects have it as Keras does.
+    layouts={},
+)
+
+SPECS = (CONV_3D_TRANSPOSE, CONV_3D, CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)

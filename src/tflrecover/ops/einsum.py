@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
+from string import ascii_letters, ascii_uppercase
 
 import numpy as np
 
@@ -31,11 +31,32 @@ def sides(equation: str) -> tuple[str, str, str]:
     return x, y, out
 
 
+def _named(axes: str, rank: int, free: str) -> str:
+    """Axes with letters in the place of an ellipsis."""
+    hidden = rank - len(axes.replace("...", ""))
+    return axes.replace("...", free[len(free) - hidden :])
+
+
 def _tf(source: Source) -> Lowered | None:
-    equation = str(source.attributes.get("equation", ""))
-    if "->" not in equation or equation.count(",") != 1 or "." in equation:
+    equation = str(source.attributes.get("equation", "")).replace(" ", "")
+    if "->" not in equation or equation.count(",") > 1:
         return None
-    return Lowered("EINSUM", operands(source)[:2], {"equation": canonical_equation(*sides(equation))})
+    # Letters for an ellipsis; its last axis has the last of them on every side.
+    free = "".join(letter for letter in ascii_uppercase if letter not in equation)
+    left, out = equation.split("->")
+    listed = left.split(",")
+    given = [_named(axes, len(source.shape(slot)), free) for slot, axes in enumerate(listed)]
+    hidden = max(len(named) - len(axes.replace("...", "")) for named, axes in zip(given, listed, strict=True))
+    out = _named(out, len(out.replace("...", "")) + hidden, free) if "..." in out else out
+    if len(given) == 1:
+        is_permuted = sorted(given[0]) == sorted(out) and len(set(out)) == len(out)
+        perm = tuple(given[0].index(axis) for axis in out) if is_permuted else ()
+        return Lowered("TRANSPOSE", operands(source)[:1], {"perm": perm}) if is_permuted else None
+    x, y = given
+    if len({*zip(x, source.shape(0), strict=True), *zip(y, source.shape(1), strict=True)}) != len(set(x + y)):
+        # An axis of size 1 that broadcasts.
+        return None
+    return Lowered("EINSUM", operands(source)[:2], {"equation": canonical_equation(x, y, out)})
 
 
 def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:

@@ -11,6 +11,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Inverse, Lowered, OpSpec, Source
+from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Array
 
 
@@ -78,7 +79,12 @@ def _reduced(array: Array, shape: Shape) -> Array:
     return np.asarray(array.sum(axis=axes)).reshape(shape)
 
 
-ADD = _binary("ADD", np.add, ("Add", "AddV2", "BiasAdd"), commutative=True, solve=lambda i, t, a: t - a[1 - i])
+def _bias_add(source: Source) -> Lowered:
+    return Lowered("ADD", operands(source), channels_first=is_channels_first(source.attributes))
+
+
+_ADD = _binary("ADD", np.add, ("Add", "AddV2"), commutative=True, solve=lambda i, t, a: t - a[1 - i])
+ADD = replace(_ADD, tf={**_ADD.tf, "BiasAdd": _bias_add})
 SUB = _binary("SUB", np.subtract, ("Sub",), solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t)
 MUL = replace(_binary("MUL", np.multiply, ("Mul",), commutative=True), inverse=_factor)
 DIV = _binary("DIV", np.divide, ("RealDiv", "Div"), solve=lambda i, t, a: t * a[1] if i == 0 else a[0] / t)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import activation
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
-from tflrecover.ops.window import lowered_window, pair, tf_window, window_output
+from tflrecover.ops.window import is_channels_first, lowered_window, pair, spatial, tf_window, window_output
 
 
 def _tflite(name: str) -> Reader:
@@ -27,22 +27,21 @@ def _tflite(name: str) -> Reader:
 
 def _tf(name: str) -> Reader:
     def read(source: Source) -> Lowered | None:
-        if source.attributes.get("data_format", "NHWC") != "NHWC":
-            return None
         window = tf_window(source.attributes)
         attributes = {
-            "pool_size": tuple(source.attributes["ksize"][1:-1]),
+            "pool_size": spatial(source.attributes["ksize"], source.attributes),
             "strides": window["strides"],
             "padding": window["padding"],
         }
-        return Lowered(name, (source.inputs[0],), attributes)
+        is_first = is_channels_first(source.attributes)
+        return Lowered(name, (source.inputs[0],), attributes, channels_first=is_first)
 
     return read
 
 
 def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    batch, *spatial, channels = shapes[0]
-    return (batch, *window_output(spatial, attributes, "pool_size"), channels)
+    batch, *sizes, channels = shapes[0]
+    return (batch, *window_output(sizes, attributes, "pool_size"), channels)
 
 
 def _lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:

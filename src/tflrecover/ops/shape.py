@@ -106,6 +106,7 @@ def _pack(axis: str) -> Reader:
 PACK = OpSpec(
     "PACK",
     evaluate=lambda args, a: [np.stack(args, a["axis"])],
+    inverse=lambda slot, target, args, a: np.take(target, slot, a["axis"]),
     tflite=_pack("axis"),
     tf={"Pack": _pack("axis")},
     declared=("axis",),
@@ -171,8 +172,15 @@ def _pad_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
 
 
 _zero_pad_reader = with_constants("PAD", {1: "paddings"}, _zero_pad)
+
+
+def _unpad(slot: int, target: Array, args: Sequence[Array], a: Attributes) -> Array:
+    return target[tuple(slice(before, before + n) for n, (before, _) in zip(args[0].shape, a["padding"], strict=True))]
+
+
 PAD = OpSpec(
     "PAD",
+    inverse=_unpad,
     evaluate=lambda args, a: [np.pad(args[0], a["padding"], constant_values=a["value"])],
     tflite=_zero_pad_reader,
     tf={"Pad": _zero_pad_reader, "PadV2": _pad_value},

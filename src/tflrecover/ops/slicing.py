@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.elementwise import unbroadcast
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array
@@ -113,8 +114,18 @@ def _tf_gather(source: Source) -> Lowered | None:
     return Lowered("GATHER", operands(source)[:2], {"axis": int(np.ravel(axis)[0]) % max(len(source.shape(0)), 1)})
 
 
+def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """What was picked, in its place; what was not is NaN, which says that it is not known."""
+    if slot != 0:
+        raise ValueError("indices cannot be undone")
+    whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
+    whole[(*(slice(None),) * attributes["axis"], args[1])] = target
+    return whole
+
+
 GATHER = OpSpec(
     "GATHER",
+    inverse=_scattered,
     evaluate=lambda args, a: [np.take(args[0], args[1], a["axis"])],
     tflite=_gather,
     tf={"GatherV2": _tf_gather, "ResourceGather": _gather},
@@ -200,28 +211,73 @@ FILL = OpSpec(
     tf={"Fill": plain("FILL")},
     roles=("dims", "value"),
 )
-BROADCAST_TO = OpSpec(
-    "BROADCAST_TO",
-    evaluate=lambda args, _: [np.broadcast_to(args[0], tuple(args[1]))],
-    tflite=plain("BROADCAST_TO"),
-    tf={"BroadcastTo": plain("BROADCAST_TO")},
-    roles=("input", "shape"),
+
+
+def _broadcast_args(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    return [np.array(np.broadcast_shapes(tuple(args[0]), tuple(args[1])), args[0].dtype)]
+
+
+BROADCAST_ARGS = OpSpec(
+    "BROADCAST_ARGS",
+    evaluate=_broadcast_args,
+    tflite=plain("BROADCAST_ARGS"),
+    tf={"BroadcastArgs": plain("BROADCAST_ARGS")},
+    roles=("shape", "other_shape"),
 )
 
 
-def _tile(source: Source) -> Lowered:
-    multiples = source.constant(1)
-    if multiples is not None and (multiples == 1).all():
+def _tiled(source: Source, multiples: Sequence[int]) -> Lowered:
+    if all(n == 1 for n in multiples):
         return Lowered("IDENTITY", operands(source)[:1])
-    return Lowered("TILE", operands(source))
+    return Lowered("TILE", operands(source)[:1], {"multiples": tuple(multiples)})
+
+
+def _tile(source: Source) -> Lowered | None:
+    multiples = source.constant(1)
+    return None if multiples is None else _tiled(source, [int(n) for n in multiples])
+
+
+def _broadcast(source: Source) -> Lowered | None:
+    """Repeating what has size 1; more axes than before are put in front."""
+    wanted, before = source.constant(1), source.shape(0)
+    if wanted is None:
+        return None
+    shape = tuple(int(n) for n in wanted)
+    if len(shape) == len(before):
+        return _tiled(source, [n // max(m, 1) for n, m in zip(shape, before, strict=True)])
+    return Lowered("BROADCAST_TO", operands(source)[:1], {"target_shape": shape}, shape=shape)
+
+
+def _unbroadcast(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    return unbroadcast(target, args[0].shape)
+
+
+def _first_tile(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """One of the repetitions; whether they agree is checked by whoever solves."""
+    return target[tuple(slice(0, n) for n in args[0].shape)]
+
+
+BROADCAST_TO = OpSpec(
+    "BROADCAST_TO",
+    evaluate=lambda args, a: [np.broadcast_to(args[0], a["target_shape"])],
+    tflite=_broadcast,
+    tf={"BroadcastTo": _broadcast},
+    roles=("input",),
+    inverse=_unbroadcast,
+    infer_shape=lambda shapes, a: tuple(a["target_shape"]),
+    declared=("target_shape",),
+)
 
 
 TILE = OpSpec(
     "TILE",
-    evaluate=lambda args, _: [np.tile(args[0], args[1])],
+    evaluate=lambda args, a: [np.tile(args[0], a["multiples"])],
     tflite=_tile,
     tf={"Tile": _tile},
-    roles=("input", "multiples"),
+    roles=("input",),
+    inverse=_first_tile,
+    infer_shape=lambda shapes, a: tuple(n * m for n, m in zip(shapes[0], a["multiples"], strict=True)),
+    declared=("multiples",),
 )
 
 
@@ -267,6 +323,7 @@ SPECS = (
     UNPACK,
     RANGE,
     FILL,
+    BROADCAST_ARGS,
     BROADCAST_TO,
     TILE,
 )

@@ -81,6 +81,8 @@ class Lowered:
         attributes: In the field's terms.
         activation: Type of the activation fused behind it, or None.
         shape: Shape of its first output when the reader knows better than the dialect.
+        channels_first: Whether its first operand and its result have their channels on axis 1; everything else is told
+            as for channels on the last axis.
     """
 
     type: str
@@ -88,6 +90,7 @@ class Lowered:
     attributes: Attributes = field(default_factory=dict)
     activation: str | None = None
     shape: Shape | None = None
+    channels_first: bool = False
 
 
 Reader = Callable[[Source], "Lowered | None"]

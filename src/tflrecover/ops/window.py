@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tflrecover.ir import Shape
 from tflrecover.ops.spec import Attributes
 
 Pads = tuple[tuple[int, int], ...]
@@ -15,16 +16,31 @@ def pair(attributes: Attributes, stem: str) -> tuple[int, int]:
     return int(attributes[stem.format("h")]), int(attributes[stem.format("w")])
 
 
+def is_channels_first(attributes: Attributes) -> bool:
+    """Whether a TensorFlow operator has its channels on axis 1 (NCHW, NCDHW)."""
+    return str(attributes.get("data_format", "")).startswith("NC")
+
+
+def spatial(per_axis: Sequence[Any], attributes: Attributes) -> tuple[Any, ...]:
+    """What a TensorFlow operator says per axis, for its spatial axes only."""
+    return tuple(per_axis[2:] if is_channels_first(attributes) else per_axis[1:-1])
+
+
+def channels_last(shape: Shape, attributes: Attributes) -> Shape:
+    """The shape of an operand of a TensorFlow operator with the channels on the last axis."""
+    return (shape[0], *shape[2:], shape[1]) if is_channels_first(attributes) else shape
+
+
 def tf_window(source_attributes: Attributes) -> dict[str, Any]:
-    """``strides``, ``dilation_rate``, ``padding`` from the attributes of a TensorFlow window operator in NHWC."""
+    """``strides``, ``dilation_rate``, ``padding`` from the attributes of a TensorFlow window operator."""
     rank = len(source_attributes["strides"])
     padding: Any = str(source_attributes["padding"]).lower()
     if padding == "explicit":
         flat = source_attributes["explicit_paddings"]
-        padding = tuple((flat[2 * i], flat[2 * i + 1]) for i in range(1, rank - 1))
+        padding = spatial([(flat[2 * i], flat[2 * i + 1]) for i in range(rank)], source_attributes)
     return {
-        "strides": tuple(source_attributes["strides"][1:-1]),
-        "dilation_rate": tuple(source_attributes.get("dilations", (1,) * rank)[1:-1]),
+        "strides": spatial(source_attributes["strides"], source_attributes),
+        "dilation_rate": spatial(source_attributes.get("dilations", (1,) * rank), source_attributes),
         "padding": padding,
     }
 

@@ -11,6 +11,7 @@ from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
+from tflrecover.rewrite.functions import expand_functions
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.global_pool import pool_to_mean
@@ -20,6 +21,7 @@ from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
+from tflrecover.rewrite.products import split_products
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -30,7 +32,11 @@ from tflrecover.rewrite.reshape import (
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
+<<<<<<< HEAD
 from tflrecover.rewrite.softmax import split_softmax
+=======
+from tflrecover.rewrite.transposes import sink_transposes
+>>>>>>> 85d5d52 (Bring channels-first models, products over any axes and parameters anywhere to one form)
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -45,15 +51,25 @@ RULES: tuple[Rule, ...] = (
     take_apart,
     fold_zeros,
     flatten_dense,
+<<<<<<< HEAD
     pool_to_mean,
     split_softmax,
+=======
+    expand_functions,
+    split_products,
+    merge_reshapes,
+    sink_transposes,
+    fuse_einsum,
+    unit_transposes,
+    merge_reshapes,
+    sink_transposes,
+    unit_transposes,
+>>>>>>> 85d5d52 (Bring channels-first models, products over any axes and parameters anywhere to one form)
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,
     fuse_dilation,
-    fuse_einsum,
-    unit_transposes,
     fuse_prelu,
     fuse_squared_difference,
     lift_constants,

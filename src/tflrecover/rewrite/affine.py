@@ -33,6 +33,7 @@ _FACTOR_SHAPE: dict[str | int, Callable[[Shape], Shape]] = {
     "FULLY_CONNECTED": lambda kernel: kernel[-1:],
     "DEPTHWISE_CONV_2D": lambda kernel: kernel[-2:],
     "TRANSPOSE_CONV": lambda kernel: (kernel[-2], 1),
+    "CONV_3D_TRANSPOSE": lambda kernel: (kernel[-2], 1),
 }
 
 

@@ -1,28 +1,71 @@
-"""``RELU(RELU(x)) = RELU(x)``, and the like: a clamp after another is the narrower one."""
+"""``RELU(RELU(x)) = RELU(x)``, and the like: clamps in a row are the narrower one, and go by its name.
+
+MAXIMUM(x, low) = CLAMP(x, low, ∞)      MINIMUM(x, high) = CLAMP(x, -∞, high)
+CLAMP(CLAMP(x, a, b), c, d) = CLAMP(x, max(a, c), min(b, d))      where that is no empty range
+"""
 
 from __future__ import annotations
 
-from tflrecover.rewrite.draft import Draft, merged_origins
+import math
 
-# (first, then) to what both are together.
-_TOGETHER = {
-    ("RELU", "RELU"): "RELU",
-    ("RELU6", "RELU6"): "RELU6",
-    ("RELU", "RELU6"): "RELU6",
-    ("RELU6", "RELU"): "RELU6",
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.scalars import scalar
+
+Range = tuple[float, float]
+
+_RANGES: dict[str | int, Range] = {
+    "RELU": (0.0, math.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU_0_TO_1": (0.0, 1.0),
 }
+_NAMES = {bounds: name for name, bounds in _RANGES.items()}
 
 
 def merge_clamps(draft: Draft) -> int:
-    """Two clamps in a row become one."""
+    """A clamp behind another becomes one when the range of both has a name; a bound of zero has one, too."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type in ("RELU", "RELU6")]:
+    for op_id in [op.id for op in draft.ordered() if op.type in (*_RANGES, "MAXIMUM", "MINIMUM")]:
         op = draft.ops[op_id]
-        before = draft.producer(op.inputs[0])
-        together = _TOGETHER.get((str(before.type), str(op.type))) if before is not None else None
-        if before is not None and together is not None:
+        found = _range(draft, op)
+        if found is None:
+            continue
+        bounds, x, bound = found
+        before = draft.producer(x)
+        inner = _range(draft, before) if before is not None else None
+        if before is not None and inner is not None and (together := _both(inner[0], bounds)) in _NAMES:
             # The first stays when somebody else takes its result too; pruning removes it otherwise.
-            origins = merged_origins(op, before)
-            draft.replace(op.evolve(type=together, inputs=before.inputs, origins=origins))
+            _name(draft, op.evolve(origins=merged_origins(op, before)), together, inner[1], (bound, inner[2]))
+            count += 1
+        elif bounds in _NAMES and op.type not in _RANGES:
+            _name(draft, op, bounds, x, (bound,))
             count += 1
     return count
+
+
+def _range(draft: Draft, op: Op) -> tuple[Range, int | None, int | None] | None:
+    """``(range, what is clamped, the constant that says so)``."""
+    if op.type in _RANGES:
+        return _RANGES[op.type], op.inputs[0], None
+    if op.type not in ("MAXIMUM", "MINIMUM"):
+        return None
+    for x, bound in (op.inputs[:2], op.inputs[1::-1]):
+        number = scalar(draft, bound, math.nan) if draft.weight(x) is None else None
+        if number is not None:
+            return ((number, math.inf) if op.type == "MAXIMUM" else (-math.inf, number)), x, bound
+    return None
+
+
+def _both(first: Range, then: Range) -> Range:
+    low, high = max(first[0], then[0]), min(first[1], then[1])
+    # Ranges that do not meet leave a constant, which no clamp is.
+    return (low, high) if low < high else (math.nan, math.nan)
+
+
+def _name(draft: Draft, op: Op, bounds: Range, x: int | None, constants: tuple[int | None, ...]) -> None:
+    for constant in constants:
+        weight = draft.weight(constant)
+        if weight is not None:
+            draft.mark_structural(weight)
+    draft.replace(op.evolve(type=_NAMES[bounds], inputs=(x,), attributes={}))

@@ -20,7 +20,14 @@ from tflrecover.rewrite.affine import Pair, compose
 from tflrecover.weight import Literal, Weight
 
 # Per operator: the axis of the kernel that runs along input channels, and the axes that a bias sums over.
-_INPUT_AXIS = {"CONV_2D": 2, "CONV_3D": 3, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 3}
+_INPUT_AXIS = {
+    "CONV_2D": 2,
+    "CONV_3D": 3,
+    "DEPTHWISE_CONV_2D": 2,
+    "FULLY_CONNECTED": 0,
+    "TRANSPOSE_CONV": 3,
+    "CONV_3D_TRANSPOSE": 4,
+}
 _SUMMED = {"CONV_2D": (0, 1, 2), "CONV_3D": (0, 1, 2, 3), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0,)}
 
 

@@ -139,6 +139,21 @@ def _simplified(weight: Weight) -> Weight:
 
 def _fold(lowered: Lowered, spec: OpSpec | None, known: Shape | None, env: Mapping[Key, Array]) -> Weight | None:
     """The operator as an expression, when all it takes is constant; ``known`` is its shape where that is certain."""
+
+
+def _folded_shape(
+    spec: OpSpec, args: Sequence[Weight], attributes: Mapping[str, Any], env: Mapping[Key, Array]
+) -> Shape:
+    """Shape of an expression: those of constants are certain, what a file with dynamic sizes tells is not."""
+    if spec.infer_shape is not None:
+        return spec.infer_shape([arg.shape for arg in args], attributes)
+    is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
+    arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
+    return tuple(np.shape(spec.compute(arrays, attributes)))
+
+
+def _fold(lowered: Lowered, spec: OpSpec | None, shape: Shape | None, env: Mapping[Key, Array]) -> Weight | None:
+    """The operator as an expression, when all it takes is constant."""
     args = [arg for arg in lowered.inputs if isinstance(arg, Weight)]
     if spec is None or spec.evaluate is None or len(args) != len(lowered.inputs) or not args:
         return None
@@ -156,6 +171,12 @@ def _folded_shape(lowered: Lowered, spec: OpSpec, args: Sequence[Weight], env: M
     is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
     arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
     return tuple(np.shape(spec.compute(arrays, lowered.attributes)))
+    if not args and lowered.type != "IDENTITY":
+        return None
+    dtype = str(lowered.attributes.get("dtype", args[0].dtype))
+    if lowered.shape is None:
+        shape = _folded_shape(spec, args, lowered.attributes, env)
+    return _simplified(Apply(shape or (), dtype, spec, tuple(args), lowered.attributes))
 
 
 def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: Mapping[Key, Array]) -> Draft:
@@ -170,8 +191,12 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
         The draft that the rules go on with. An operator that nobody can read stays as it is, opaque.
     """
     draft = Draft(source.values, source.inputs, env)
+    made = {*source.inputs, *(value for op in source.ops() for value in op.outputs)}
     for key, value in source.values.items():
         weight = source_weight(key, source.values)
+        if weight is None and key not in made and 0 in (value.shape or ()):
+            # An empty constant (the shape of a scalar) has no bytes to point at.
+            weight = Literal.of(np.zeros(value.shape or (), np.int64))
         if weight is not None:
             draft.values[key] = _with_weight(value, weight)
     draft.outputs = source.outputs
@@ -181,6 +206,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
 
 
 def _with_weight(value: Value, weight: Weight) -> Value:
+    # The body of a function that was traced for any sizes does not say the shape; the expression does.
     return Value(value.name, weight.shape, value.dtype, quantization=value.quantization, weight=weight)
 
 
@@ -213,6 +239,9 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     result = draft.values[op.outputs[0]]
     draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
     main = Op(op.id, lowered.type, inputs, op.outputs, lowered.attributes, op.layer, (origin,))
+    if lowered.channels_first:
+        _add_channels_last(draft, main)
+        return
     if lowered.activation is None:
         draft.add(main)
         return
@@ -258,6 +287,24 @@ def _unread(kind: str | int) -> str | int:
     return f"{kind} (unreadable)" if spec is not None and (spec.weights or spec.lower is not None) else kind
 
 
+def _add_channels_last(draft: Draft, main: Op) -> None:
+    """``NCHW(x) = TRANSPOSE(NHWC(TRANSPOSE(x)))``: one vocabulary for both orders of axes."""
+    rank = len(draft.shape(main.inputs[0]))
+    last, first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+    before, after = (_reordered(draft, value, last) for value in (main.inputs[0], main.outputs[0]))
+    order = {"type": "TRANSPOSE", "attributes": {"perm": last}}
+    draft.add(main.evolve(id=f"{main.id}.before", inputs=main.inputs[:1], outputs=(before,), **order))
+    draft.add(main.evolve(inputs=(before, *main.inputs[1:]), outputs=(after, *main.outputs[1:])))
+    order = {"type": "TRANSPOSE", "attributes": {"perm": first}}
+    draft.add(main.evolve(id=f"{main.id}.after", inputs=(after,), outputs=main.outputs[:1], **order))
+
+
+def _reordered(draft: Draft, value: int | None, order: Shape) -> int:
+    shape = draft.shape(value)
+    dtype = "float32" if value is None else draft.values[value].dtype
+    return draft.new_value(tuple(shape[axis] for axis in order), dtype)
+
+
 def _lower_parts(op: Op, draft: Draft, lowered: Lowered, spec: OpSpec, origin: Origin) -> None:
     """One operator per result, each a part of the operand."""
     whole = lowered.inputs[0]
@@ -297,8 +344,7 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         _check(view, lowered, spec)
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
-        known = lowered.shape if lowered.shape is not None else view.output_shape()
-        return lowered, shape, _fold(lowered, spec, known, view.draft.env) if is_single else None
+        return lowered, shape, _fold(lowered, spec, shape, view.draft.env) if is_single else None
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
@@ -324,6 +370,10 @@ def _output_shape(view: _View, lowered: Lowered, spec: OpSpec | None) -> Shape |
     if known is not None:
         return known
     if spec is not None and spec.infer_shape is not None:
-        activations = [arg.shape if isinstance(arg, Weight) else view.draft.shape(arg) for arg in lowered.inputs]
-        return spec.infer_shape(activations, lowered.attributes)
+        shapes = [arg.shape if isinstance(arg, Weight) else view.draft.shape(arg) for arg in lowered.inputs]
+        if lowered.channels_first:
+            batch, channels, *spatial = shapes[0]
+            batch, *spatial, channels = spec.infer_shape([(batch, *spatial, channels), *shapes[1:]], lowered.attributes)
+            return (batch, channels, *spatial)
+        return spec.infer_shape(shapes, lowered.attributes)
     return view.draft.values[view.op.outputs[0]].shape

@@ -84,7 +84,7 @@ def drop_broadcast_reshapes(draft: Draft) -> int:
     count = 0
     for op in list(draft.ops.values()):
         spec = ops.by_name(op.type)
-        if spec is None or spec.family != "merge" or len(op.inputs) != 2:
+        if spec is None or spec.family != "merge" or spec.declared or len(op.inputs) != 2:
             continue
         for slot in (0, 1):
             before = draft.producer(draft.ops[op.id].inputs[slot])

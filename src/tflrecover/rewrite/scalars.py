@@ -1,7 +1,6 @@
 """Constants that mean nothing, or that stand in another place: ``x · 1 = x``, ``a · (b · s) = (a · b) · s``.
 
 AFFINE(x, 1, 0) = x                   (numbers of the model's code only: a file's own ones may be a batch norm)
-MAXIMUM(x, 0) = RELU(x)
 MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s
 """
 
@@ -33,7 +32,7 @@ def _is_all(weight: Weight | None, number: float) -> bool:
 
 
 def drop_neutral(draft: Draft) -> int:
-    """``AFFINE(x, 1, 0)`` becomes ``x``; ``MAXIMUM(x, 0)`` becomes ``RELU(x)``."""
+    """``AFFINE(x, 1, 0)`` becomes ``x``."""
     count = 0
     for op in draft.of_type("AFFINE"):
         if (
@@ -44,15 +43,6 @@ def drop_neutral(draft: Draft) -> int:
             draft.remove(op.id)
             draft.redirect(op.outputs[0], op.inputs[0])
             count += 1
-    for op in draft.of_type("MAXIMUM"):
-        for x, bound in (op.inputs[:2], op.inputs[1::-1]):
-            if draft.weight(x) is None and scalar(draft, bound, 1.0) == 0.0:
-                weight = draft.weight(bound)
-                if weight is not None:
-                    draft.mark_structural(weight)
-                draft.replace(op.evolve(type="RELU", inputs=(x,), attributes={}))
-                count += 1
-                break
     return count
 
 

@@ -18,7 +18,9 @@ from tflrecover.weight import Apply, Array, Key, Leaf, Weight, evaluate, leaves
 # What leaves the result of an operator as it is.
 _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
 # Operators that only move numbers: a variable behind them alone receives the file's own numbers.
-MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY", "STRIDED_SLICE"})
+MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY", "STRIDED_SLICE", "ROLL", "REVERSE_V2"})
+# Operators that put their operands side by side: each takes its own part of the value.
+_JOINS = frozenset({"CONCATENATION", "PACK"})
 
 
 class Unsolvable(Exception):
@@ -58,15 +60,25 @@ class Solver:
         unknown = [slot for slot, arg in enumerate(weight.args) if self._holds_unknown(arg)]
         if not unknown:
             return
+        spec = weight.function
+        if not isinstance(spec, OpSpec) or spec.inverse is None:
+            raise Unsolvable(f"{spec.name} cannot be undone")
+        if spec.name in _JOINS:
+            for slot in unknown:
+                self._undo(spec, weight, slot, target)
+            return
         main = self._main(weight, unknown)
         for slot in unknown:
             if slot != main:
                 self._neutralise(weight, slot)
-        spec = weight.function
-        if not isinstance(spec, OpSpec) or spec.inverse is None:
-            raise Unsolvable(f"{spec.name} cannot be undone")
+        self._undo(spec, weight, main, target)
+
+    def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
+        assert spec.inverse is not None
         args = [
-            np.broadcast_to(np.zeros((), np.float32), arg.shape) if slot == main else evaluate(arg, self.known)
+            np.broadcast_to(np.zeros((), np.float32), arg.shape)
+            if slot == main or self._holds_unknown(arg)
+            else evaluate(arg, self.known)
             for slot, arg in enumerate(weight.args)
         ]
         wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
@@ -104,6 +116,8 @@ class Solver:
         a difference the first (beta, not the mean). An operand that is itself a sum over a kernel takes no value.
         """
         free = [slot for slot in unknown if not _is_total(weight.args[slot])] or unknown
+        # One that broadcasting repeats cannot take a value of its own for each place.
+        free = [slot for slot in free if weight.args[slot].shape == weight.shape] or free
         if weight.function.name == "ADD":
             return free[-1]
         if weight.function.name == "SUB":
@@ -152,6 +166,9 @@ def error(weight: Weight, target: Array, values: Mapping[Key, Array]) -> float:
         return float("inf")
     if not wanted.size:
         return 0.0
-    scale = float(np.abs(wanted).max()) or 1.0
-    deviation = float(np.abs(got - wanted).max()) / scale
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    scale = float(finite.max(initial=0.0)) or 1.0
+    with np.errstate(invalid="ignore"):
+        # Infinities are equal to themselves, but their difference is no number.
+        deviation = float(np.where(got == wanted, 0, np.abs(got - wanted)).max()) / scale
     return deviation if np.isfinite(deviation) else float("inf")

@@ -1,0 +1,157 @@
+"""Operators that sort, count and look up: by index, by order, by bucket, along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.readers import axes_of, operands, plain, with_constants
+from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.weight import Array
+
+
+def _same(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return shapes[0]
+
+
+def _cumsum_attributes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
+    (axis,) = axes_of(found["axis"], len(source.shape(0)))
+    flags = {name: bool(source.attributes.get(name, False)) for name in ("exclusive", "reverse")}
+    return {"axis": axis, **flags}
+
+
+def _running_sum(args: Sequence[Array], a: Attributes) -> list[Array]:
+    axis, x = a["axis"], args[0]
+    x = np.flip(x, axis) if a["reverse"] else x
+    total = np.cumsum(x, axis, dtype=x.dtype)
+    total = total - x if a["exclusive"] else total
+    return [np.flip(total, axis) if a["reverse"] else total]
+
+
+_cumsum = with_constants("CUMSUM", {1: "axis"}, _cumsum_attributes)
+CUMSUM = OpSpec(
+    "CUMSUM",
+    evaluate=_running_sum,
+    tflite=_cumsum,
+    tf={"Cumsum": _cumsum},
+    roles=("input",),
+    infer_shape=_same,
+    declared=("axis", "exclusive", "reverse"),
+)
+
+
+def _one_hot(source: Source) -> Lowered | None:
+    depth, rank = source.constant(1), len(source.shape(0)) + 1
+    if depth is None:
+        return None
+    attributes = {"depth": int(np.ravel(depth)[0]), "axis": int(source.attributes.get("axis", -1)) % rank}
+    values = operands(source)
+    return Lowered("ONE_HOT", (values[0], *values[2:4]), attributes)
+
+
+ONE_HOT = OpSpec(
+    "ONE_HOT",
+    tflite=_one_hot,
+    tf={"OneHot": _one_hot},
+    roles=("indices", "on_value", "off_value"),
+    infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], a["depth"], *shapes[0][a["axis"] :]),
+    declared=("depth", "axis"),
+)
+
+
+def _top_k(source: Source) -> Lowered | None:
+    k, shape = source.constant(1), source.shape(0)
+    if k is None:
+        return None
+    count = int(np.ravel(k)[0])
+    return Lowered("TOPK_V2", operands(source)[:1], {"k": count}, shape=(*shape[:-1], count))
+
+
+TOPK_V2 = OpSpec(
+    "TOPK_V2",
+    tflite=_top_k,
+    tf={"TopKV2": _top_k},
+    roles=("input",),
+    infer_shape=lambda shapes, a: (*shapes[0][:-1], a["k"]),
+    declared=("k",),
+)
+
+
+def _bucketize(source: Source) -> Lowered:
+    boundaries = tuple(float(np.float32(b)) for b in source.attributes.get("boundaries") or ())
+    return Lowered("BUCKETIZE", operands(source), {"boundaries": boundaries})
+
+
+BUCKETIZE = OpSpec(
+    "BUCKETIZE",
+    evaluate=lambda args, a: [np.searchsorted(a["boundaries"], args[0], "right").astype(np.int32)],
+    tflite=_bucketize,
+    tf={"Bucketize": _bucketize},
+    roles=("input",),
+    infer_shape=_same,
+    declared=("boundaries",),
+)
+
+
+def _band(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    x, lower, upper = args[0], int(args[1]), int(args[2])
+    rows, columns = np.indices(x.shape[-2:])
+    kept = ((lower < 0) | (rows - columns <= lower)) & ((upper < 0) | (columns - rows <= upper))
+    return [np.where(kept, x, np.zeros((), x.dtype))]
+
+
+MATRIX_BAND_PART = OpSpec(
+    "MATRIX_BAND_PART",
+    evaluate=_band,
+    tf={"MatrixBandPart": plain("MATRIX_BAND_PART")},
+    roles=("input", "lower", "upper"),
+    infer_shape=_same,
+)
+
+
+def _rolled(array: Array, attributes: Attributes, sign: int) -> Array:
+    return np.roll(array, tuple(sign * shift for shift in attributes["shift"]), attributes["axis"])
+
+
+def _as_numbers(_: Source, found: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(int(n) for n in np.ravel(value)) for name, value in found.items()}
+
+
+_roll = with_constants("ROLL", {1: "shift", 2: "axis"}, _as_numbers)
+ROLL = OpSpec(
+    "ROLL",
+    evaluate=lambda args, a: [_rolled(args[0], a, 1)],
+    tf={"Roll": _roll},
+    roles=("input",),
+    inverse=lambda slot, target, args, a: _rolled(target, a, -1),
+    infer_shape=_same,
+    declared=("shift", "axis"),
+)
+
+# TFLite's name to TensorFlow's: the same operands, and no option that matters.
+_SAME_IN_BOTH = {
+    "ATAN2": "Atan2",
+    "GATHER_ND": "GatherNd",
+    "MATRIX_DIAG": "MatrixDiag",
+    "MATRIX_SET_DIAG": "MatrixSetDiag",
+    "SCATTER_ND": "ScatterNd",
+    "SEGMENT_SUM": "SegmentSum",
+    "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMax",
+    "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMin",
+    "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProd",
+    "UNSORTED_SEGMENT_SUM": "UnsortedSegmentSum",
+    "WHERE": "Where",
+}
+
+SPECS = (
+    CUMSUM,
+    ONE_HOT,
+    TOPK_V2,
+    BUCKETIZE,
+    MATRIX_BAND_PART,
+    ROLL,
+    *(OpSpec(name, tflite=plain(name), tf={tf: plain(name)}) for name, tf in _SAME_IN_BOTH.items()),
+)

@@ -1,0 +1,60 @@
+"""More kinds of layers, without names and without a mapping; weights in unusual places; what must be refused."""
+
+import pytest
+from keras import layers as L
+from layer_models import model
+from layer_models_more import MODELS
+from porting import assert_ports, assert_refused, differences
+from weight_models import REFUSED, WEIGHTS
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_layer(name):
+    assert_ports(MODELS[name])
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_weight(name):
+    assert_ports(WEIGHTS[name])
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_refused(name):
+    assert_refused(REFUSED[name])
+
+
+def named(make, *values, shape):
+    """The model with each value of one setting of its layer ``wrong``."""
+    return [lambda value=value: model(lambda x: make(value)(x), shape) for value in values]
+
+
+VOLUME = (5, 6, 7, 3)
+# Family to two models and the difference that must be told.
+WRONG = {
+    "conv_3d": (
+        *named(lambda s: L.Conv3D(4, 3, strides=s, name="wrong"), 2, 1, shape=VOLUME),
+        ("wrong", "strides", (2, 2, 2), (1, 1, 1)),
+    ),
+    "conv_3d_transpose": (
+        *named(lambda s: L.Conv3DTranspose(4, 3, strides=s, name="wrong"), 2, 1, shape=(3, 3, 4, 2)),
+        ("wrong", "strides", (2, 2, 2), (1, 1, 1)),
+    ),
+    "einsum": (
+        *named(lambda n: L.EinsumDense("abc,cd->adb", output_shape=(n, 6), name="wrong"), 5, 4, shape=(6, 8)),
+        ("wrong", "units", 5, 4),
+    ),
+    "upsampling_3d": (
+        *named(lambda n: L.UpSampling3D(n, name="wrong"), (2, 1, 1), (3, 1, 1), shape=VOLUME),
+        ("wrong", "multiples", (1, 1, 2, 1, 1, 1), (1, 1, 3, 1, 1, 1)),
+    ),
+    "discretization": (
+        *named(lambda b: L.Discretization(b, name="wrong"), [-0.5, 0.5], [-0.5, 0.25], shape=(4,)),
+        ("wrong", "boundaries", (-0.5, 0.5), (-0.5, 0.25)),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", sorted(WRONG))
+def test_wrong_model_is_told(family):
+    right, wrong, difference = WRONG[family]
+    assert difference in differences(right, wrong)
