@@ -178,7 +178,7 @@ FILES: dict[str, Example] = {
     ),
     "BUCKETIZE": Example((Given(real(3, 4)),), "Bucketize", {"boundaries": [0.7, 1.2]}, kind="int32"),
     "CONV_3D_TRANSPOSE": Example(
-        (whole(1, 4, 6, 6, 3), real(2, 2, 2, 3, 2), Given(real(1, 2, 3, 3, 2))),
+        (whole(1, 5, 7, 7, 3), real(3, 3, 3, 3, 2), Given(real(1, 2, 3, 3, 2))),
         "Conv3D",
         {"strideD": 2, "strideW": 2, "strideH": 2, "padding": VALID},
     ),
