@@ -11,9 +11,9 @@ from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum
-from tflrecover.rewrite.functions import expand_functions
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
+from tflrecover.rewrite.functions import expand_functions
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
@@ -32,11 +32,8 @@ from tflrecover.rewrite.reshape import (
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
-<<<<<<< HEAD
 from tflrecover.rewrite.softmax import split_softmax
-=======
 from tflrecover.rewrite.transposes import sink_transposes
->>>>>>> 85d5d52 (Bring channels-first models, products over any axes and parameters anywhere to one form)
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -51,10 +48,8 @@ RULES: tuple[Rule, ...] = (
     take_apart,
     fold_zeros,
     flatten_dense,
-<<<<<<< HEAD
     pool_to_mean,
     split_softmax,
-=======
     expand_functions,
     split_products,
     merge_reshapes,
@@ -64,7 +59,6 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     sink_transposes,
     unit_transposes,
->>>>>>> 85d5d52 (Bring channels-first models, products over any axes and parameters anywhere to one form)
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,

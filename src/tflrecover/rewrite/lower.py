@@ -139,21 +139,6 @@ def _simplified(weight: Weight) -> Weight:
 
 def _fold(lowered: Lowered, spec: OpSpec | None, known: Shape | None, env: Mapping[Key, Array]) -> Weight | None:
     """The operator as an expression, when all it takes is constant; ``known`` is its shape where that is certain."""
-
-
-def _folded_shape(
-    spec: OpSpec, args: Sequence[Weight], attributes: Mapping[str, Any], env: Mapping[Key, Array]
-) -> Shape:
-    """Shape of an expression: those of constants are certain, what a file with dynamic sizes tells is not."""
-    if spec.infer_shape is not None:
-        return spec.infer_shape([arg.shape for arg in args], attributes)
-    is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
-    arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
-    return tuple(np.shape(spec.compute(arrays, attributes)))
-
-
-def _fold(lowered: Lowered, spec: OpSpec | None, shape: Shape | None, env: Mapping[Key, Array]) -> Weight | None:
-    """The operator as an expression, when all it takes is constant."""
     args = [arg for arg in lowered.inputs if isinstance(arg, Weight)]
     if spec is None or spec.evaluate is None or len(args) != len(lowered.inputs) or not args:
         return None
@@ -171,12 +156,6 @@ def _folded_shape(lowered: Lowered, spec: OpSpec, args: Sequence[Weight], env: M
     is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
     arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
     return tuple(np.shape(spec.compute(arrays, lowered.attributes)))
-    if not args and lowered.type != "IDENTITY":
-        return None
-    dtype = str(lowered.attributes.get("dtype", args[0].dtype))
-    if lowered.shape is None:
-        shape = _folded_shape(spec, args, lowered.attributes, env)
-    return _simplified(Apply(shape or (), dtype, spec, tuple(args), lowered.attributes))
 
 
 def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: Mapping[Key, Array]) -> Draft:
@@ -206,7 +185,6 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
 
 
 def _with_weight(value: Value, weight: Weight) -> Value:
-    # The body of a function that was traced for any sizes does not say the shape; the expression does.
     return Value(value.name, weight.shape, value.dtype, quantization=value.quantization, weight=weight)
 
 
@@ -344,7 +322,8 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         _check(view, lowered, spec)
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
-        return lowered, shape, _fold(lowered, spec, shape, view.draft.env) if is_single else None
+        known = lowered.shape if lowered.shape is not None else view.output_shape()
+        return lowered, shape, _fold(lowered, spec, known, view.draft.env) if is_single else None
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
         return None
