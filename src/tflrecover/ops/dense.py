@@ -11,7 +11,7 @@ from tflrecover.ops.conv import no_bias
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand, operands
 from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
-from tflrecover.weight import Array, Weight
+from tflrecover.weight import Weight
 
 DENSE_LAYOUT = "o i -> i o"
 
@@ -82,17 +82,8 @@ def _batch_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*np.broadcast_shapes(x[:-2], y[:-2]), rows, columns)
 
 
-def _product(args: Sequence[Array], attributes: Attributes) -> list[Array]:
-    x, y = (
-        np.swapaxes(arg, -1, -2) if attributes[flag] else arg
-        for arg, flag in zip(args, ("adj_x", "adj_y"), strict=True)
-    )
-    return [np.matmul(x, y)]
-
-
 BATCH_MATMUL = OpSpec(
     "BATCH_MATMUL",
-    evaluate=_product,
     tflite=_tf_matmul,
     roles=("x", "y"),
     infer_shape=_batch_shape,
