@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, permutations
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from tflrecover import differences, ops
 from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.pins import pin
 from tflrecover.differences import describe
-from tflrecover.errors import InputMismatch, WeightlessFile
+from tflrecover.errors import WeightlessFile
+from tflrecover.inputs import Reading, end_names, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
@@ -39,7 +40,7 @@ Path = str | os.PathLike[str] | bytes | bytearray | memoryview
 Aligner = Callable[[Sequence[int]], Alignment]
 Sides = tuple[Draft, Graph, Graph, Alignment, Aligner]
 
-_MOST_ORDERS = 120
+_MOST_READINGS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class Comparison:
     Attributes:
         file: The file.
         trace: The traced model.
+        shapes: Value id to shape on which the file's inputs of free sizes were looked at.
         mapping: The mapping with names resolved.
         alignment: Pairs of canonical operators.
         plan: New values of variables, and equations that do not hold.
@@ -60,6 +62,7 @@ class Comparison:
 
     file: TFLiteModel
     trace: Trace
+    shapes: Mapping[int, Shape]
     mapping: ResolvedMapping
     alignment: Alignment
     plan: Plan
@@ -95,33 +98,61 @@ def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
     file = read(path)
     _refuse_weightless(file)
     check(model)
-    trace, inputs = _trace(file, model, user)
-    resolved = _resolve(user, file, trace)
-    return _solved(file, trace, resolved, *_aligned(file, trace, resolved, inputs))
+    found: list[Comparison] = []
+    for reading in islice(readings(file, model, user), _MOST_READINGS):
+        comparison = _compared(file, reading, user)
+        if reading.is_certain:
+            return comparison
+        found.append(comparison)
+    complete = [comparison for comparison in found if comparison.alignment.complete]
+    return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
 
 
-def _aligned(file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]) -> Sides:
+def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
+    resolved = _resolve(user, file, reading.trace)
+    return _solved(file, reading, resolved, *_aligned(file, reading, resolved))
+
+
+def _aligned(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> Sides:
     """Both sides in canonical form, their alignment, and what makes others of it.
 
     Loops stay loops where that proves the two sides the same. Otherwise they are written out on both: the one may
     have as a loop what the other has unrolled.
     """
-    found = _aligned_as(file, trace, mapping, inputs, unroll=False)
+    found = _aligned_as(file, reading, mapping, unroll=False)
     loops = [sum(op.type == "LOOP" for op in graph.ops()) for graph in found[1:3]]
     if found[3].complete or not any(loops):
         return found
-    unrolled = _aligned_as(file, trace, mapping, inputs, unroll=True)
+    unrolled = _aligned_as(file, reading, mapping, unroll=True)
     return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
 
 
-def _aligned_as(
-    file: TFLiteModel, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int], *, unroll: bool
-) -> Sides:
-    mine = _file_side(file, mapping, unroll=unroll)
+def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, unroll: bool) -> Sides:
+    trace = reading.trace
+    mine = _file_side(reading.resized(flattened(file)), mapping, unroll=unroll)
     keras = canonicalize(trace.draft(), unroll=unroll).freeze(str(trace.model.name))
     canonical = mine.freeze(file.source)
-    pins = _pins(file, canonical, keras, trace, mapping, inputs)
+    pins = _pins(file, canonical, keras, trace, mapping, reading.pairs)
     return mine, canonical, keras, align(canonical, keras, pins), partial(align, canonical, keras, pins)
+
+
+def _undecided(complete: list[Comparison]) -> Comparison:
+    """The file fits the model in several ways, because its inputs can change places: nobody but the user can tell."""
+    first = complete[0]
+    names, theirs = end_names(first.file, "inputs"), first.trace.input_names
+    pairs = [dict(c.alignment.inputs) for c in complete]
+    if all(other == pairs[0] for other in pairs):
+        return first
+    open_ = [i for i in range(len(names)) if len({other.get(i) for other in pairs}) > 1]
+    lines = [f"  {theirs[j] or j}: {names[i]}" for i in open_ if (j := pairs[0].get(i)) is not None]
+    told = Ambiguity(
+        f"the file's inputs {[names[i] for i in open_]} fit the model in {len(complete)} ways; say in the "
+        "mapping which is which",
+        (),
+        (),
+        "\n".join(["inputs:", *lines]),
+    )
+    return replace(first, ambiguities=(*first.ambiguities, told))
 
 
 def _refuse_weightless(file: TFLiteModel) -> None:
@@ -132,81 +163,6 @@ def _refuse_weightless(file: TFLiteModel) -> None:
             "from_concrete_functions on a Keras 3 model?); convert it again with TFLiteConverter.from_keras_model",
             source=file.source,
         )
-
-
-def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
-    """Names of inputs or outputs: the signature's, else the tensors' own."""
-    signature = file.signature()
-    by_value = {v: k for k, v in getattr(signature, end).items()} if signature else {}
-    return tuple(by_value.get(v, file.graph.values[v].name) for v in getattr(file.graph, end))
-
-
-def _file_shapes(file: TFLiteModel) -> list[Shape]:
-    return [file.graph.values[v].shape or () for v in file.graph.inputs]
-
-
-def _trace(file: TFLiteModel, model: Any, user: UserMapping) -> tuple[Trace, dict[int, int]]:
-    """The model traced on the file's input shapes, and the certain pairs of inputs.
-
-    A subclassed model does not say which shapes it takes. Where neither names nor shapes tell which is which, every
-    order of distinct shapes is tried; the one that the model accepts is evidence.
-    """
-    from tflrecover.errors import InvalidModel
-    from tflrecover.tracing import trace_model
-    from tflrecover.tracing.tracer import input_specs
-
-    mine = _file_shapes(file)
-    specs = input_specs(model, len(mine))
-    if len(specs) != len(mine):
-        raise InputMismatch(
-            f"{file.source} has {len(mine)} inputs {list(end_names(file, 'inputs'))}, model {model.name!r} has "
-            f"{len(specs)}: {[name for name, _, _ in specs]}"
-        )
-    names, theirs = [name for name, _, _ in specs], [_compatible(shape, mine) for _, shape, _ in specs]
-    given = user.pairs("inputs", names, end_names(file, "inputs"))
-    pairs = pin(end_names(file, "inputs"), mine, names, theirs, given, numbered=file.signature() is not None)
-    orders = _orders(mine, pairs)
-    for order in orders:
-        try:
-            trace = trace_model(model, [_shape_for(specs[j][1], mine[i]) for j, i in enumerate(order)])
-        except InvalidModel:
-            if order == orders[-1]:
-                raise
-            continue
-        rest = [mine[i] for i in range(len(mine)) if i not in pairs]
-        by_shape = {i: j for j, i in enumerate(order) if i not in pairs and rest.count(mine[i]) == 1}
-        return trace, {**pairs, **by_shape}
-    raise AssertionError("there is at least one order")
-
-
-def _orders(shapes: list[Shape], pairs: dict[int, int]) -> list[tuple[int, ...]]:
-    """File inputs in Keras's order: those that are certain in their place, the others in every order worth trying."""
-    back = {j: i for i, j in pairs.items()}
-    rest = [i for i in range(len(shapes)) if i not in pairs]
-    found: dict[tuple[Shape, ...], tuple[int, ...]] = {}
-    for tried in islice(permutations(rest), _MOST_ORDERS):
-        free = iter(tried)
-        order = tuple(back[j] if j in back else next(free) for j in range(len(shapes)))
-        found.setdefault(tuple(shapes[i] for i in order), order)
-    return list(found.values())
-
-
-def _compatible(declared: tuple[int | None, ...] | None, shapes: Iterable[Shape]) -> Shape | None:
-    """The first of the file's shapes that fits what Keras declares, or Keras's own with 1 for free sizes."""
-    if declared is None:
-        return None
-    return next((shape for shape in shapes if _fits(declared, shape)), tuple(1 if n is None else n for n in declared))
-
-
-def _fits(declared: tuple[int | None, ...], shape: Shape) -> bool:
-    return len(declared) == len(shape) and all(n is None or n == m for n, m in zip(declared, shape, strict=True))
-
-
-def _shape_for(declared: tuple[int | None, ...] | None, shape: Shape) -> Shape:
-    """What the model can be called with: its own sizes where they are fixed, the file's where they are free."""
-    if declared is None or len(declared) != len(shape):
-        return tuple(1 if n is None else n for n in declared) if declared is not None else shape
-    return tuple(m if n is None else n for n, m in zip(declared, shape, strict=True))
 
 
 def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapping:
@@ -227,11 +183,10 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
     )
 
 
-def _file_side(file: TFLiteModel, mapping: ResolvedMapping, *, unroll: bool = False) -> Draft:
+def _file_side(source: Graph, mapping: ResolvedMapping, *, unroll: bool = False) -> Draft:
     def reader(name: str | int) -> Reader | None:
         return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
 
-    source = flattened(file)
     draft = lower(source, reader, Contents(source))
     for index in mapping.ignore:
         _bypass(draft, index)
@@ -250,13 +205,14 @@ def _bypass(draft: Draft, index: int) -> None:
 
 
 def _pins(
-    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, inputs: dict[int, int]
+    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, inputs: Mapping[int, int]
 ) -> Pins:
+    mine = [canonical.values[v].shape or () for v in canonical.outputs]
+    theirs = [keras.values[v].shape or () for v in keras.outputs]
     outputs = pin(
         end_names(file, "outputs"),
-        [canonical.values[v].shape or () for v in canonical.outputs],
         trace.output_names,
-        [keras.values[v].shape or () for v in keras.outputs],
+        [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs],
         mapping.outputs,
         numbered=file.signature() is not None,
     )
@@ -271,7 +227,7 @@ def _skipped_variables(trace: Trace, skip: Collection[str]) -> set[str]:
 
 def _solved(
     file: TFLiteModel,
-    trace: Trace,
+    reading: Reading,
     mapping: ResolvedMapping,
     mine: Draft,
     canonical: Graph,
@@ -279,6 +235,7 @@ def _solved(
     alignment: Alignment,
     again: Aligner,
 ) -> Comparison:
+    trace = reading.trace
     skipped = _skipped_variables(trace, mapping.skip)
     variables = {
         path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None)
@@ -300,6 +257,7 @@ def _solved(
     return Comparison(
         file,
         trace,
+        reading.shapes,
         mapping,
         alignment,
         outcome,

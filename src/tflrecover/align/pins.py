@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from tflrecover.ir import Shape
 
 _NUMBERED = re.compile(r"^(?:output|input|args)_(\d+)$")
 
@@ -33,9 +31,8 @@ class Pins:
 
 def pin(
     file_names: Sequence[str],
-    file_shapes: Sequence[Shape],
     keras_names: Sequence[str],
-    keras_shapes: Sequence[Shape | None],
+    possible: Sequence[Collection[int]],
     given: Mapping[int, int],
     *,
     numbered: bool,
@@ -44,9 +41,8 @@ def pin(
 
     Args:
         file_names: Names on the file's side, from its signature where it has one.
-        file_shapes: Shapes.
         keras_names: Names on Keras's side, ``""`` where there is none.
-        keras_shapes: Shapes; None where nothing is declared.
+        possible: Per Keras number, the file numbers whose shape it can have.
         given: Pairs from the mapping; they win.
         numbered: Whether names like ``output_2`` come from a signature and so mean Keras's number 2.
 
@@ -54,28 +50,34 @@ def pin(
         The pairs that are certain; what is missing is left to structure.
     """
     pairs = dict(given)
+    is_square = len(file_names) == len(keras_names)
     free = [i for i in range(len(file_names)) if i not in pairs]
     open_ = [j for j in range(len(keras_names)) if j not in pairs.values()]
-    if len(file_names) == len(keras_names) and len(free) == len(open_) == 1:
-        return {**pairs, free[0]: open_[0]}
     named = _by_name(free, open_, file_names, keras_names)
-    if numbered and not named and len(file_names) == len(keras_names):
+    if numbered and not named and is_square:
         named = _by_number(free, open_, file_names)
-    # Names that contradict the shapes are no evidence at all.
-    if all(keras_shapes[j] in (None, file_shapes[i]) for i, j in named.items()):
+    # Names that contradict the shapes are no evidence at all; of two alone, that they are alone is enough.
+    if all(i in possible[j] for i, j in named.items()):
         pairs.update(named)
-    rest = [i for i in free if i not in pairs]
-    others = [j for j in open_ if j not in pairs.values()]
-    mine, theirs = Counter(file_shapes[i] for i in rest), Counter(keras_shapes[j] for j in others)
-    for i in rest:
-        shape = file_shapes[i]
-        if mine[shape] == theirs[shape] == 1:
-            pairs[i] = next(j for j in others if keras_shapes[j] == shape)
-    rest = [i for i in rest if i not in pairs]
-    others = [j for j in others if j not in pairs.values()]
-    if len(file_names) == len(keras_names) and len(rest) == len(others) == 1:
-        pairs[rest[0]] = others[0]
-    return pairs
+    return {**pairs, **_by_shape(pairs, len(file_names), possible, is_square=is_square)}
+
+
+def _by_shape(
+    pairs: Mapping[int, int], count: int, possible: Sequence[Collection[int]], *, is_square: bool
+) -> dict[int, int]:
+    """What is the only one of its shape on both sides, and what is left alone when all others are paired."""
+    found: dict[int, int] = {}
+    while True:
+        free = [i for i in range(count) if i not in pairs and i not in found]
+        open_ = [j for j in range(len(possible)) if j not in pairs.values() and j not in found.values()]
+        if is_square and len(free) == len(open_) == 1:
+            return {**found, free[0]: open_[0]}
+        can_be = {j: [i for i in free if i in possible[j]] for j in open_}
+        rivals = Counter(i for listed in can_be.values() for i in listed)
+        alone = {listed[0]: j for j, listed in can_be.items() if len(listed) == 1 and rivals[listed[0]] == 1}
+        if not alone:
+            return found
+        found.update(alone)
 
 
 def _by_name(

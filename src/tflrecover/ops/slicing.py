@@ -75,7 +75,22 @@ def _unsliced(slot: int, target: Array, args: Sequence[Array], attributes: Attri
     return whole
 
 
-_strided_slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "end", 3: "strides"}, _slices)
+_part = with_constants("STRIDED_SLICE", {1: "begin", 2: "end", 3: "strides"}, _slices)
+
+
+def _strided_slice(source: Source) -> Lowered | None:
+    """A slice that takes everything there is, in order, is a reshape: ``x[..., None]``, ``x[:, 0]`` of one column."""
+    lowered = _part(source)
+    if lowered is None or not source.shape(0):
+        return lowered
+    places = lowered.attributes["slices"]
+    after = _strided_shape([source.shape(0)], lowered.attributes)
+    is_ordered = all(place[2] > 0 for place in places if isinstance(place, tuple))
+    if not is_ordered or np.prod(after, dtype=np.int64) != np.prod(source.shape(0), dtype=np.int64):
+        return lowered
+    return Lowered("RESHAPE", lowered.inputs, {"target_shape": after}, shape=after)
+
+
 STRIDED_SLICE = OpSpec(
     "STRIDED_SLICE",
     evaluate=_strided,
@@ -115,11 +130,14 @@ def _tf_gather(source: Source) -> Lowered | None:
 
 
 def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
-    """What was picked, in its place; what was not is NaN, which says that it is not known."""
+    """The table as far as the rows taken tell of it; the rest is NaN, which says that it is not known."""
     if slot != 0:
-        raise ValueError("indices cannot be undone")
+        raise ValueError("indices cannot be told from what was gathered")
+    place = (slice(None),) * attributes["axis"]
     whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
-    whole[(*(slice(None),) * attributes["axis"], args[1])] = target
+    whole[(*place, args[1])] = target
+    if not np.array_equal(whole[(*place, args[1])], target, equal_nan=True):
+        raise ValueError("a row that is taken twice is not the same in both places")
     return whole
 
 
@@ -197,18 +215,32 @@ UNPACK = OpSpec(
     parts=("STRIDED_SLICE", _unpack_parts),
 )
 
+
+def _range(source: Source) -> Lowered:
+    """Contents tell the shape; what a file says of it may be a placeholder."""
+    ends = [source.constant(slot) for slot in range(3)]
+    known = [end.item() for end in ends if end is not None]
+    shape = np.arange(*known).shape if len(known) == 3 else None
+    return Lowered("RANGE", operands(source), shape=shape)
+
+
+def _fill(source: Source) -> Lowered:
+    shape = source.constant(0)
+    return Lowered("FILL", operands(source), shape=None if shape is None else tuple(int(n) for n in shape))
+
+
 RANGE = OpSpec(
     "RANGE",
     evaluate=lambda args, _: [np.arange(args[0].item(), args[1].item(), args[2].item()).astype(args[0].dtype)],
-    tflite=plain("RANGE"),
-    tf={"Range": plain("RANGE")},
+    tflite=_range,
+    tf={"Range": _range},
     roles=("start", "limit", "delta"),
 )
 FILL = OpSpec(
     "FILL",
     evaluate=lambda args, _: [np.full(tuple(args[0]), args[1])],
-    tflite=plain("FILL"),
-    tf={"Fill": plain("FILL")},
+    tflite=_fill,
+    tf={"Fill": _fill},
     roles=("dims", "value"),
 )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +15,7 @@ from tflrecover.ir import Graph, Shape
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 from tflrecover.tracing.importer import import_function
+from tflrecover.tracing.inputs import Form, declared_inputs, forms
 from tflrecover.tracing.layers import LayerPaths, variable_paths
 from tflrecover.tracing.ownership import CallRecorder
 
@@ -96,95 +97,37 @@ def _patched_classes(model: Any) -> tuple[type, ...]:
     return tuple(found)
 
 
-def _declared_inputs(model: Any) -> list[Any] | None:
-    """Keras's symbolic inputs, in Keras's order, or None for subclassed models."""
-    try:
-        inputs = model.inputs
-    except (AttributeError, ValueError):
-        return None
-    return list(inputs) if inputs else None
+def _shapes(model: Any, input_shapes: InputShapes | None, form: Form | None) -> tuple[Form, list[Shape]]:
+    """The form of the call and one full shape per input."""
+    if input_shapes is None:
+        declared = declared_inputs(model)
+        if declared is None:
+            raise InputMismatch(f"model {model.name!r} does not say its input shapes; pass input_shapes=[(1, …), …]")
+        form = form or forms(model, len(declared))[0]
+        return form, [tuple(1 if size is None else size for size in shape or ()) for shape in form.shapes]
+    form = form or forms(model, len(input_shapes), input_shapes if isinstance(input_shapes, Mapping) else ())[0]
+    if not isinstance(input_shapes, Mapping):
+        return form, [tuple(shape) for shape in input_shapes]
+    if set(form.names) != set(input_shapes):
+        names = list(form.names)
+        raise InputMismatch(f"model {model.name!r} has the inputs {names}, got shapes for {sorted(input_shapes)}")
+    return form, [tuple(input_shapes[name]) for name in form.names]
 
 
-def input_specs(model: Any, count: int) -> list[tuple[str, tuple[int | None, ...] | None, str]]:
-    """Name, shape (None where free) and dtype of every input that the model takes."""
-    declared = _declared_inputs(model)
-    if declared is None:
-        return _called_with(model, count)
-    return [(str(t.name).split(":")[0], tuple(t.shape), tf.as_dtype(t.dtype).name) for t in declared]
-
-
-def _parameters(model: Any) -> list[str]:
-    """Names of the positional arguments that carry tensors."""
-    return [
-        p.name
-        for p in inspect.signature(model.call).parameters.values()
-        if p.name not in ("training", "mask") and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-
-
-def _called_with(model: Any, count: int) -> list[tuple[str, tuple[int | None, ...] | None, str]]:
-    """Inputs of a subclassed model: the arguments of its call, in the shapes that it was built with."""
-    names = _parameters(model)
-    if count == 1 or len(names) < count:
-        return [("", None, "float32")] * count
-    built = getattr(model, "_build_shapes_dict", None) or {}
-    shapes = [built.get(name) or built.get(f"{name}_shape") for name in names[:count]]
-    return [
-        (name, (None, *shape[1:]) if isinstance(shape, tuple) and shape else None, "float32")
-        for name, shape in zip(names, shapes, strict=False)
-    ]
-
-
-def _caller(model: Any, count: int) -> Any:
-    """A function of ``count`` tensors that calls the model the way it wants to be called."""
-    struct = getattr(model, "_inputs_struct", None)
-    if struct is None and _declared_inputs(model) is not None:
-        struct = getattr(model, "_nested_inputs", None)
-    if struct is not None and len(tf.nest.flatten(struct)) == count:
-        return lambda *tensors: _call(model, (tf.nest.pack_sequence_as(struct, list(tensors)),))
-    if count == 1:
-        return lambda tensor: _call(model, (tensor,))
-    if len(_parameters(model)) >= count:
-        return lambda *tensors: _call(model, tensors)
-    return lambda *tensors: _call(model, (list(tensors),))
-
-
-def _call(model: Any, args: tuple[Any, ...]) -> Any:
-    return (
-        model(*args, training=False)
-        if "training" in inspect.signature(model.call).parameters or _is_keras(model)
-        else model(*args)
-    )
-
-
-def _is_keras(model: Any) -> bool:
-    return (
-        hasattr(model, "_call_has_training_arg") or hasattr(model, "_expects_training_arg") or hasattr(model, "inputs")
-    )
-
-
-def _shapes(model: Any, input_shapes: InputShapes | None) -> list[Shape]:
-    declared = _declared_inputs(model)
-    if isinstance(input_shapes, Mapping):
-        names = [name for name, _, _ in input_specs(model, len(input_shapes))]
-        unknown = sorted(set(input_shapes) - set(names))
-        if unknown or set(names) - set(input_shapes):
-            raise InputMismatch(f"model {model.name!r} has the inputs {names}, got shapes for {sorted(input_shapes)}")
-        return [tuple(input_shapes[name]) for name in names]
-    if input_shapes is not None:
-        return [tuple(shape) for shape in input_shapes]
-    if declared is None:
-        raise InputMismatch(f"model {model.name!r} does not say its input shapes; pass input_shapes=[(1, …), …]")
-    return [tuple(1 if size is None else size for size in tensor.shape) for tensor in declared]
-
-
-def trace_model(model: Any, input_shapes: InputShapes | None = None) -> Trace:
+def trace_model(
+    model: Any,
+    input_shapes: InputShapes | None = None,
+    form: Form | None = None,
+    dtypes: Sequence[str] | None = None,
+) -> Trace:
     """Traces a model.
 
     Args:
         model: A built Keras 3 model on the TensorFlow backend, or a tf_keras model.
         input_shapes: Full static shapes with the batch, in Keras's input order or by input name; None: the model's
             own, with 1 for free sizes.
+        form: How to call it; None: the likeliest way.
+        dtypes: One per input, for inputs whose dtype the model does not declare; None: float32.
 
     Raises:
         InvalidModel: it is no model, or cannot be called on those shapes.
@@ -193,22 +136,21 @@ def trace_model(model: Any, input_shapes: InputShapes | None = None) -> Trace:
         InputMismatch: another number of inputs, or shapes that do not fit.
     """
     check(model)
-    shapes = _shapes(model, input_shapes)
-    specs = input_specs(model, len(shapes))
-    if len(specs) != len(shapes):
-        raise InputMismatch(f"model {model.name!r} has {len(specs)} inputs, the file {len(shapes)}")
+    form, shapes = _shapes(model, input_shapes, form)
     signature = [
-        tf.TensorSpec(shape, dtype, name=f"input_{i}")
-        for i, (shape, (_, _, dtype)) in enumerate(zip(shapes, specs, strict=True))
+        tf.TensorSpec(shape, declared or given, name=f"input_{i}")
+        for i, (shape, declared, given) in enumerate(
+            zip(shapes, form.dtypes, dtypes or ["float32"] * len(shapes), strict=True)
+        )
     ]
     paths = LayerPaths(model)
     recorder = CallRecorder(paths)
     structure: list[Any] = []
 
     def run(*tensors: Any) -> Any:
-        result = _caller(model, len(shapes))(*tensors)
+        result = _plain(form.call(model, tensors))
         structure.append(result)
-        return tf.nest.flatten(result)
+        return [leaf for leaf in tf.nest.flatten(result) if tf.is_tensor(leaf)]
 
     try:
         with recorder.recording(_patched_classes(model)):
@@ -226,23 +168,34 @@ def trace_model(model: Any, input_shapes: InputShapes | None = None) -> Trace:
         variables,
         dict(paths.items()),
         tensors,
-        tuple(name for name, _, _ in specs),
+        form.names,
         _output_names(model, structure[-1]),
     )
 
 
 def _first_line(error: BaseException) -> str:
+    """What an error says; one from inside a traced function has the code's lines first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    said = [line for line in lines if re.match(r"\w+(Error|Exception)\b.*:", line)]
+    is_traced = bool(lines) and lines[0].startswith("in user code")
+    return said[-1] if is_traced and said else f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _plain(result: Any) -> Any:
+    """A dataclass as a dict of its fields."""
+    if is_dataclass(result) and not isinstance(result, type) and not tf.is_tensor(result):
+        return {item.name: _plain(getattr(result, item.name)) for item in fields(result)}
+    return result
 
 
 def _output_names(model: Any, result: Any) -> tuple[str, ...]:
     """Dict keys, else the names of the layers that make the outputs, else nothing."""
-    if isinstance(result, Mapping):
-        # tf.nest flattens a dict in the order of its sorted keys.
-        return tuple(str(key) for key in sorted(result)) if len(tf.nest.flatten(result)) == len(result) else ()
+    # tf.nest flattens a dict in the order of its sorted keys.
+    leaves = tf.nest.flatten(result)
+    if isinstance(result, Mapping) and len(leaves) == len(result):
+        return tuple(str(key) for key, leaf in zip(sorted(result), leaves, strict=True) if tf.is_tensor(leaf))
     names = getattr(model, "output_names", None)
-    count = len(tf.nest.flatten(result))
+    count = sum(map(tf.is_tensor, leaves))
     return tuple(str(name) for name in names) if names and len(names) == count else ("",) * count
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover import tolerances
-from tflrecover.comparison import Comparison, end_names
+from tflrecover.comparison import Comparison
 from tflrecover.differences import describe
 from tflrecover.errors import EvaluationError
+from tflrecover.inputs import end_names
 from tflrecover.ir import Check, Op
 from tflrecover.verification.litert import FileRun, Inputs, feeds
 from tflrecover.weight import Array
@@ -24,7 +25,7 @@ def check_all(comparison: Comparison, inputs: Inputs) -> tuple[tuple[Check, ...]
         inputs: As for :func:`tflrecover.verify`.
     """
     file = comparison.file
-    arrays = feeds(file, inputs, end_names(file, "inputs"))
+    arrays = feeds(file, inputs, end_names(file, "inputs"), comparison.shapes)
     pairs, notes = _observable(comparison)
     order = comparison.alignment.inputs
     if len(order) != len(arrays):

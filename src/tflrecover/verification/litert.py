@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tflrecover.errors import EvaluationError, MissingDependency
-from tflrecover.ir import Quantization, Value
+from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel
 from tflrecover.weight import Array
 
 Inputs = Sequence[Any] | Mapping[str, Any] | None
 
 
-def feeds(file: TFLiteModel, inputs: Inputs, names: Sequence[str], seed: int = 0) -> list[Array]:
+def feeds(
+    file: TFLiteModel, inputs: Inputs, names: Sequence[str], shapes: Mapping[int, Shape], seed: int = 0
+) -> list[Array]:
     """Real-valued arrays for every input of the file, in file order.
 
     Args:
         file: The file.
         inputs: Arrays in file order, or by name; None: uniform random numbers in [0, 1), small integers for integers.
         names: Names of the file's inputs.
+        shapes: Value id to shape of inputs whose sizes the file leaves free.
         seed: Of the random numbers.
 
     Raises:
         EvaluationError: a name or a shape does not fit.
     """
-    values = [file.graph.values[v] for v in file.graph.inputs]
+    values = [replace(value, shape=shapes.get(v, value.shape)) for v, value in _inputs(file)]
     if inputs is None:
         rng = np.random.default_rng(seed)
         return [_random(value, rng) for value in values]
@@ -44,6 +48,10 @@ def feeds(file: TFLiteModel, inputs: Inputs, names: Sequence[str], seed: int = 0
         if value.shape is not None and array.shape != value.shape:
             raise EvaluationError(f"input {name!r} has shape {value.shape}, got an array of {array.shape}")
     return arrays
+
+
+def _inputs(file: TFLiteModel) -> list[tuple[int, Value]]:
+    return [(v, file.graph.values[v]) for v in file.graph.inputs]
 
 
 def _random(value: Value, rng: np.random.Generator) -> Array:
@@ -100,6 +108,9 @@ class FileRun:
                 self._interpreter = Interpreter(
                     model_content=bytes(file.content), experimental_preserve_all_tensors=True, num_threads=2
                 )
+            for (index, value), array in zip(_inputs(file), arrays, strict=True):
+                if array.shape != value.shape:
+                    self._interpreter.resize_tensor_input(index, array.shape)
             self._interpreter.allocate_tensors()
             for index, array in zip(file.graph.inputs, arrays, strict=True):
                 self._interpreter.set_tensor(index, quantize(array, file.graph.values[index]))

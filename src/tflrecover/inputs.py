@@ -1,0 +1,198 @@
+"""The inputs of a file and of a model brought together: which is which, and on which sizes both are looked at.
+
+Sizes that the file leaves free are placeholders in it; both sides are then looked at on sizes that the model accepts.
+Where neither names nor shapes tell which input is which, every order that makes a difference is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, permutations
+from typing import TYPE_CHECKING, Any
+
+from tflrecover.align.pins import pin
+from tflrecover.errors import InputMismatch, InvalidModel
+from tflrecover.ir import Graph, Shape, Value
+from tflrecover.mapping import Mapping as UserMapping
+from tflrecover.tflite import TFLiteModel
+
+if TYPE_CHECKING:
+    from tflrecover.tracing import Trace
+    from tflrecover.tracing.inputs import Form
+
+FreeShape = tuple[int | None, ...]
+
+_MOST_ORDERS = 120
+# Tried one after the other for sizes that neither the file nor the model fixes.
+_SIZES = (16, 64, 256, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One way to see file and model on the same inputs.
+
+    Attributes:
+        trace: The model on those inputs.
+        pairs: File input number to Keras input number, where it is certain or told by what the model accepts.
+        shapes: Value id to shape of the file's inputs whose sizes it leaves free.
+        is_certain: Whether names and shapes alone tell which input is which.
+    """
+
+    trace: Trace
+    pairs: Mapping[int, int]
+    shapes: Mapping[int, Shape]
+    is_certain: bool
+
+    def resized(self, graph: Graph) -> Graph:
+        """The file's graph on those shapes."""
+        if not self.shapes:
+            return graph
+        values = dict(graph.values)
+        values.update({value: replace(values[value], shape=shape) for value, shape in self.shapes.items()})
+        return Graph.build(graph.ops(), values, graph.inputs, graph.outputs, str(graph.graph["name"]))
+
+
+def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
+    """Names of inputs or outputs: the signature's, else the tensors' own."""
+    signature = file.signature()
+    by_value = {v: k for k, v in getattr(signature, end).items()} if signature else {}
+    return tuple(by_value.get(v, file.graph.values[v].name) for v in getattr(file.graph, end))
+
+
+def readings(file: TFLiteModel, model: Any, user: UserMapping) -> Iterator[Reading]:
+    """Every reading that the model accepts, the likeliest first; one where nothing is left open.
+
+    Raises:
+        InputMismatch: the model takes another number of inputs.
+        InvalidModel: it can be called in none of these ways; the error is that of the likeliest.
+    """
+    from tflrecover.tracing.inputs import forms
+
+    names = end_names(file, "inputs")
+    free = [free_shape(file.graph.values[v]) for v in file.graph.inputs]
+    first_error: InvalidModel | None = None
+    is_any = False
+    try:
+        listed = forms(model, len(free), names)
+    except InputMismatch as error:
+        raise InputMismatch(f"{file.source} has {len(free)} inputs {list(names)}: {error}") from error
+    for form in listed:
+        for attempt in _attempts(file, form, free, user, names):
+            found = _accepted(file, model, form, *attempt)
+            if isinstance(found, Reading):
+                is_any = True
+                yield found
+            else:
+                first_error = first_error or found
+    if not is_any and first_error is not None:
+        raise first_error
+
+
+def free_shape(value: Value) -> FreeShape:
+    """A tensor's shape, None for sizes that the file leaves free."""
+    sizes = value.shape_signature or value.shape or ()
+    return tuple(None if n == -1 else n for n in sizes)
+
+
+def _attempts(
+    file: TFLiteModel, form: Form, free: Sequence[FreeShape], user: UserMapping, names: Sequence[str]
+) -> Iterator[tuple[tuple[int, ...], dict[int, int], bool]]:
+    """Orders (Keras input number to file input number) worth trying, the pairs each stands for, if they are certain."""
+    given = user.pairs("inputs", list(form.names), names)
+    possible = [_possible(form, j, free) for j in range(len(free))]
+    pairs = pin(names, form.names, possible, given, numbered=file.signature() is not None)
+    kinds = [(shape, file.graph.values[v].dtype) for shape, v in zip(free, file.graph.inputs, strict=True)]
+    for order in _orders(kinds, pairs):
+        # Inputs that differ in shape or type are told apart by the model's accepting this order.
+        rest = [kinds[i] for i in range(len(kinds)) if i not in pairs]
+        told = {i: j for j, i in enumerate(order) if i not in pairs and rest.count(kinds[i]) == 1}
+        yield order, {**pairs, **told}, len(pairs) == len(kinds)
+
+
+def _possible(form: Form, number: int, free: Sequence[FreeShape]) -> list[int]:
+    """File inputs that a Keras input can be: those with the sizes that it was built with, else those that fit."""
+    built, declared = form.built[number], form.shapes[number]
+    for shape in ((None, *built[1:]) if built else None, declared):
+        found = [] if shape is None else [i for i, mine in enumerate(free) if _fits(shape, mine)]
+        if found:
+            return found
+    return list(range(len(free)))
+
+
+def _fits(declared: FreeShape, shape: FreeShape) -> bool:
+    return len(declared) == len(shape) and all(
+        n is None or m is None or n == m for n, m in zip(declared, shape, strict=True)
+    )
+
+
+def _orders(kinds: Sequence[Any], pairs: Mapping[int, int]) -> list[tuple[int, ...]]:
+    """File inputs in Keras's order: those that are certain in their place, the others in every order worth trying."""
+    back = {j: i for i, j in pairs.items()}
+    rest = [i for i in range(len(kinds)) if i not in pairs]
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for tried in islice(permutations(rest), _MOST_ORDERS):
+        free = iter(tried)
+        order = tuple(back[j] if j in back else next(free) for j in range(len(kinds)))
+        found.setdefault(tuple(kinds[i] for i in order), order)
+    return list(found.values())
+
+
+def _accepted(
+    file: TFLiteModel, model: Any, form: Form, order: tuple[int, ...], pairs: dict[int, int], is_certain: bool
+) -> Reading | InvalidModel:
+    """The reading with the first sizes that the model accepts, or why it accepts none."""
+    from tflrecover.tracing import trace_model
+
+    values = [file.graph.values[file.graph.inputs[i]] for i in order]
+    dtypes = [_real_dtype(value) for value in values]
+    first_error: InvalidModel | None = None
+    for shapes in _sizes(form, values):
+        try:
+            trace = trace_model(model, shapes, form, dtypes)
+        except InvalidModel as error:
+            first_error = first_error or error
+            continue
+        return Reading(trace, pairs, dict(_resizes(file, order, shapes)), is_certain)
+    assert first_error is not None
+    return first_error
+
+
+def _real_dtype(value: Value) -> str:
+    """The type of the numbers that a file's input stands for."""
+    is_quantized = value.quantization is not None and value.quantization.scale.size > 0
+    return "float32" if is_quantized else str(value.dtype)
+
+
+def _sizes(form: Form, values: Sequence[Value]) -> Collection[tuple[Shape, ...]]:
+    """Shapes to call the model with: its own sizes where they are fixed, the file's, what it was built with, others."""
+    found: dict[tuple[Shape, ...], None] = {}
+    for size in (None, *_SIZES):
+        shapes = tuple(
+            _shape(declared, built, value, size)
+            for declared, built, value in zip(form.shapes, form.built, values, strict=True)
+        )
+        found[shapes] = None
+    return found
+
+
+def _shape(declared: FreeShape | None, built: FreeShape | None, value: Value, size: int | None) -> Shape:
+    mine, stored = free_shape(value), value.shape or ()
+    if declared is not None and len(declared) != len(mine):
+        return tuple(1 if n is None else n for n in declared)
+    shape = []
+    for axis, fixed in enumerate(mine):
+        own = declared[axis] if declared is not None else None
+        known = built[axis] if built is not None and axis < len(built) and size is None else None
+        # A free batch is what it is in the file: one.
+        other = stored[axis] if axis == 0 else known or size or _SIZES[0]
+        shape.append(own if own is not None else fixed if fixed is not None else other)
+    return tuple(shape)
+
+
+def _resizes(file: TFLiteModel, order: tuple[int, ...], shapes: tuple[Shape, ...]) -> Iterator[tuple[int, Shape]]:
+    for j, i in enumerate(order):
+        number = file.graph.inputs[i]
+        mine = free_shape(file.graph.values[number])
+        if len(mine) == len(shapes[j]) and None in mine:
+            yield number, tuple(m if n is None else n for n, m in zip(mine, shapes[j], strict=True))

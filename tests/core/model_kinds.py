@@ -1,0 +1,279 @@
+"""One small model per way to write a Keras model: subclassed, nested, with arguments and results of every structure.
+
+Each entry of ``KINDS`` makes a built model and the arguments that it is called with.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import layers as L
+from keras import ops
+
+VECTOR, STEPS, IMAGE = (2, 4), (2, 6, 4), (2, 8, 8, 3)
+
+
+def numbers(*shapes):
+    rng = np.random.default_rng(5)
+    return [rng.uniform(-1, 1, shape).astype("float32") for shape in shapes]
+
+
+def model_of(call, make):
+    """A subclassed model: ``make`` gives its layers by name, ``call`` is its call."""
+
+    def init(self):
+        keras.Model.__init__(self)
+        for name, layer in make().items():
+            setattr(self, name, layer)
+
+    return type("Subclassed", (keras.Model,), {"__init__": init, "call": call})
+
+
+def kind(call, make, *args, **kwargs):
+    """An entry: the class is made anew each time, and built by calling it."""
+
+    def build():
+        model = model_of(call, make)()
+        model(*args, **kwargs)
+        return model, args, kwargs
+
+    return build
+
+
+def heads(**units):
+    return {name: L.Dense(n) for name, n in units.items()}
+
+
+def stem():
+    return keras.Sequential([L.Conv2D(4, 3), L.BatchNormalization(), L.ReLU()])
+
+
+a, b = numbers(VECTOR, VECTOR)
+wide = numbers((2, 5))[0]
+images = numbers(IMAGE)[0]
+sequence = numbers(STEPS)[0]
+tokens = np.random.default_rng(5).integers(0, 9, (2, 6)).astype("int32")
+
+
+def several_arguments(self, first, second):
+    return self.p(first) * 2 - self.q(second)
+
+
+def list_argument(self, inputs):
+    first, second = inputs
+    return self.p(first) * 2 - self.q(second)
+
+
+def dict_argument(self, inputs):
+    return self.p(inputs["zeta"]) * 2 - self.q(inputs["alpha"])
+
+
+def nested_argument(self, inputs):
+    return self.p(inputs["pair"][0]) * 2 - self.q(inputs["pair"][1]) + self.r(inputs["other"])
+
+
+def keyword_argument(self, inputs, *, context, training=False):
+    return self.drop(self.p(inputs), training=training) * 2 - self.q(context)
+
+
+def optional_argument(self, inputs, context=None, bias=None):
+    y = self.p(inputs)
+    return y if context is None else y * 2 - self.q(context)
+
+
+def training_and_mask(self, inputs, training=None, mask=None):
+    return self.q(self.drop(self.norm(self.p(inputs), training=training), training=training))
+
+
+def two_structures(self, inputs, context):
+    return self.p(inputs["x"]) * 2 - self.q(context[0]) + self.r(context[1])
+
+
+def dict_result(self, inputs):
+    return {"zeta": self.p(inputs), "alpha": self.q(inputs)}
+
+
+def nested_result(self, inputs):
+    return {"scores": [self.p(inputs), self.q(inputs)], "box": (self.r(inputs),)}
+
+
+@dataclasses.dataclass
+class Detection:
+    scores: object
+    boxes: object
+
+
+def dataclass_result(self, inputs):
+    return Detection(self.p(inputs), self.q(inputs))
+
+
+def none_in_result(self, inputs):
+    return self.p(inputs), None, self.q(inputs)
+
+
+def layers_in_a_list(self, inputs):
+    for layer in self.blocks:
+        inputs = layer(inputs)
+    return inputs
+
+
+def layers_in_a_dict(self, inputs):
+    return self.table["b"](ops.tanh(self.table["a"](inputs)))
+
+
+def layer_twice(self, inputs):
+    return self.p(ops.relu(self.p(inputs)))
+
+
+class Block(keras.Model):
+    def __init__(self, inner=None):
+        super().__init__()
+        self.inner = inner or L.Dense(4, activation="tanh")
+        self.dense = L.Dense(4)
+
+    def call(self, x):
+        return self.dense(self.inner(x)) + x
+
+
+def functional(units=4):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, L.Dense(units)(L.Dense(3, activation="relu")(inputs)))
+
+
+def functional_around_subclassed():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, L.Dense(3)(Block()(inputs))), (a,), {}
+
+
+def optional_functional_input():
+    first, second = keras.Input((4,)), keras.Input((4,), optional=True)
+
+    class Merge(L.Layer):
+        def call(self, x, y=None):
+            return x if y is None else x + y
+
+    return keras.Model([first, second], L.Dense(3)(Merge()(first, second))), ([a, None],), {}
+
+
+def dict_functional():
+    inputs = {"zeta": keras.Input((4,), name="zeta"), "alpha": keras.Input((4,), name="alpha")}
+    y = L.Dense(3)(inputs["zeta"]) * 2 - L.Dense(3)(inputs["alpha"])
+    return keras.Model(inputs, {"b": y, "a": L.Dense(3)(y)}), ({"zeta": a, "alpha": b},), {}
+
+
+def many_ends():
+    inputs = [keras.Input((4,), name=name) for name in ("third", "first", "second")]
+    outputs = [L.Dense(3, name=f"out_{i}")(inputs[i % 3]) for i in range(12)]
+    return keras.Model(inputs, outputs), ([a, b, a - b],), {}
+
+
+def token_types(self, inputs, types, padding):
+    y = self.words(inputs) + self.types(types)
+    return self.head(ops.where(padding[..., None], y, 0.0))
+
+
+def dynamic_reshape(self, inputs):
+    batch, rows, columns, channels = ops.shape(inputs)
+    y = self.p(ops.reshape(inputs, (batch, rows * columns, channels)))
+    return ops.reshape(y, (batch, rows, columns, 5))
+
+
+def positions(self, inputs):
+    y = self.words(inputs)
+    where = ops.arange(ops.shape(inputs)[1])
+    return self.head(y + self.places(where))
+
+
+def mean_over_steps(self, inputs):
+    steps = ops.shape(inputs)[1]
+    return self.p(ops.sum(inputs, axis=1) / ops.cast(steps, "float32"))
+
+
+def two_dense():
+    return heads(p=3, q=3)
+
+
+def three_dense():
+    return heads(p=3, q=3, r=3)
+
+
+def with_norm():
+    return {"p": L.Dense(4), "norm": L.BatchNormalization(), "drop": L.Dropout(0.5), "q": L.Dense(3)}
+
+
+KINDS = {
+    "several_arguments": kind(several_arguments, two_dense, a, b),
+    "several_shapes": kind(several_arguments, two_dense, a, wide),
+    "list_argument": kind(list_argument, two_dense, [a, b]),
+    "tuple_argument": kind(list_argument, two_dense, (a, wide)),
+    "dict_argument": kind(dict_argument, two_dense, {"zeta": a, "alpha": b}),
+    "dict_argument_shapes": kind(dict_argument, two_dense, {"zeta": a, "alpha": wide}),
+    "nested_argument": kind(nested_argument, three_dense, {"pair": [a, b], "other": a - b}),
+    "keyword_argument": kind(keyword_argument, lambda: {**two_dense(), "drop": L.Dropout(0.5)}, a, context=b),
+    "optional_argument": kind(optional_argument, two_dense, a, b),
+    "optional_left_out": kind(optional_argument, lambda: heads(p=3), a),
+    "training_and_mask": kind(training_and_mask, with_norm, a),
+    "two_structures": kind(two_structures, three_dense, {"x": a}, [b, a - b]),
+    "dict_result": kind(dict_result, two_dense, a),
+    "nested_result": kind(nested_result, three_dense, a),
+    "dataclass_result": kind(dataclass_result, two_dense, a),
+    "none_in_result": kind(none_in_result, two_dense, a),
+    "layers_in_a_list": kind(layers_in_a_list, lambda: {"blocks": [L.Dense(4), L.ReLU(), L.Dense(3)]}, a),
+    "layers_in_a_dict": kind(layers_in_a_dict, lambda: {"table": {"a": L.Dense(4), "b": L.Dense(3)}}, a),
+    "layer_twice": kind(layer_twice, lambda: heads(p=4), a),
+    "submodel_twice": kind(layer_twice, lambda: {"p": Block()}, a),
+    "three_deep": kind(layer_twice, lambda: {"p": Block(Block(Block()))}, a),
+    "images_nested": kind(layers_in_a_list, lambda: {"blocks": [stem(), stem(), L.Flatten(), L.Dense(3)]}, images),
+    "functional_in_subclassed": kind(layer_twice, lambda: {"p": functional()}, a),
+    "functional_around_subclassed": functional_around_subclassed,
+    "optional_functional_input": optional_functional_input,
+    "dict_functional": dict_functional,
+    "many_ends": many_ends,
+    "integer_and_bool": kind(
+        token_types,
+        lambda: {"words": L.Embedding(10, 4), "types": L.Embedding(2, 4), "head": L.Dense(3)},
+        tokens,
+        (tokens > 4).astype("int32"),
+        tokens > 2,
+    ),
+    "dynamic_reshape": kind(dynamic_reshape, lambda: heads(p=5), images),
+    "positions": kind(
+        positions, lambda: {"words": L.Embedding(10, 4), "places": L.Embedding(6, 4), "head": L.Dense(3)}, tokens
+    ),
+    "mean_over_steps": kind(mean_over_steps, lambda: heads(p=3), sequence),
+}
+
+
+def spec(array, form, name):
+    import tensorflow as tf
+
+    # Free sizes: none, the batch, or every axis but the channels.
+    free = {"static": 0, "batch": 1, "steps": max(array.ndim - (array.dtype.kind == "f"), 1)}[form]
+    return tf.TensorSpec((*(None,) * free, *array.shape[free:]), array.dtype, name)
+
+
+def convert_call(model, args, kwargs, form="static", set_options=lambda converter: None):
+    """A TFLite file of ``model(*args, **kwargs)``; inputs have the free sizes of ``form``."""
+    import tensorflow as tf
+
+    structure = (args, kwargs)
+    leaves = tf.nest.flatten(structure)
+    flat = [x for x in leaves if x is not None]
+
+    def serve(*tensors):
+        rest = iter(tensors)
+        given, named = tf.nest.pack_sequence_as(structure, [None if x is None else next(rest) for x in leaves])
+        result = model(*given, **named)
+        if dataclasses.is_dataclass(result):
+            result = vars(result)
+        return [y for y in tf.nest.flatten(result) if y is not None]
+
+    specs = [spec(x, form, f"args_{i}") for i, x in enumerate(flat)]
+    function = tf.function(serve, input_signature=specs, autograph=False).get_concrete_function()
+    # A Keras 3 model hides its tf.Variables from the converter.
+    holder = tf.Module()
+    holder.all = [getattr(v, "_value", v) for v in model.variables]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    set_options(converter)
+    return converter.convert()
