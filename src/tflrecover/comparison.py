@@ -209,9 +209,10 @@ def _pins(
 ) -> Pins:
     mine = [canonical.values[v].shape or () for v in canonical.outputs]
     theirs = [keras.values[v].shape or () for v in keras.outputs]
+    names = end_names(file, "outputs")
     outputs = pin(
-        end_names(file, "outputs"),
-        trace.output_names,
+        names,
+        max(trace.output_names, trace.layer_outputs, key=lambda given: len(set(given) & set(names))),
         [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs],
         mapping.outputs,
         numbered=file.signature() is not None,

@@ -29,7 +29,7 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
     epsilon = Literal.of(np.float32(source.attributes["epsilon"]))
     scale = MUL(RSQRT(ADD(variance, epsilon)), gamma)
     inputs = (source.inputs[0], scale, SUB(beta, MUL(mean, scale)))
-    return Lowered("AFFINE", inputs, channels_first=is_channels_first(source.attributes))
+    return Lowered("AFFINE", inputs, results=1, channels_first=is_channels_first(source.attributes))
 
 
 AFFINE = OpSpec(

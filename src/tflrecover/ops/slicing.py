@@ -11,7 +11,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.elementwise import unbroadcast
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
-from tflrecover.weight import Array
+from tflrecover.weight import Array, Literal
 
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
@@ -224,9 +224,13 @@ def _range(source: Source) -> Lowered:
     return Lowered("RANGE", operands(source), shape=shape)
 
 
-def _fill(source: Source) -> Lowered:
-    shape = source.constant(0)
-    return Lowered("FILL", operands(source), shape=None if shape is None else tuple(int(n) for n in shape))
+def _fill(source: Source) -> Lowered | None:
+    """One number everywhere is nobody's weight."""
+    dims, value = source.constant(0), source.constant(1)
+    if dims is None or value is None:
+        return Lowered("FILL", operands(source))
+    filled = Literal.of(np.full(tuple(int(n) for n in dims), value))
+    return Lowered("IDENTITY", (filled,), shape=filled.shape)
 
 
 RANGE = OpSpec(

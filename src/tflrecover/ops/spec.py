@@ -83,6 +83,7 @@ class Lowered:
         shape: Shape of its first output when the reader knows better than the dialect.
         channels_first: Whether its first operand and its result have their channels on axis 1; everything else is told
             as for channels on the last axis.
+        results: How many of the dialect's results it has; None: all.
     """
 
     type: str
@@ -91,6 +92,7 @@ class Lowered:
     activation: str | None = None
     shape: Shape | None = None
     channels_first: bool = False
+    results: int | None = None
 
 
 Reader = Callable[[Source], "Lowered | None"]

@@ -33,6 +33,7 @@ from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import split_softmax
+from tflrecover.rewrite.statistics import expand_batch_statistics
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -59,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     sink_transposes,
     unit_transposes,
+    expand_batch_statistics,
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,

@@ -35,6 +35,8 @@ class Trace:
         tensors: Value id to tensor of the function's graph.
         input_names: One per input of the graph; ``""`` where the model gives none.
         output_names: One per output; ``""`` where the model gives none.
+        layer_outputs: Names of the layers that make the outputs, which tf_keras puts in a file even where the model
+            gives a dict; empty where they are not known.
     """
 
     model: Any
@@ -45,6 +47,7 @@ class Trace:
     tensors: Mapping[int, Any]
     input_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
+    layer_outputs: tuple[str, ...] = ()
     literals: Mapping[int, Any] = field(default_factory=dict)
 
     def draft(self) -> Draft:
@@ -170,6 +173,7 @@ def trace_model(
         tensors,
         form.names,
         _output_names(model, structure[-1]),
+        _layer_outputs(model, len(source.outputs)),
     )
 
 
@@ -194,9 +198,13 @@ def _output_names(model: Any, result: Any) -> tuple[str, ...]:
     leaves = tf.nest.flatten(result)
     if isinstance(result, Mapping) and len(leaves) == len(result):
         return tuple(str(key) for key, leaf in zip(sorted(result), leaves, strict=True) if tf.is_tensor(leaf))
-    names = getattr(model, "output_names", None)
     count = sum(map(tf.is_tensor, leaves))
-    return tuple(str(name) for name in names) if names and len(names) == count else ("",) * count
+    return _layer_outputs(model, count) or ("",) * count
+
+
+def _layer_outputs(model: Any, count: int) -> tuple[str, ...]:
+    names = getattr(model, "output_names", None) or ()
+    return tuple(str(name) for name in names) if len(names) == count else ()
 
 
 def trace(model: Any, input_shapes: InputShapes | None = None) -> Graph:

@@ -81,8 +81,8 @@ class Solver:
             else evaluate(arg, self.known)
             for slot, arg in enumerate(weight.args)
         ]
-        wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
         try:
+            wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
             operand = spec.inverse(main, wanted, args, weight.attributes)
         except ValueError as error:
             raise Unsolvable(str(error)) from error
