@@ -20,6 +20,7 @@ from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.powers import name_powers
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
 from tflrecover.rewrite.reshape import (
@@ -51,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     flatten_dense,
     pool_to_mean,
     split_softmax,
+    expand_batch_statistics,
     expand_functions,
     split_products,
     merge_reshapes,
@@ -60,13 +62,13 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     sink_transposes,
     unit_transposes,
-    expand_batch_statistics,
     merge_reshapes,
     drop_broadcast_reshapes,
     zeros_to_pad,
     merge_common,
     fuse_dilation,
     fuse_prelu,
+    name_powers,
     fuse_squared_difference,
     lift_constants,
     to_affine,

@@ -55,6 +55,17 @@ PATTERNS = (
         {"approximate": True},
         ("AFFINE", ("MUL", X, ("AFFINE", ("TANH", ("AFFINE", _CUBIC, math.sqrt(2 / math.pi), 0)), 1, 1)), 0.5, 0),
     ),
+    Pattern(
+        "GELU",
+        {"approximate": True},
+        ("MUL", ("AFFINE", X, 0.5, 0), ("AFFINE", ("TANH", ("AFFINE", _CUBIC, math.sqrt(2 / math.pi), 0)), 1, 1)),
+    ),
+    Pattern("GELU", {"approximate": False}, ("MUL", ("AFFINE", X, 0.5, 0), ("ERFC", ("AFFINE", X, -_ROOT_HALF, 0)))),
+    Pattern(
+        "GELU",
+        {"approximate": False},
+        ("MUL", ("AFFINE", X, 0.5, 0), ("AFFINE", ("ERF", ("AFFINE", X, _ROOT_HALF, 0)), 1, 1)),
+    ),
     Pattern("SOFTPLUS", {}, ("LOG", ("AFFINE", ("EXP", X), 1, 1))),
     Pattern("SOFTSIGN", {}, ("DIV", X, ("AFFINE", ("ABS", X), 1, 1))),
     Pattern("RELU_N1_TO_1", {}, ("MAXIMUM", ("MINIMUM", X, 1), -1)),
