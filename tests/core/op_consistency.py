@@ -134,10 +134,12 @@ def _check_inverse(spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[st
         return
     target = np.zeros_like(result) if spec.name == "SUM" else result
     for slot in range(len(args)):
-        if np.asarray(args[slot]).dtype.kind in "iu" and slot:
-            # An index picks what is undone; it is never what is looked for.
+        try:
+            undone = np.asarray(spec.inverse(slot, target, args, attributes))
+        except ValueError:
+            # The operator says that this operand cannot be told from the result.
+            assert slot > 0
             continue
-        undone = np.asarray(spec.inverse(slot, target, args, attributes))
         assert undone.shape == np.shape(args[slot])
         again = spec.compute([*args[:slot], undone, *args[slot + 1 :]], attributes)
         if spec.name in MOVES:

@@ -259,6 +259,7 @@ BROADCAST_ARGS = OpSpec(
     tflite=plain("BROADCAST_ARGS"),
     tf={"BroadcastArgs": plain("BROADCAST_ARGS")},
     roles=("shape", "other_shape"),
+    commutative=True,
 )
 
 
