@@ -75,10 +75,36 @@ def check(model: Any) -> None:
             f"Keras runs on {_backend(model)!r}; tracing needs the TensorFlow backend: set KERAS_BACKEND=tensorflow "
             "before Keras is imported"
         )
+    for layer in (model, *model._flatten_layers(include_self=False)):
+        _refuse(layer)
     unbuilt = [layer.name for layer in (model, *model._flatten_layers(include_self=False)) if not layer.built]
     if not model.built or (unbuilt and model.name in unbuilt):
         raise UnbuiltModel(
             f"model {model.name!r} is not built; call it once on an input, or model.build(input_shape), before porting"
+        )
+
+
+def _refuse(layer: Any) -> None:
+    """Layers whose variables are not weights of what they compute.
+
+    Raises:
+        InvalidModel: with what to do instead.
+    """
+    quantized = getattr(layer, "quantization_mode", None)
+    if quantized is not None:
+        raise InvalidModel(
+            f"layer {layer.name!r} is quantized to {quantized}: its variables are integers with scales of their own; "
+            f"port into the model first, then call model.quantize({quantized!r})"
+        )
+    if getattr(layer, "lora_enabled", False):
+        raise InvalidModel(
+            f"layer {layer.name!r} has LoRA enabled: kernel and low-rank update cannot be told apart in a file that "
+            "holds their sum; port into the model first, then call enable_lora"
+        )
+    if type(layer).__name__ == "TFSMLayer":
+        raise InvalidModel(
+            f"layer {layer.name!r} is a TFSMLayer, a SavedModel that has no Keras layers inside; build the model from "
+            "its layers and port into that"
         )
 
 
