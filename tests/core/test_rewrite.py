@@ -112,7 +112,7 @@ def test_equal_operators_are_one():
     b = Build((1, 8))
     left, right = b("RELU", 0, shape=(1, 8)), b("RELU", 0, shape=(1, 8))
     text, graph = b.text(b("MUL", left, right, shape=(1, 8)))
-    assert text == "RELU MUL"
+    assert text == "RELU SQUARE"
     assert len(next(graph.ops()).origins) == 2
     assert graph.number_of_edges() == 2
 
