@@ -318,23 +318,6 @@ TILE = OpSpec(
 )
 
 
-def _band(args: Sequence[Array], attributes: Attributes) -> list[Array]:
-    """What is at most so many diagonals below and above the main one; a negative number is all of them."""
-    x, below, above = args[0], int(args[1]), int(args[2])
-    rows, columns = np.indices(x.shape[-2:])
-    keep = ((below < 0) | (rows - columns <= below)) & ((above < 0) | (columns - rows <= above))
-    return [np.where(keep, x, np.zeros((), x.dtype))]
-
-
-MATRIX_BAND_PART = OpSpec(
-    "MATRIX_BAND_PART",
-    evaluate=_band,
-    tf={"MatrixBandPart": plain("MATRIX_BAND_PART")},
-    roles=("input", "below", "above"),
-    infer_shape=lambda shapes, _: shapes[0],
-)
-
-
 def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     return {"axis": axes_of(found["axis"], len(source.shape(0)))}
 
@@ -366,7 +349,6 @@ def _block(name: str, depth_to_space: bool) -> OpSpec:
 DEPTH_TO_SPACE, SPACE_TO_DEPTH = _block("DEPTH_TO_SPACE", True), _block("SPACE_TO_DEPTH", False)
 
 SPECS = (
-    MATRIX_BAND_PART,
     REVERSE_V2,
     DEPTH_TO_SPACE,
     SPACE_TO_DEPTH,

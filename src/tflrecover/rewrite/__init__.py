@@ -20,7 +20,6 @@ from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
-from tflrecover.rewrite.powers import name_powers
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
 from tflrecover.rewrite.reshape import (
@@ -68,7 +67,6 @@ RULES: tuple[Rule, ...] = (
     merge_common,
     fuse_dilation,
     fuse_prelu,
-    name_powers,
     fuse_squared_difference,
     lift_constants,
     to_affine,

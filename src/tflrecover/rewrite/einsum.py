@@ -1,20 +1,12 @@
-"""``BATCH_MATMUL(TRANSPOSE(x), TRANSPOSE(y)) = EINSUM(x, y)``: attention, however its transposes are arranged.
-
-``EINSUM(x, w) = RESHAPE(FULLY_CONNECTED(RESHAPE(x), w))`` for a constant ``w`` that shares no axis of the result.
-"""
+"""``BATCH_MATMUL(TRANSPOSE(x), TRANSPOSE(y)) = EINSUM(x, y)``: attention, however its transposes are arranged."""
 
 from __future__ import annotations
 
-import math
 from string import ascii_letters
 
 from tflrecover.ir import Op
-from tflrecover.ops.conv import no_bias
 from tflrecover.ops.einsum import canonical_equation, sides
-from tflrecover.ops.shape import RESHAPE, TRANSPOSE
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.writer import Writer
-from tflrecover.weight import Weight
 
 
 def fuse_einsum(draft: Draft) -> int:
@@ -27,9 +19,6 @@ def fuse_einsum(draft: Draft) -> int:
             draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
             count += 1
     for op in draft.of_type("EINSUM"):
-        if _to_dense(draft, op):
-            count += 1
-            continue
         count += _take_in_operands(draft, op)
         count += _take_in_result(draft, draft.ops[op.id])
     return count
@@ -41,43 +30,6 @@ def _equation(op: Op, rank: int) -> str:
     x = batch + (inner + rows if op.attributes["adj_x"] else rows + inner)
     y = batch + (columns + inner if op.attributes["adj_y"] else inner + columns)
     return canonical_equation(x, y, batch + rows + columns)
-
-
-def _to_dense(draft: Draft, op: Op) -> bool:
-    """A product with a constant that shares no axis of the result becomes a dense layer."""
-    weights = [draft.weight(value) for value in op.inputs]
-    if (weights[0] is None) == (weights[1] is None):
-        return False
-    slot = 0 if weights[0] is None else 1
-    weight, axes = weights[1 - slot], sides(op.attributes["equation"])
-    x, w, out = axes[slot], axes[1 - slot], axes[2]
-    inner = "".join(axis for axis in x if axis in w)
-    rows, columns = ("".join(a for a in side if a not in inner) for side in (x, w))
-    if weight is None or not inner or set(inner) & set(out) or sorted(rows + columns) != sorted(out):
-        return False
-    sizes = dict(zip(x + w, (*draft.shape(op.inputs[slot]), *weight.shape), strict=True))
-    counts = [math.prod(sizes[axis] for axis in side) for side in (inner, columns)]
-    kernel = RESHAPE(_reordered(weight, w, inner + columns), shape=tuple(counts), target_shape=tuple(counts))
-    lead = tuple(sizes[axis] for axis in rows)
-    writer = Writer(draft, op)
-    value = writer.transposed(op.inputs[slot], _order(x, rows + inner))
-    value = writer.reshaped(value, (*lead, counts[0]))
-    operands = (value, draft.constant(kernel), draft.constant(no_bias(counts[1])))
-    value = writer.add("FULLY_CONNECTED", operands, (*lead, counts[1]), units=counts[1])
-    value = writer.reshaped(value, tuple(sizes[axis] for axis in rows + columns))
-    writer.finish(writer.transposed(value, _order(rows + columns, out)))
-    return True
-
-
-def _order(axes: str, wanted: str) -> tuple[int, ...]:
-    return tuple(axes.index(axis) for axis in wanted)
-
-
-def _reordered(weight: Weight, axes: str, wanted: str) -> Weight:
-    if axes == wanted:
-        return weight
-    perm = _order(axes, wanted)
-    return TRANSPOSE(weight, shape=tuple(weight.shape[axis] for axis in perm), perm=perm)
 
 
 def _take_in_operands(draft: Draft, op: Op) -> int:
