@@ -59,7 +59,7 @@ def _as_affine(op: Op, slot: int, weight: Weight) -> Pair | None:
 
 
 def to_affine(draft: Draft) -> int:
-    """Arithmetic with one per-channel constant operand becomes AFFINE."""
+    """Arithmetic with one per-channel constant operand becomes AFFINE; ``DIV(x, c)`` by any other becomes a product."""
     count = 0
     for op in draft.of_type("NEG"):
         draft.replace(op.evolve(type="AFFINE", inputs=(op.inputs[0], draft.constant(_MINUS_ONE), None), attributes={}))
@@ -71,7 +71,13 @@ def to_affine(draft: Draft) -> int:
         slot = 0 if weights[0] is not None else 1
         weight, x = weights[slot], op.inputs[1 - slot]
         shape = draft.shape(x)
-        if weight is None or shape != draft.shape(op.outputs[0]) or not _is_per_channel(weight, shape):
+        if weight is None or shape != draft.shape(op.outputs[0]):
+            continue
+        if not _is_per_channel(weight, shape):
+            if op.type == "DIV" and slot == 1:
+                inputs = (x, draft.constant(RECIPROCAL(weight)))
+                draft.replace(op.evolve(type="MUL", inputs=inputs, attributes={}))
+                count += 1
             continue
         pair = _as_affine(op, slot, weight)
         if pair is not None:
