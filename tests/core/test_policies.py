@@ -107,7 +107,7 @@ def test_saved_model_layer_is_refused(content, tmp_path):
 
 MIRRORED = """
 import sys
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path[:0] = [{root!r}, {source!r}, {tests!r}]
 import numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -143,6 +143,7 @@ assert len(copies) == 2 and np.array_equal(*copies)
 
 @pytest.mark.parametrize("module", ["keras", "tf_keras"])
 def test_mirrored(module):
-    program = MIRRORED.format(root=str(ROOT), tests=str(ROOT / "tests/core"), module=module)
+    folders = {"root": str(ROOT), "source": str(ROOT / "src"), "tests": str(ROOT / "tests/core")}
+    program = MIRRORED.format(**folders, module=module)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -143,6 +144,14 @@ def _shapes(model: Any, input_shapes: InputShapes | None, form: Form | None) -> 
     return form, [tuple(input_shapes[name]) for name in form.names]
 
 
+def _first_replica(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where a distributed tf_keras model reads its own copy of a statistic, not the mean of all copies."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return contextlib.nullcontext()
+    return tf.distribute.ReplicaContext(strategy, 0)  # type: ignore[no-any-return]
+
+
 def trace_model(
     model: Any,
     input_shapes: InputShapes | None = None,
@@ -182,7 +191,7 @@ def trace_model(
         return [leaf for leaf in tf.nest.flatten(result) if tf.is_tensor(leaf)]
 
     try:
-        with recorder.recording(_patched_classes(model)):
+        with recorder.recording(_patched_classes(model)), _first_replica(model):
             function = tf.function(run).get_concrete_function(*signature)
     except Exception as error:
         raise InvalidModel(
