@@ -225,7 +225,7 @@ OTHERS = {
     "time_distributed_norm": volume(
         lambda x: L.TimeDistributed(L.BatchNormalization())(L.TimeDistributed(L.Conv2D(3, 3))(x)), (3, 6, 6, 2)
     ),
-    "softmax_axes": steps(lambda x: [L.Dense(3)(L.Softmax(axis=a)(L.Dense(4)(x))) for a in (1, (1, 2))]),
+    "softmax_axes": steps(lambda x: [L.Dense(3)(L.Softmax(axis=a)(L.Dense(4)(x))) for a in (1, -1)]),
     "softmax_mask": lambda: model(lambda x, m: L.Softmax()(L.Dense(4)(x), mask=m), (6,), (4,)),
     "masking_average": steps(lambda x: L.Dense(3)(L.GlobalAveragePooling1D()(L.Masking()(x)))),
     "category_one_hot": lambda: model(

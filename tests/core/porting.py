@@ -1,7 +1,5 @@
 """The one thing that every kind of model is held against."""
 
-import os
-
 import keras
 import keras_models as zoo
 import numpy as np
@@ -11,14 +9,6 @@ from layer_models import example_inputs
 import tflrecover
 from tests.core.test_blazepalm import stripped
 from tflrecover import tolerances
-
-# A sweep asks for every model: TFLRECOVER_ALL_LAYERS=1. Otherwise every fourth, so that each family has one.
-STEP = 1 if os.environ.get("TFLRECOVER_ALL_LAYERS") else 4
-
-
-def some(models):
-    """Names of the models that are tried."""
-    return sorted(models)[::STEP]
 
 
 def built(make, seed):

@@ -4,21 +4,21 @@ import pytest
 from keras import layers as L
 from layer_models import model
 from layer_models_more import MODELS
-from porting import assert_ports, assert_refused, differences, some
+from porting import assert_ports, assert_refused, differences
 from weight_models import REFUSED, WEIGHTS
 
 
-@pytest.mark.parametrize("name", some(MODELS))
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_layer(name):
     assert_ports(MODELS[name])
 
 
-@pytest.mark.parametrize("name", some(WEIGHTS))
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_weight(name):
     assert_ports(WEIGHTS[name])
 
 
-@pytest.mark.parametrize("name", some(REFUSED))
+@pytest.mark.parametrize("name", sorted(REFUSED))
 def test_refused(name):
     assert_refused(REFUSED[name])
 

@@ -43,9 +43,9 @@ class TiedDense(keras.Layer):
         return ops.matmul(ops.relu(self.dense(x)), ops.transpose(self.dense.kernel)) + self.shift
 
 
-def scaled(layer):
-    """A residual branch with a factor per channel at its end."""
-    return lambda x: x + Param(lambda t, g: t * g, (x.shape[-1],))(layer(x))
+def scaled(make):
+    """A residual branch with a factor per channel at its end; every model makes a layer of its own."""
+    return lambda x: x + Param(lambda t, g: t * g, (x.shape[-1],))(make()(x))
 
 
 WEIGHTS = {
@@ -84,11 +84,11 @@ WEIGHTS = {
     "convolved": param(
         lambda x, w: ops.conv(x, ops.transpose(w, (0, 1, 3, 2)), padding="same"), (3, 3, 5, 4), shape=IMAGE
     ),
-    "layer_scale": image(scaled(L.Conv2D(4, 3, padding="same"))),
+    "layer_scale": image(scaled(lambda: L.Conv2D(4, 3, padding="same"))),
     "layer_scale_depthwise": image(
         lambda x: x + Param(lambda t, g: t * g, (4,))(L.DepthwiseConv2D(3, padding="same")(x))
     ),
-    "layer_scale_volume": lambda: model(scaled(L.Conv3D(3, 3, padding="same")), (4, 4, 4, 3)),
+    "layer_scale_volume": lambda: model(scaled(lambda: L.Conv3D(3, 3, padding="same")), (4, 4, 4, 3)),
     "snake": param(lambda x, a: x + ops.square(ops.sin(a * x)) / a, (8,)),
     "response_norm": param(
         lambda x, g, b: (lambda n: x * (n / (ops.mean(n, -1, keepdims=True) + 1e-6)) * g + b + x)(

@@ -21,6 +21,7 @@ def fuse_einsum(draft: Draft) -> int:
     for op in draft.of_type("EINSUM"):
         count += _take_in_operands(draft, op)
         count += _take_in_result(draft, draft.ops[op.id])
+        count += _order_operands(draft, draft.ops[op.id])
     return count
 
 
@@ -59,4 +60,14 @@ def _take_in_result(draft: Draft, op: Op) -> int:
     attributes = {"equation": canonical_equation(x, y, moved)}
     draft.remove(after.id)
     draft.replace(op.evolve(outputs=after.outputs, attributes=attributes, origins=merged_origins(op, after)))
+    return 1
+
+
+def _order_operands(draft: Draft, op: Op) -> int:
+    """``EINSUM(y, x) = EINSUM(x, y)`` with the axes renamed: the order whose equation comes first is the one."""
+    x, y, out = sides(op.attributes["equation"])
+    swapped = canonical_equation(y, x, out)
+    if len(op.inputs) != 2 or swapped >= op.attributes["equation"]:
+        return 0
+    draft.replace(op.evolve(inputs=op.inputs[::-1], attributes={"equation": swapped}))
     return 1
