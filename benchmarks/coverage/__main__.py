@@ -16,8 +16,8 @@ PATH = ROOT / "docs" / "coverage.md"
 
 INTRODUCTION = """# Coverage
 
-What is covered by which test, and what is not. The sections are derived from the code and the tests by `make coverage`
-(a test proves that they are current), the last is measured by `make zoo`.
+What is covered by which test, and what is not. The sections are derived from the code and the tests by `make coverage`,
+the last is measured by `make zoo`.
 """
 
 
