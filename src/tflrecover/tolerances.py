@@ -23,3 +23,6 @@ HALF_STEP = {
     "float16": 2.0**-11,
 }
 """Relative, per stored type. What rounding to it may have changed in a number that the model's code has exactly."""
+
+SUBNORMAL_HALF_STEP = {"float16": 2.0**-25}
+"""Absolute, per stored type. What rounding may change in numbers below its normal ones, such as an epsilon of 1e-6."""

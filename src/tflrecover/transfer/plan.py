@@ -217,9 +217,11 @@ class _State:
 
 def _half_step(weight: Weight, peak: float) -> float:
     """What rounding to the stored types may have changed in numbers of which the largest is ``peak``."""
-    relative = sum(tolerances.HALF_STEP.get(str(leaf.dtype), 0.0) for leaf in leaves(weight))
+    types = [str(leaf.dtype) for leaf in leaves(weight)]
+    relative = sum(tolerances.HALF_STEP.get(dtype, 0.0) for dtype in types)
+    absolute = sum(tolerances.SUBNORMAL_HALF_STEP.get(dtype, 0.0) for dtype in types)
     # A bias has the step of the products it is added to, whatever its own size.
-    return relative * peak + 0.5 * _step(weight, "int32")
+    return relative * peak + absolute + 0.5 * _step(weight, "int32")
 
 
 def _step(weight: Weight, dtype: str | None = None) -> float:
