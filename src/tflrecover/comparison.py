@@ -25,6 +25,7 @@ from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
+from tflrecover.rewrite.variables import forget_states, unfilled
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
@@ -116,22 +117,41 @@ def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Compari
 def _aligned(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> Sides:
     """Both sides in canonical form, their alignment, and what makes others of it.
 
-    Loops stay loops where that proves the two sides the same. Otherwise they are written out on both: the one may
-    have as a loop what the other has unrolled.
+    Where one side keeps states between calls and the other does not, and nothing else differs, both are looked at as
+    if they kept none; that they do is then told as the difference that it is.
     """
-    found = _aligned_as(file, reading, mapping, unroll=False)
-    loops = [sum(op.type == "LOOP" for op in graph.ops()) for graph in found[1:3]]
+    found = _aligned_in_loops(file, reading, mapping, forget=False)
+    states = [_count(graph, "STATE") for graph in found[1:3]]
+    if found[3].complete or all(states) or not any(states):
+        return found
+    blank = _aligned_in_loops(file, reading, mapping, forget=True)
+    return blank if blank[3].complete else found
+
+
+def _aligned_in_loops(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, forget: bool) -> Sides:
+    """Loops stay loops where that proves the two sides the same.
+
+    Otherwise they are written out on both: the one may have as a loop what the other has unrolled.
+    """
+    found = _aligned_as(file, reading, mapping, unroll=False, forget=forget)
+    loops = [_count(graph, "LOOP") for graph in found[1:3]]
     if found[3].complete or not any(loops):
         return found
-    unrolled = _aligned_as(file, reading, mapping, unroll=True)
+    unrolled = _aligned_as(file, reading, mapping, unroll=True, forget=forget)
     return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
 
 
-def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, unroll: bool) -> Sides:
+def _count(graph: Graph, kind: str) -> int:
+    return sum(op.type == kind for op in graph.ops())
+
+
+def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, unroll: bool, forget: bool) -> Sides:
     trace = reading.trace
-    mine = _file_side(reading.resized(flattened(file)), mapping, unroll=unroll)
-    keras = canonicalize(trace.draft(), unroll=unroll).freeze(str(trace.model.name))
-    canonical = mine.freeze(file.source)
+    drafts = _file_draft(reading.resized(flattened(file)), mapping), trace.draft()
+    left_out = [forget_states(draft) if forget else () for draft in drafts]
+    mine, theirs = (canonicalize(draft, unroll=unroll) for draft in drafts)
+    canonical = mine.freeze(file.source, forgotten=left_out[0])
+    keras = theirs.freeze(str(trace.model.name), forgotten=left_out[1])
     pins = _pins(file, canonical, keras, trace, mapping, reading.pairs)
     return mine, canonical, keras, align(canonical, keras, pins), partial(align, canonical, keras, pins)
 
@@ -157,10 +177,12 @@ def _undecided(complete: list[Comparison]) -> Comparison:
 
 def _refuse_weightless(file: TFLiteModel) -> None:
     """A file whose weights live in variables that nothing fills."""
-    if any(op.type == "VAR_HANDLE" for op in file.graph.ops()) and len(file.subgraphs) == 1:
+    names = unfilled(flattened(file))
+    if names:
         raise WeightlessFile(
-            "holds no weights: they live in resource variables that nothing initialises (converted with "
-            "from_concrete_functions on a Keras 3 model?); convert it again with TFLiteConverter.from_keras_model",
+            f"holds no weights: they live in resource variables that nothing initialises ({', '.join(names[:3])}, …; "
+            "converted with from_concrete_functions on a Keras 3 model?); convert it again with "
+            "TFLiteConverter.from_keras_model",
             source=file.source,
         )
 
@@ -183,14 +205,14 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
     )
 
 
-def _file_side(source: Graph, mapping: ResolvedMapping, *, unroll: bool = False) -> Draft:
+def _file_draft(source: Graph, mapping: ResolvedMapping) -> Draft:
     def reader(name: str | int) -> Reader | None:
         return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
 
     draft = lower(source, reader, Contents(source))
     for index in mapping.ignore:
         _bypass(draft, index)
-    return canonicalize(draft, unroll=unroll)
+    return draft
 
 
 def _bypass(draft: Draft, index: int) -> None:
@@ -247,7 +269,7 @@ def _solved(
 
     settled = settle(alignment, again, lambda system: plan(system, variables, leaf_keys(keras), mine.env, values))
     alignment, outcome = settled.alignment, settled.plan
-    found = differences.find(alignment, outcome.failed)
+    found = (*differences.find(alignment, outcome.failed), *differences.forgotten(alignment, trace.layers))
     ignored: set[Key] = {
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
     }

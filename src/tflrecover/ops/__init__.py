@@ -21,6 +21,7 @@ from tflrecover.ops import (
     resize,
     shape,
     slicing,
+    states,
 )
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 
@@ -44,6 +45,7 @@ _FAMILIES = (
     resize,
     shape,
     slicing,
+    states,
 )
 _FLEX = "Flex"
 _SPECS: dict[str, OpSpec] = {}

@@ -11,6 +11,8 @@ from tflrecover.ir import Graph, Op, Origin, Shape, Value
 from tflrecover.weight import Array, Key, Weight, leaves
 
 OpId = int | str
+# Operators of both dialects that change a variable: they have no result, but what they do is seen in the next call.
+ASSIGNS = ("ASSIGN_VARIABLE", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
 class Draft:
@@ -143,10 +145,20 @@ class Draft:
                 yield self.ops[op_id]
 
     def prune(self) -> None:
-        """Removes operators whose results nobody uses."""
-        for op in reversed(self.ordered()):
-            if not any(self._consumers.get(v) or v in self.outputs for v in op.outputs):
-                self.remove(op.id)
+        """Removes operators whose results nobody uses; what a state becomes is used if the state is."""
+        stack = [op for op in map(self.producer, self.outputs) if op is not None]
+        stack += [op for op in self.ops.values() if op.type in ASSIGNS]
+        alive: set[OpId] = set()
+        while stack:
+            op = stack.pop()
+            if op.id in alive:
+                continue
+            alive.add(op.id)
+            stack.extend(made for value in op.inputs if (made := self.producer(value)) is not None)
+            if op.type == "STATE":
+                stack.extend(use for use, _ in self.consumers(op.outputs[0]) if use.type == "NEXT_STATE")
+        for op_id in [op_id for op_id in self.ops if op_id not in alive]:
+            self.remove(op_id)
 
     def _taken(self, op: Op) -> tuple[int, ...]:
         count = max((i for i, v in enumerate(op.outputs) if self._consumers.get(v) or v in self.outputs), default=0) + 1

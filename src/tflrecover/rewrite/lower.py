@@ -21,6 +21,7 @@ from tflrecover.ops.quantize import dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
+from tflrecover.rewrite.variables import lower_state, threaded
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, leaves
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
 }
 _UNREADABLE = (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError, EinopsError)
 _LOOP_ENDS = ("LOOP", "END_LOOP")
+_STATE_ENDS = ("STATE", "NEXT_STATE")
 
 
 @dataclass(slots=True)
@@ -169,6 +171,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
     Returns:
         The draft that the rules go on with. An operator that nobody can read stays as it is, opaque.
     """
+    source = threaded(source)
     draft = Draft(source.values, source.inputs, env)
     made = {*source.inputs, *(value for op in source.ops() for value in op.outputs)}
     for key, value in source.values.items():
@@ -197,6 +200,9 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     origin = Origin(op.id, op.type, op.layer)
     if op.type in _LOOP_ENDS:
         _lower_loop(op, draft, origin)
+        return
+    if op.type in _STATE_ENDS:
+        lower_state(op, draft, origin)
         return
     if _expanded(view, reader_of):
         return

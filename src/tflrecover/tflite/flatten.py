@@ -19,9 +19,10 @@ from tflrecover.errors import InvalidFile
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.tflite.model import TFLiteModel
 
-# Operators that run one subgraph once, and the option that names it.
+# Operators that run one subgraph, and the option that names it.
 CALLS: Mapping[str, str] = {
     "CALL": "subgraph",
+    "CALL_ONCE": "init_subgraph_index",
     "STABLEHLO_COMPOSITE": "decomposition_subgraph_index",
 }
 _DEPTH = 32
@@ -114,8 +115,14 @@ class _Flattener:
         return [self._id(graph, value, inner) for value in graph.outputs]
 
     def _call(self, op: Op, known: dict[int, int], depth: int) -> None:
+        start = len(self.ops)
         results = self._inline(op, CALLS[str(op.type)], op.inputs, f"{op.id}/", depth)
         known.update(zip(op.outputs, results, strict=False))
+        if op.type == "CALL_ONCE":
+            # What runs before the first call alone: initial values of variables.
+            self.ops[start:] = [
+                replace(made, attributes={**made.attributes, "once": True}) for made in self.ops[start:]
+            ]
 
     def _loop(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
         body = self._subgraph(op, "body_subgraph_index", depth)

@@ -9,12 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tflrecover.ir import Graph, Op, Shape, Value
-from tflrecover.tracing.layers import LayerPaths
+from tflrecover.rewrite.draft import ASSIGNS
+from tflrecover.tracing.layers import LayerPaths, handle_of
 from tflrecover.tracing.ownership import CallRecorder
 from tflrecover.weight import Leaf, Literal
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
+# Lists and handles are no numbers.
+_NO_ARRAYS = (tf.variant, tf.resource)
 _SILENT = ("NoOp", "Placeholder", "Assert")
 
 
@@ -75,8 +78,13 @@ class _Importer:
         number = len(self.values)
         self.values[number] = value
         if tensor is not None:
-            self.tensors[number] = tensor
+            self._show(number, tensor)
         return number
+
+    def _show(self, number: int, tensor: Any) -> None:
+        """Notes the tensor that holds a value, where it can be fetched as numbers."""
+        if tensor.dtype not in _NO_ARRAYS:
+            self.tensors[number] = tensor
 
     def walk(self, graph: Any, known: dict[int, int], layer: str | None, prefix: str) -> dict[int, int]:
         """Imports a graph; ``known`` maps ``id(tensor)`` of its inputs to value ids and is completed."""
@@ -111,7 +119,7 @@ class _Importer:
             number = self.new(Value(prefix + tensor.name, _shape(tensor), _dtype(tensor)), None if prefix else tensor)
             known[id(tensor)] = number
             outputs.append(number)
-        if outputs:
+        if outputs or operation.type in ASSIGNS:
             name = prefix + operation.name
             self.ops.append(Op(name, operation.type, inputs, tuple(outputs), _attributes(operation), layer))
 
@@ -122,7 +130,7 @@ class _Importer:
         for tensor, result in zip(operation.outputs, body.outputs, strict=True):
             number = known[id(tensor)] = inner[id(result)]
             if not prefix:
-                self.tensors[number] = tensor
+                self._show(number, tensor)
 
     def _callee(self, operation: Any) -> Any:
         """The graph of the function that is called, with shapes: as it was traced, else anew on the caller's shapes."""
@@ -205,9 +213,7 @@ def import_function(
 def _handles(variables: Mapping[str, Any]) -> dict[int, tuple[str, Shape, str]]:
     found = {}
     for path, variable in variables.items():
-        raw = getattr(variable, "value", variable)
-        raw = raw if hasattr(raw, "handle") else variable
-        found[id(raw.handle)] = (path, tuple(raw.shape), tf.as_dtype(raw.dtype).base_dtype.name)
+        found[id(handle_of(variable))] = (path, tuple(variable.shape), tf.as_dtype(variable.dtype).base_dtype.name)
     return found
 
 

@@ -79,18 +79,50 @@ def own_variables(layer: Any) -> list[Any]:
     return own
 
 
-def variable_paths(model: Any, paths: LayerPaths) -> dict[str, Any]:
-    """Every variable of the model under a unique path, ``layer path/variable name``, in the model's own order."""
+def variable_paths(model: Any, paths: LayerPaths, captured: Iterable[Any] = ()) -> dict[str, Any]:
+    """Every variable of the model under a unique path, ``layer path/variable name``, in the model's own order.
+
+    Args:
+        model: A Keras model.
+        paths: Of its layers.
+        captured: Variables of TensorFlow that its call reads. Those that the model does not list come last: what a
+            stateful layer keeps between calls, what a function of the user's closes over.
+    """
     owner: dict[int, str] = {}
     for path, layer in paths.items():
         for variable in own_variables(layer) if hasattr(layer, "_flatten_layers") else ():
             owner.setdefault(id(variable), path)
+    listed = list(model.variables)
+    known = {id(handle_of(variable)) for variable in listed}
+    states = {id(handle_of(state)): (state, path) for path, layer in paths.items() for state in _states(layer)}
+    for variable in captured:
+        if id(variable.handle) not in known:
+            state, path = states.get(id(variable.handle), (variable, ""))
+            owner[id(state)] = path
+            listed.append(state)
     found: dict[str, Any] = {}
     taken: Counter[str] = Counter()
-    for variable in model.variables:
+    for variable in listed:
         name = str(variable.name).rsplit("/", 1)[-1].split(":")[0]
         layer = owner.get(id(variable), "")
         path = f"{layer}/{name}" if layer else name
         taken[path] += 1
         found[path if taken[path] == 1 else f"{path}_{taken[path] - 1}"] = variable
     return found
+
+
+def handle_of(variable: Any) -> Any:
+    """TensorFlow's handle of a variable of Keras 3, of tf_keras or of TensorFlow itself."""
+    raw = getattr(variable, "value", variable)
+    return (raw if hasattr(raw, "handle") else variable).handle
+
+
+def _states(layer: Any) -> Iterator[Any]:
+    """What a stateful recurrent layer keeps between calls: a list of variables, for stacked cells one of lists."""
+    stack = [getattr(layer, "states", None) if getattr(layer, "stateful", False) else None]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, (list, tuple)):
+            stack.extend(reversed(item))
+        elif item is not None:
+            yield item

@@ -197,7 +197,7 @@ def trace_model(
         raise InvalidModel(
             f"model {model.name!r} cannot be called on inputs of shape {shapes}: {_first_line(error)}"
         ) from error
-    variables = variable_paths(model, paths)
+    variables = variable_paths(model, paths, _captured(function.graph))
     source, tensors = import_function(function, recorder, paths, variables)
     return Trace(
         model,
@@ -210,6 +210,12 @@ def trace_model(
         _output_names(model, structure[-1]),
         _layer_outputs(model, len(source.outputs)),
     )
+
+
+def _captured(graph: Any) -> list[Any]:
+    """Variables that a function reads, in the order in which it came upon them."""
+    by_handle = {id(variable.handle): variable for variable in graph.variables}
+    return [by_handle[id(outer)] for outer, _ in graph.captures if id(outer) in by_handle]
 
 
 def _first_line(error: BaseException) -> str:
