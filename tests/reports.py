@@ -49,6 +49,8 @@ def check(op: int, max_rel: float = 0.0, **changes: Any) -> Check:
         "max_abs": max_rel * 2,
         "max_rel": max_rel,
         "rms_rel": max_rel / 2,
+        "alone": max_rel,
+        "tolerance": 1e-4,
         "ok": max_rel < 1e-4,
     }
     return Check(**{**fields, **changes})

@@ -82,7 +82,7 @@ def test_exit_code_and_report(api, model: SavableModel, command: str, report: Re
     called = api(command, report)
     result = run(command, "a.tflite", "m:f", "--mapping", "map.yaml")
     assert (result.exit_code, result.stdout, result.stderr) == (code, report.to_text(), "")
-    assert called.calls == [(("a.tflite", model, "map.yaml"), {})]
+    assert called.calls == [(("a.tflite", model, "map.yaml"), {"inputs": None} if command == "verify" else {})]
 
 
 @pytest.mark.parametrize("command", ["diff", "verify"])
@@ -325,3 +325,28 @@ def test_real_mapping(real: Path, tmp_path: Path) -> None:
 def test_a_model_file_that_is_corrupt(real: Path) -> None:
     corrupt = str(real / "corrupt.keras")
     assert_one_line_of_trouble(run("diff", str(real / "a.tflite"), corrupt), corrupt, "cannot be loaded by Keras")
+
+
+@pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])
+def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
+    import numpy as np
+
+    from tflrecover.inputs import end_names
+
+    (name,) = end_names(tflrecover.read(real / "a.tflite"), "inputs")
+    array = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    path = tmp_path / ("x.npy" if kind == "npy" else "x.npz")
+    if kind == "npy":
+        np.save(path, array)
+    elif kind == "named":
+        np.savez(path, **{name: array})
+    else:
+        np.savez(path, array)
+    result = run("verify", str(real / "a.tflite"), str(real / "same.keras"), "--inputs", str(path))
+    assert result.exit_code == cli.SAME, result.output
+
+
+def test_inputs_that_are_none(model: SavableModel, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(b"no arrays")
+    for name, told in (("x.npy", "holds no arrays"), ("y.npy", "No such file")):
+        assert_one_line_of_trouble(run("verify", "a.tflite", "m:f", "--inputs", str(tmp_path / name)), told, name)

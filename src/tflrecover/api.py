@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tflrecover.comparison import Comparison, compare
 from tflrecover.errors import PortError
 from tflrecover.report import Report
+from tflrecover.tflite import read
 
 
 def diff(path: Any, model: Any, mapping: Any = None) -> Report:
@@ -73,7 +74,7 @@ def verify(
     model: Any,
     mapping: Any = None,
     *,
-    inputs: Sequence[Any] | Mapping[str, Any] | None = None,
+    inputs: Any = None,
 ) -> Report:
     """Runs the file and the model on the same inputs and compares every matched operator.
 
@@ -81,23 +82,30 @@ def verify(
         path: The file: a str, a PathLike, or its bytes.
         model: The Keras model, with its weights; it is not changed.
         mapping: As for :func:`port`.
-        inputs: Arrays in the file's input order, or by the file's input names; None: reproducible random numbers.
+        inputs: Arrays in the file's input order, or by the file's input names; one array for a file with one input.
+            Real numbers also where the file takes integers with a scale. Sizes that the file leaves free, such as the
+            batch, are those of the arrays. None: reproducible random numbers.
 
     Returns:
-        A report whose ``checks`` hold the errors per operator, in file order; ``first_divergence`` names the first
-        that is out of tolerance.
+        A report whose ``checks`` hold the errors per operator, in file order, and what rounding explains of them;
+        ``first_divergence`` names the first that is out of tolerance.
 
     Raises:
-        EvaluationError: neither LiteRT nor the reference evaluation can run the file.
+        EvaluationError: LiteRT cannot run the file, or the inputs do not fit it.
+        InputMismatch: the file and the model do not take the same shapes.
         InvalidFile: the file cannot be read.
         InvalidModel: the model cannot be traced.
         MappingError: the mapping is wrong or stale.
     """
-    from tflrecover.verification import check_all
+    from tflrecover.transfer.apply import held
+    from tflrecover.verification import check_all, given, random
 
-    comparison = compare(path, model, mapping)
-    checks, notes = check_all(comparison, inputs)
-    return _report("verify", comparison, checks=checks, notes=notes)
+    file = read(path)
+    arrays = None if inputs is None else given(file, inputs)
+    comparison = compare(file, model, mapping, None if arrays is None else [array.shape for array in arrays])
+    checks, notes = check_all(comparison, random(file, comparison.shapes) if arrays is None else arrays)
+    report = _report("verify", comparison, checks=checks, notes=notes)
+    return replace(report, assignments=held(comparison.assignments, comparison.trace.variables))
 
 
 def _report(

@@ -9,13 +9,14 @@ import logging
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from tflrecover.errors import InvalidModel, TFLRecoverError
+from tflrecover.errors import EvaluationError, InvalidModel, TFLRecoverError
 from tflrecover.render.text import safe
 
 if TYPE_CHECKING:
@@ -229,11 +230,41 @@ def _save(model: Any, target: Path) -> None:
 
 @app.command()
 @exits
-def verify(file: FileArgument, model: ModelArgument, mapping: MappingOption = None, json: JsonOption = None) -> int:
+def verify(
+    file: FileArgument,
+    model: ModelArgument,
+    mapping: MappingOption = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.npz|.npy", help="Arrays to run on, in a .npz by the names of the file's inputs."),
+    ] = None,
+    json: JsonOption = None,
+) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover
 
-    return _finish(tflrecover.verify(file, load_model(model), mapping), json)
+    given = None if inputs is None else load_inputs(inputs)
+    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json)
+
+
+def load_inputs(path: str) -> Any:
+    """What ``--inputs`` names: an array, a dict of arrays, or a list where ``numpy.savez`` was given no names.
+
+    Raises:
+        EvaluationError: the file holds no arrays that can be read safely.
+    """
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            named = {name: found[name] for name in found.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {error}") from error
+    unnamed = [f"arr_{i}" for i in range(len(named))]
+    return [named[name] for name in unnamed] if set(named) == set(unnamed) else named
 
 
 @mapping_app.command()

@@ -85,22 +85,25 @@ class Comparison:
         return self.plan.assignments
 
 
-def compare(path: Path, model: Any, mapping: Any = None) -> Comparison:
+def compare(
+    path: Path | TFLiteModel, model: Any, mapping: Any = None, shapes: Sequence[Shape] | None = None
+) -> Comparison:
     """Compares a file with a model; changes neither.
 
     Args:
-        path: The file: a path, or its bytes.
+        path: The file: a path, its bytes, or as it was read.
         model: A built Keras model.
         mapping: A path, a dict, a :class:`~tflrecover.Mapping`, or None.
+        shapes: One per input of the file, to look at both sides on where these leave sizes free; None: any.
     """
     from tflrecover.tracing.tracer import check
 
     user = UserMapping.load(mapping)
-    file = read(path)
+    file = path if isinstance(path, TFLiteModel) else read(path)
     _refuse_weightless(file)
     check(model)
     found: list[Comparison] = []
-    for reading in islice(readings(file, model, user), _MOST_READINGS):
+    for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
         comparison = _compared(file, reading, user)
         if reading.is_certain:
             return comparison

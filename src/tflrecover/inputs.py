@@ -60,8 +60,16 @@ def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
     return tuple(by_value.get(v, file.graph.values[v].name) for v in getattr(file.graph, end))
 
 
-def readings(file: TFLiteModel, model: Any, user: UserMapping) -> Iterator[Reading]:
+def readings(
+    file: TFLiteModel, model: Any, user: UserMapping, shapes: Sequence[Shape] | None = None
+) -> Iterator[Reading]:
     """Every reading that the model accepts, the likeliest first; one where nothing is left open.
+
+    Args:
+        file: The file.
+        model: The model.
+        user: The mapping.
+        shapes: One per input of the file, wanted where sizes are free; None: any.
 
     Raises:
         InputMismatch: the model takes another number of inputs.
@@ -79,7 +87,7 @@ def readings(file: TFLiteModel, model: Any, user: UserMapping) -> Iterator[Readi
         raise InputMismatch(f"{file.source} has {len(free)} inputs {list(names)}: {error}") from error
     for form in listed:
         for attempt in _attempts(file, form, free, user, names):
-            found = _accepted(file, model, form, *attempt)
+            found = _accepted(file, model, form, shapes, *attempt)
             if isinstance(found, Reading):
                 is_any = True
                 yield found
@@ -139,7 +147,13 @@ def _orders(kinds: Sequence[Any], pairs: Mapping[int, int]) -> list[tuple[int, .
 
 
 def _accepted(
-    file: TFLiteModel, model: Any, form: Form, order: tuple[int, ...], pairs: dict[int, int], is_certain: bool
+    file: TFLiteModel,
+    model: Any,
+    form: Form,
+    wanted: Sequence[Shape] | None,
+    order: tuple[int, ...],
+    pairs: dict[int, int],
+    is_certain: bool,
 ) -> Reading | InvalidModel:
     """The reading with the first sizes that the model accepts, or why it accepts none."""
     from tflrecover.tracing import trace_model
@@ -147,7 +161,7 @@ def _accepted(
     values = [file.graph.values[file.graph.inputs[i]] for i in order]
     dtypes = [_real_dtype(value) for value in values]
     first_error: InvalidModel | None = None
-    for shapes in _sizes(form, values):
+    for shapes in _sizes(form, values, [None if wanted is None else wanted[i] for i in order]):
         try:
             trace = trace_model(model, shapes, form, dtypes)
         except InvalidModel as error:
@@ -164,19 +178,21 @@ def _real_dtype(value: Value) -> str:
     return "float32" if is_quantized else str(value.dtype)
 
 
-def _sizes(form: Form, values: Sequence[Value]) -> Collection[tuple[Shape, ...]]:
-    """Shapes to call the model with: its own sizes where they are fixed, the file's, what it was built with, others."""
+def _sizes(form: Form, values: Sequence[Value], wanted: Sequence[Shape | None]) -> Collection[tuple[Shape, ...]]:
+    """Shapes to call the model with: its own sizes where fixed, the file's, what is wanted, what it was built with."""
     found: dict[tuple[Shape, ...], None] = {}
     for size in (None, *_SIZES):
         shapes = tuple(
-            _shape(declared, built, value, size)
-            for declared, built, value in zip(form.shapes, form.built, values, strict=True)
+            _shape(declared, built, value, size, given)
+            for declared, built, value, given in zip(form.shapes, form.built, values, wanted, strict=True)
         )
         found[shapes] = None
     return found
 
 
-def _shape(declared: FreeShape | None, built: FreeShape | None, value: Value, size: int | None) -> Shape:
+def _shape(
+    declared: FreeShape | None, built: FreeShape | None, value: Value, size: int | None, wanted: Shape | None
+) -> Shape:
     mine, stored = free_shape(value), value.shape or ()
     if declared is not None and len(declared) != len(mine):
         return tuple(1 if n is None else n for n in declared)
@@ -186,6 +202,8 @@ def _shape(declared: FreeShape | None, built: FreeShape | None, value: Value, si
         known = built[axis] if built is not None and axis < len(built) and size is None else None
         # A free batch is what it is in the file: one.
         other = stored[axis] if axis == 0 else known or size or _SIZES[0]
+        if wanted is not None and len(wanted) == len(mine):
+            other = wanted[axis]
         shape.append(own if own is not None else fixed if fixed is not None else other)
     return tuple(shape)
 

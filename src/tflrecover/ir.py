@@ -279,12 +279,14 @@ class Assignment:
             norm), ``kept`` (by mapping, or not a weight), ``unresolved``.
         value: The array in the variable's shape and dtype, or None when kept or unresolved.
         recipe: How it was made, e.g. ``"conv2d_7/Kernel: o h w i -> h w i o"``; or why it was not.
+        held: Whether the variable has the value now (``verify`` only, of what is assigned); None: not looked at.
     """
 
     variable: str
     state: str
     value: NDArray[Any] | None = None
     recipe: str = ""
+    held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,18 +306,23 @@ class ConstantUse:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Numbers of one matched operator: the file's output against Keras's, on the same inputs of the network.
+    """Numbers of one matched operator: the file's output against Keras's.
+
+    End to end both sides run on the same inputs of the network; alone, the model's operator is given the file's own
+    values, so that only its own error is left. ``ok`` depends on the latter.
 
     Attributes:
         tflite_op: Index of the operator in the file whose output was compared.
         tflite_type: Its type.
         tflite_name: Name of its output tensor.
         keras_layer: Layer path.
-        max_abs: Largest absolute error.
+        max_abs: Largest absolute error end to end.
         max_rel: ``max_abs`` divided by the largest magnitude in the file's output.
-        rms_rel: Root mean square of the error divided by that of the file's output.
+        rms_rel: Root mean square of the error end to end divided by that of the file's output.
+        alone: Largest absolute error alone, divided by the largest magnitude in the file's output.
+        tolerance: The largest ``alone`` that rounding explains.
         ok: Within tolerance.
-        output: Name of the graph output when the value is one, else None.
+        output: Name of the graph output when the value is one, else None; several are joined by commas.
         reference: ``"litert"``, or ``"evaluated"`` where LiteRT cannot run the operator.
     """
 
@@ -326,6 +333,8 @@ class Check:
     max_abs: float
     max_rel: float
     rms_rel: float
+    alone: float
+    tolerance: float
     ok: bool
     output: str | None = None
     reference: str = "litert"

@@ -61,6 +61,16 @@ class Report:
         )
 
     @property
+    def unported(self) -> bool:
+        """Whether nothing is wrong but that variables do not hold the file's weights (``verify`` only)."""
+        return (
+            all(d.accepted for d in self.differences)
+            and not self.ambiguities
+            and any(a.held is False for a in self.assignments)
+            and not any(a.state == "unresolved" for a in self.assignments)
+        )
+
+    @property
     def first_divergence(self) -> Check | None:
         """The first operator in file order whose output is out of tolerance, or None."""
         return next((c for c in self.checks if not c.ok), None)

@@ -11,8 +11,20 @@ LITERAL = 1e-6
 OUTPUT = 1e-4
 """Relative. An operator or a whole network in float32 under two kernels: long sums in another order."""
 
-QUANTIZED_OUTPUT = 0.5
-"""Relative RMS. Integer kernels against float arithmetic: only gross divergence can be told from quantization noise."""
+STEPS = 1.5
+"""Steps of the tensor's own scale. An integer operator on the file's own values rounds once (half a step was the
+largest error of every operator type in the Keras Applications at 8 bits); some kernels round twice, or use a table."""
+
+WEIGHT_HALF_STEPS = 4.0
+"""Half steps of a constant's type. What rounding the weights may do to an operator: the errors of a kernel's elements
+add up like noise, and a kernel's largest element is about four times its root mean square."""
+
+MOST_WEIGHT_ROUNDING = 0.05
+"""Relative. The most that is allowed for rounded weights, however coarse: a kernel that is off by a tenth must fail."""
+
+HYBRID = 2.0
+"""Times what the operator makes of rounding its activations to 8 bits, which is measured: LiteRT's kernels choose the
+scale per tensor or per row, with or without a zero point."""
 
 HALF_STEP = {
     "int8": 0.5 / 127,

@@ -60,3 +60,12 @@ def test_mapping_for_another_file():
 def test_verify_refuses_wrong_inputs():
     with pytest.raises(tflrecover.EvaluationError, match="shape"):
         tflrecover.verify(zoo.file_of("plain"), zoo.plain(), inputs=[np.zeros((1, 2, 2, 3))])
+    with pytest.raises(tflrecover.EvaluationError, match="1 inputs"):
+        tflrecover.verify(zoo.file_of("plain"), zoo.plain(), inputs=[])
+
+
+def test_verify_refuses_a_model_of_another_size():
+    x = keras.Input((8, 8, 3))
+    small = keras.Model(x, layers.GlobalAveragePooling2D()(layers.Conv2D(5, 3)(x)))
+    with pytest.raises(tflrecover.InputMismatch, match=r"build the model for inputs of shape \(1, 16, 16, 3\)"):
+        tflrecover.verify(zoo.file_of("plain"), small)

@@ -8,7 +8,12 @@ from rich.text import Text
 STYLES = (
     (r"^\S.*$", "bold"),
     (r"(?<=: )(the model is the file's network|ported, complete and beyond doubt|the numbers agree)$", "green"),
-    (r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree)$", "red"),
+    (
+        r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
+        r"|the numbers that could be compared agree, but the model is not the file's network"
+        r"|the structure is equal, but the model does not hold the file's weights)$",
+        "red",
+    ),
     (r"\[(attribute|missing|extra|wiring|shape|constant)\]", "red"),
     (r"\(accepted\)", "green"),
     (r"`[^`\n]*`", "cyan"),

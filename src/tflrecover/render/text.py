@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tflrecover.ir import Assignment, Check, Difference
+from tflrecover.ir import Check, Difference
 
 if TYPE_CHECKING:
     from tflrecover.report import Report
 
 _STATES = ("assigned", "reparametrised", "kept", "unresolved")
+# What only a port does.
+_WRITTEN = ("assigned", "reparametrised")
 _LISTED = 12
 _WORST = 5
 
 REPARAMETRISED = (
     "Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly the "
-    "file's, but the batch norms hold no statistics of their own: calibrate them before training with training=True."
+    "file's, but the batch norms hold no statistics of their own: call tflrecover.calibrate(model, data) before "
+    "training."
 )
 
 
@@ -41,7 +44,7 @@ def full(report: Report) -> str:
         list(_differences(report.differences)),
         list(_ambiguities(report)),
         [f"Note: {safe(note)}" for note in report.notes],
-        list(_variables(report.assignments)),
+        list(_variables(report)),
         list(_constants(report)),
         list(_matches(report)),
         list(_checks(report)),
@@ -53,33 +56,72 @@ def _headline(report: Report) -> str:
     verdict = {
         "diff": ("the model is the file's network", "the model is not the file's network"),
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
-        "verify": ("the numbers agree", "the numbers do NOT agree"),
+        "verify": ("the numbers agree", _disagreement(report)),
     }[report.action]
     if report.action == "verify" and not report.checks:
         verdict = ("nothing could be compared",) * 2
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict[0] if report.ok else verdict[1]}"
 
 
+def _disagreement(report: Report) -> str:
+    """The verdict on numbers where not all is well."""
+    if all(check.ok for check in report.checks):
+        return "the numbers that could be compared agree, but the model is not the file's network"
+    if report.unported:
+        return "the structure is equal, but the model does not hold the file's weights"
+    return "the numbers do NOT agree"
+
+
 def _counts(report: Report) -> Iterator[str]:
     open_ = [d for d in report.differences if not d.accepted]
     accepted = len(report.differences) - len(open_)
     states = Counter(a.state for a in report.assignments)
-    parts = [f"{states[state]} {state}" for state in _STATES if states[state]]
+    parts = [f"{states[state]} {_said(report, state)}" for state in _STATES if states[state]]
     yield f"  operators matched: {len(report.matches)}"
     yield f"  differences: {len(open_)}" + (f" (and {accepted} accepted)" if accepted else "")
     if report.ambiguities:
         yield f"  ambiguities: {len(report.ambiguities)}"
-    yield f"  variables: {', '.join(parts) or 'none'}"
-    if report.checks:
-        yield f"  checked: {sum(c.ok for c in report.checks)} of {len(report.checks)} operators within tolerance"
+    if report.action != "verify":
+        yield f"  variables: {', '.join(parts) or 'none'}"
+    else:
+        yield from _verified(report)
+
+
+def _verified(report: Report) -> Iterator[str]:
+    """What holds of the model as it is now."""
+    looked_at = [a for a in report.assignments if a.held is not None]
+    lacking = [a.variable for a in looked_at if not a.held]
+    if looked_at:
+        told = f"; {lacking[0]!r} is one that does not" if lacking else ""
+        advice = "; run port first" if report.unported and not report.ok else ""
+        count = f"{len(looked_at) - len(lacking)} of {len(looked_at)}"
+        yield f"  variables with the file's own numbers: {count}{safe(told)}{advice}"
+    if not report.checks:
+        return
+    largest = max(c.tolerance for c in report.checks)
+    good = sum(c.ok for c in report.checks)
+    yield (
+        f"  checked: {good} of {len(report.checks)} operators within tolerance, each on the file's own values "
+        f"(tolerance: what rounding explains, here at most {largest:.1g} of the largest value)"
+    )
     first = report.first_divergence
     if first is not None:
-        yield f"  first divergence: {_place(first)}, relative error {first.max_rel:.2g}"
+        yield f"  first divergence: {_place(first)}, relative error {first.alone:.2g}, tolerance {first.tolerance:.2g}"
+    for check in report.checks:
+        if check.output is not None:
+            yield f"  output {safe(check.output)!r} end to end: relative RMS error {check.rms_rel:.2g}"
+
+
+def _said(report: Report, state: str) -> str:
+    """A state of variables; what only a port does is done by a port only."""
+    return f"would be {state}" if state in _WRITTEN and not report.applied else state
 
 
 def _place(check: Check) -> str:
     layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
-    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {check.tflite_name!r}), {layer}")
+    # A converter joins the names of all that it has merged; the beginning is enough to find it.
+    name = _cut(check.tflite_name, 60)
+    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {name!r}), {layer}")
 
 
 def _differences(found: Sequence[Difference], indent: str = "") -> Iterator[str]:
@@ -99,7 +141,8 @@ def _ambiguities(report: Report) -> Iterator[str]:
         yield from (f"      {safe(line)}" for line in ambiguity.mapping.splitlines())
 
 
-def _variables(assignments: Sequence[Assignment]) -> Iterator[str]:
+def _variables(report: Report) -> Iterator[str]:
+    assignments = report.assignments
     if not assignments:
         return
     yield "Variables"
@@ -107,7 +150,7 @@ def _variables(assignments: Sequence[Assignment]) -> Iterator[str]:
         members = [a for a in assignments if a.state == state]
         if not members:
             continue
-        yield f"  {state}: {len(members)}"
+        yield f"  {_said(report, state)}: {len(members)}"
         if state != "assigned":
             yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:_LISTED])
             if len(members) > _LISTED:
@@ -141,13 +184,13 @@ def _checks(report: Report) -> Iterator[str]:
     worst = sorted(report.checks, key=_error, reverse=True)[:_WORST]
     shown = [c for c in report.checks if c.output is not None or c is first or any(c is other for other in worst)]
     yield "Checks (outputs, the first divergence, the largest errors)"
-    yield f"  {'operator':<44} {'layer':<28} {'max abs':>9} {'max rel':>9} {'rms rel':>9}"
+    yield f"  {'operator':<44} {'layer':<28} {'alone':>9} {'tolerance':>9} {'max rel':>9} {'rms rel':>9}"
     for check in shown:
         marks = [f"output {check.output}"] if check.output is not None else []
         marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
         name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}", 44)
         layer = _cut(check.keras_layer or "", 28)
-        numbers = f"{check.max_abs:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
+        numbers = f"{check.alone:>9.1e} {check.tolerance:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
         yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
     hidden = [check for check in report.checks if not any(check is other for other in shown)]
     if hidden:
@@ -156,8 +199,10 @@ def _checks(report: Report) -> Iterator[str]:
 
 
 def _error(check: Check) -> float:
-    """The relative error, to sort by: one that is no number is larger than any that is."""
-    return math.inf if math.isnan(check.max_rel) else check.max_rel
+    """The error in tolerances, to sort by: one that is no number is larger than any that is."""
+    if math.isnan(check.alone):
+        return math.inf
+    return check.alone / check.tolerance if check.tolerance else check.alone
 
 
 def _cut(text: str, width: int) -> str:

@@ -1,10 +1,14 @@
-"""The only place that writes a variable, and it writes all or nothing."""
+"""The only place that writes variables by a plan, and it writes all or nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from tflrecover import tolerances
 from tflrecover.ir import Assignment
 
 
@@ -30,6 +34,27 @@ def apply(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> No
         for variable, old in reversed(done):
             variable.assign(old)
         raise
+
+
+def held(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> tuple[Assignment, ...]:
+    """The assignments, those of the file's own numbers with whether the variable has these numbers now.
+
+    Of a reparametrised variable that cannot be said: other numbers may be the same function.
+
+    Args:
+        assignments: The plan.
+        variables: Unique path to Keras variable.
+    """
+    return tuple(
+        replace(one, held=_is_held(one, variables)) if one.state == "assigned" and one.value is not None else one
+        for one in assignments
+    )
+
+
+def _is_held(assignment: Assignment, variables: Mapping[str, Any]) -> bool:
+    wanted = np.asarray(assignment.value, np.float64)
+    error = np.abs(np.asarray(variables[assignment.variable], np.float64) - wanted).max(initial=0.0)
+    return bool(error <= tolerances.WEIGHT * np.abs(wanted).max(initial=0.0))
 
 
 def _held(variable: Any) -> Any:

@@ -1,5 +1,6 @@
 """Numbers: the file and the model on the same inputs, operator by operator."""
 
 from tflrecover.verification.check import check_all
+from tflrecover.verification.litert import given, random
 
-__all__ = ["check_all"]
+__all__ = ["check_all", "given", "random"]

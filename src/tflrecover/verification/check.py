@@ -1,101 +1,153 @@
-"""Compares every matched operator whose output both sides can show."""
+"""Compares every place that both sides can show, in two ways.
+
+End to end: both sides run on the same inputs of the network. That is what a user of the model gets; behind the first
+rounding all errors are mixed. Alone: what lies between a place and those right before it is run on the file's own
+values there. So each error shows where it comes in and nowhere else, however deep the network; and as these parts
+cover everything between inputs and outputs, the whole agrees if all of them do.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.comparison import Comparison
-from tflrecover.differences import describe
-from tflrecover.errors import EvaluationError
+from tflrecover.errors import EvaluationError, InputMismatch
 from tflrecover.inputs import end_names
-from tflrecover.ir import Check, Op
-from tflrecover.verification.litert import FileRun, Inputs, feeds
+from tflrecover.ir import Check
+from tflrecover.tflite import flattened
+from tflrecover.verification.allowance import allowance, clipped, is_hybrid, rounded
+from tflrecover.verification.litert import FileRun
+from tflrecover.verification.sites import Site, batches, fits, independent, regions, sites
 from tflrecover.weight import Array
 
-# Tensors fetched from the Keras side at a time: bounds the memory that a deep network's activations take.
-_BATCH = 64
+# Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
+_MOST_NUMBERS = 2**26
 
 
-def check_all(comparison: Comparison, inputs: Inputs) -> tuple[tuple[Check, ...], tuple[str, ...]]:
+def check_all(comparison: Comparison, arrays: Sequence[Array]) -> tuple[tuple[Check, ...], tuple[str, ...]]:
     """Checks in file order, and notes on what could not be checked.
 
     Args:
         comparison: File and model.
-        inputs: As for :func:`tflrecover.verify`.
+        arrays: One per input of the file, real numbers, in file order.
+
+    Raises:
+        EvaluationError: LiteRT cannot run the file, or inputs are not paired.
+        InputMismatch: the model does not take inputs of these shapes.
     """
-    file = comparison.file
-    arrays = feeds(file, inputs, end_names(file, "inputs"), comparison.shapes)
-    pairs, notes = _observable(comparison)
-    order = comparison.alignment.inputs
-    if len(order) != len(arrays):
+    pairs = _inputs(comparison, arrays)
+    run = FileRun(comparison.file, arrays)
+    found, notes = sites(comparison)
+    shown = [site for site in found if run.tensor(site.tensor) is not None]
+    if len(shown) < len(found):
+        notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
+    both = _Both(comparison, run, tuple(shown), {theirs: mine for mine, theirs in pairs.items()})
+    ends = dict(both.end_to_end({pairs[v]: array for v, array in zip(pairs, arrays, strict=True)}))
+    alone = dict(both.alone())
+    return tuple(both.check(site, ends[site.value], *alone[site.value]) for site in shown), notes
+
+
+def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:
+    """Input tensor of the file to the value of the trace that is taken for it, in file order."""
+    graph, source, order = comparison.file.graph, comparison.trace.source, comparison.alignment.inputs
+    if any(i not in order for i in range(len(arrays))):
         raise EvaluationError("which input is which is not known; say it in the mapping under `inputs:`")
-    theirs = [
-        array for _, array in sorted(zip((order[i] for i in range(len(arrays))), arrays, strict=True), key=_first)
-    ]
-    run = FileRun(file, arrays)
-    checks: list[Check] = []
-    for start in range(0, len(pairs), _BATCH):
-        checks += _checks(comparison, run, theirs, pairs[start : start + _BATCH])
-    return tuple(checks), notes
+    for i, (name, array) in enumerate(zip(end_names(comparison.file, "inputs"), arrays, strict=True)):
+        shape = source.values[source.inputs[order[i]]].shape or ()
+        if not fits(array.size, shape):
+            told = f"the file takes {name!r} as {array.shape}, the model {shape}"
+            raise InputMismatch(f"{comparison.file.source}: build the model for inputs of shape {array.shape}: {told}")
+    return {v: source.inputs[order[i]] for i, v in enumerate(graph.inputs)}
 
 
-def _first(pair: tuple[int, Array]) -> int:
-    return pair[0]
+@dataclass(frozen=True, eq=False)
+class _Both:
+    """One run of the file, and the model beside it.
+
+    Attributes:
+        comparison: File and model.
+        run: The file's.
+        sites: Those that both show.
+        inputs: Input value of the trace to the file's tensor.
+    """
+
+    comparison: Comparison
+    run: FileRun
+    sites: tuple[Site, ...]
+    inputs: Mapping[int, int]
+
+    def end_to_end(self, inputs: Mapping[int, Array]) -> Iterator[tuple[int, Array]]:
+        """``(value, contents)`` of every site's value when the model runs on those inputs."""
+        from tflrecover.verification.keras import part
+
+        for wanted in batches([[site.value for site in self.sites]], self._sizes(), _MOST_NUMBERS):
+            yield from zip(wanted, part(self.comparison.trace, tuple(inputs), wanted)(inputs), strict=True)
+
+    def alone(self) -> Iterator[tuple[int, tuple[Array, float]]]:
+        """``(value, (contents, allowance))`` of every site's value when all before it has the file's values."""
+        from tflrecover.verification.keras import part
+
+        trace, graph = self.comparison.trace, flattened(self.comparison.file)
+        tensors = {**self.inputs, **{site.value: site.tensor for site in self.sites if self._can_feed(site)}}
+        theirs = regions(trace.source, tensors, [site.value for site in self.sites])
+        mine = regions(graph, set(tensors.values()), [site.tensor for site in self.sites])
+        by_value = {site.value: site for site in self.sites}
+        for wanted in batches(independent(theirs), self._sizes(), _MOST_NUMBERS):
+            given = list(dict.fromkeys(value for target in wanted for value in theirs[target].operands))
+            arrays = {value: self._array(tensors[value]) for value in given}
+            run = part(trace, given, wanted)
+            results = run(arrays)
+            parts = [mine[by_value[value].tensor] for value in wanted]
+            rounds = any(is_hybrid(graph, region.ops) for region in parts)
+            moved = run({value: rounded(array) for value, array in arrays.items()}) if rounds else results
+            for value, region, result, other in zip(wanted, parts, results, moved, strict=True):
+                most = allowance(graph, by_value[value].tensor, region.ops, self._peak)
+                if is_hybrid(graph, region.ops):
+                    most += tolerances.HYBRID * _largest(result.astype(np.float64) - other)
+                yield value, (result, most)
+
+    def check(self, site: Site, end: Array, alone: Array, allowed: float) -> Check:
+        """The numbers of one site."""
+        want = self._array(site.tensor)
+        max_abs, max_rel, rms = errors(want, end)
+        worst = errors(want, clipped(alone, self.comparison.file.graph.values[site.tensor]))[0]
+        peak = _largest(want) or 1.0
+        return Check(
+            site.op,
+            site.type,
+            site.name,
+            site.layer,
+            max_abs,
+            max_rel,
+            rms,
+            worst / peak,
+            allowed / peak,
+            worst <= allowed,
+            site.output,
+        )
+
+    def _sizes(self) -> dict[int, int]:
+        return {site.value: self._array(site.tensor).size for site in self.sites}
+
+    def _can_feed(self, site: Site) -> bool:
+        return fits(self._array(site.tensor).size, self.comparison.trace.tensors[site.value].shape.as_list())
+
+    def _array(self, tensor: int) -> Array:
+        found = self.run.tensor(tensor)
+        assert found is not None
+        return found
+
+    def _peak(self, tensor: int) -> float:
+        found = self.run.tensor(tensor) if tensor in self.comparison.file.graph.values else None
+        return 0.0 if found is None else _largest(found)
 
 
-def _observable(comparison: Comparison) -> tuple[list[tuple[Op, Op, int, int]], tuple[str, ...]]:
-    """``(file operator, Keras operator, file tensor, Keras value)`` of every pair that both sides can show."""
-    alignment, source = comparison.alignment, comparison.file.graph.values
-    tensors = comparison.trace.tensors
-    found, hidden = [], 0
-    for match in comparison.matches:
-        f, k = alignment.file.graph.op(match.tflite), alignment.keras.graph.op(match.keras)
-        mine, theirs = f.outputs[0], k.outputs[0]
-        if mine in source and theirs in tensors:
-            found.append((f, k, mine, theirs))
-        else:
-            # The sum before an activation that the file has fused is nowhere in the file.
-            hidden += 1
-    found.sort(key=lambda pair: (describe.file_index(pair[0]) or 0, pair[2]))
-    note = f"{hidden} operators have no tensor of their own in the file (fused) and are covered by the next one."
-    return found, (note,) if hidden else ()
-
-
-def _checks(
-    comparison: Comparison, run: FileRun, inputs: list[Array], pairs: list[tuple[Op, Op, int, int]]
-) -> list[Check]:
-    from tflrecover.verification.keras import run as run_keras
-
-    outputs = dict(zip(comparison.file.graph.outputs, end_names(comparison.file, "outputs"), strict=True))
-    results = run_keras(comparison.trace, inputs, [theirs for _, _, _, theirs in pairs])
-    made = []
-    for (f, k, mine, _), got in zip(pairs, results, strict=True):
-        want = run.tensor(mine)
-        if want is None:
-            continue
-        value = comparison.file.graph.values[mine]
-        is_quantized = value.quantization is not None and value.quantization.scale.size > 0
-        made.append(_check(comparison, f, k, want, got, outputs.get(mine), is_quantized=is_quantized))
-    return made
-
-
-def _check(
-    comparison: Comparison, f: Op, k: Op, want: Array, got: Array, output: str | None, *, is_quantized: bool
-) -> Check:
-    max_abs, max_rel, rms = errors(want, got)
-    limit, measured = (tolerances.QUANTIZED_OUTPUT, rms) if is_quantized else (tolerances.OUTPUT, max_rel)
-    return Check(
-        describe.file_index(f) or 0,
-        describe.file_type(f),
-        describe.file_name(comparison.alignment.file, f),
-        describe.layer_of(k),
-        max_abs,
-        max_rel,
-        rms,
-        measured <= limit,
-        output,
-    )
+def _largest(array: Array) -> float:
+    return float(np.abs(array.astype(np.float64)).max(initial=0.0))
 
 
 def errors(want: Array, got: Array) -> tuple[float, float, float]:

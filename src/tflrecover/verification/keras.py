@@ -1,8 +1,8 @@
-"""Runs a traced model and fetches tensors from its inside."""
+"""Runs a traced model, or parts of it, and fetches tensors from its inside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +12,31 @@ from tensorflow.python.eager import wrap_function
 from tflrecover.tracing import Trace
 from tflrecover.weight import Array
 
+Run = Callable[[Mapping[int, Array]], list[Array]]
 
-def run(trace: Trace, arrays: Sequence[Array], values: Sequence[int]) -> list[Array]:
-    """The traced function on inputs in Keras's order, with the model's weights as they are now.
+
+def part(trace: Trace, given: Sequence[int], wanted: Sequence[int]) -> Run:
+    """The part of a traced function between values, with the model's weights as they are now.
 
     Args:
         trace: The trace.
-        arrays: One array per input of the model.
-        values: Ids of the values to fetch; each has a tensor in ``trace.tensors``.
+        given: Ids of the values to feed, inputs of the model or any inside; what makes them is left out.
+        wanted: Ids of the values to fetch. All have a tensor in ``trace.tensors``.
+
+    Returns:
+        A function from arrays by the id of the value fed to arrays in the order of ``wanted``.
     """
     graph = trace.function.graph
-    count = len(trace.source.inputs)
     function = wrap_function.WrappedFunction(graph, variable_holder=wrap_function.VariableHolder())
-    inputs = [trace.tensors[v] for v in trace.source.inputs]
-    pruned = function.prune(inputs, [trace.tensors[v] for v in values])
-    feeds = [tf.constant(_cast(array, tensor)) for array, tensor in zip(arrays[:count], inputs, strict=True)]
-    results: Any = pruned(*feeds)
-    return [np.asarray(result) for result in results]
+    inputs = [trace.tensors[value] for value in given]
+    pruned = function.prune(inputs, [trace.tensors[value] for value in wanted])
+
+    def run(arrays: Mapping[int, Array]) -> list[Array]:
+        feeds = [tf.constant(_cast(arrays[value], tensor)) for value, tensor in zip(given, inputs, strict=True)]
+        results: Any = pruned(*feeds)
+        return [np.asarray(result) for result in results]
+
+    return run
 
 
 def _cast(array: Array, tensor: Any) -> Array:

@@ -10,44 +10,54 @@ from typing import Any
 import numpy as np
 
 from tflrecover.errors import EvaluationError, MissingDependency
+from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel
 from tflrecover.weight import Array
 
-Inputs = Sequence[Any] | Mapping[str, Any] | None
+Inputs = Sequence[Any] | Mapping[str, Any]
 
 
-def feeds(
-    file: TFLiteModel, inputs: Inputs, names: Sequence[str], shapes: Mapping[int, Shape], seed: int = 0
-) -> list[Array]:
-    """Real-valued arrays for every input of the file, in file order.
+def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
+    """A user's inputs as arrays, one per input of the file, in file order.
 
     Args:
         file: The file.
-        inputs: Arrays in file order, or by name; None: uniform random numbers in [0, 1), small integers for integers.
-        names: Names of the file's inputs.
-        shapes: Value id to shape of inputs whose sizes the file leaves free.
-        seed: Of the random numbers.
+        inputs: Arrays in file order, or by name; for a file with one input also the array itself.
 
     Raises:
-        EvaluationError: a name or a shape does not fit.
+        EvaluationError: a name, a number or a shape does not fit.
     """
-    values = [replace(value, shape=shapes.get(v, value.shape)) for v, value in _inputs(file)]
-    if inputs is None:
-        rng = np.random.default_rng(seed)
-        return [_random(value, rng) for value in values]
+    names = end_names(file, "inputs")
     if isinstance(inputs, Mapping):
         unknown = sorted(set(inputs) ^ set(names))
         if unknown:
             raise EvaluationError(f"inputs must be given for exactly {list(names)}; {unknown} does not fit")
         inputs = [inputs[name] for name in names]
-    if len(inputs) != len(values):
-        raise EvaluationError(f"the file has {len(values)} inputs, got {len(inputs)} arrays")
-    arrays = [np.asarray(array) for array in inputs]
-    for name, value, array in zip(names, values, arrays, strict=True):
-        if value.shape is not None and array.shape != value.shape:
-            raise EvaluationError(f"input {name!r} has shape {value.shape}, got an array of {array.shape}")
+    # Not a sequence of inputs but one; its first axis is the batch.
+    listed = [inputs] if hasattr(inputs, "shape") else list(inputs)
+    if len(listed) != len(names):
+        raise EvaluationError(f"the file has {len(names)} inputs {list(names)}, got {len(listed)} arrays")
+    arrays = [np.asarray(array) for array in listed]
+    for name, (_, value), array in zip(names, _inputs(file), arrays, strict=True):
+        shape = free_shape(value)
+        is_right = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+        if value.shape is not None and not is_right:
+            shown = f"({', '.join('?' if n is None else str(n) for n in shape)})"
+            raise EvaluationError(f"input {name!r} has shape {shown}, got an array of {array.shape}")
     return arrays
+
+
+def random(file: TFLiteModel, shapes: Mapping[int, Shape], seed: int = 0) -> list[Array]:
+    """Reproducible inputs: uniform numbers in [0, 1), over all its range where an input has a scale; small integers.
+
+    Args:
+        file: The file.
+        shapes: Value id to shape of inputs whose sizes the file leaves free.
+        seed: Of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    return [_random(replace(value, shape=shapes.get(v, value.shape)), rng) for v, value in _inputs(file)]
 
 
 def _inputs(file: TFLiteModel) -> list[tuple[int, Value]]:
@@ -55,8 +65,12 @@ def _inputs(file: TFLiteModel) -> list[tuple[int, Value]]:
 
 
 def _random(value: Value, rng: np.random.Generator) -> Array:
-    shape = value.shape or ()
-    is_real = str(value.dtype).startswith("float") or value.quantization is not None
+    shape, found = value.shape or (), value.quantization
+    if found is not None and found.scale.size and not str(value.dtype).startswith("float"):
+        info, (scale, zero) = np.iinfo(str(value.dtype)), _parameters(found)
+        low, high = (info.min - zero) * scale, (info.max - zero) * scale
+        return rng.uniform(low, high, shape).astype(np.float32)
+    is_real = str(value.dtype).startswith("float") or found is not None
     return rng.uniform(0, 1, shape).astype(np.float32) if is_real else rng.integers(0, 10, shape)
 
 
