@@ -111,3 +111,30 @@ def test_layer_with_other_units_is_refused():
     twin = model(lambda x: L.LSTM(UNITS + 1, return_sequences=True, name="memory")(x))
     with pytest.raises(tflrecover.PortError, match="`units=16` on layer 'lstm_cell'"):
         tflrecover.port(file, twin)
+
+
+def lstm_with(**changes):
+    """The file of an LSTM with operands, or options, that no layer of Keras has."""
+    operands = [*fused.lstm_direction(1, UNITS, SIZE), *[(BATCH, UNITS)] * 2]
+    options = {name: value for name, value in changes.items() if not isinstance(value, np.ndarray)}
+    for name in changes.keys() - options.keys():
+        operands[{"peephole": 8, "projection": 15, "norm": 19}[name]] = changes[name]
+    operands = [None if i == changes.get("left_out") else given for i, given in enumerate(operands)]
+    options.pop("left_out", None)
+    made = fused.options("UnidirectionalSequenceLSTM", timeMajor=False, **options)
+    return fused.File((BATCH, STEPS, SIZE)).write("UNIDIRECTIONAL_SEQUENCE_LSTM", made, operands, (BATCH, STEPS, UNITS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"peephole": np.ones(UNITS)}, "it has peephole weights, which no recurrent layer of Keras has"),
+        ({"projection": np.ones((UNITS, UNITS))}, "it has a projection, which"),
+        ({"cellClip": 1.5}, "it has a clip of 1.5 and 0, which"),
+        ({"left_out": 0}, "it has a gate that is left out, which"),
+    ],
+)
+def test_what_no_layer_has_is_refused_with_the_reason(changes, reason):
+    twin = model(lambda x: L.LSTM(UNITS, return_sequences=True)(x))
+    with pytest.raises(tflrecover.PortError, match=reason):
+        tflrecover.port(lstm_with(**changes), twin)

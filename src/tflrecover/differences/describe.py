@@ -68,8 +68,10 @@ def file_name(side: View, op: Op) -> str:
 
 
 def in_file(side: View, op: Op) -> str:
-    """The operator as it is found in the file."""
-    return f"operator {file_index(op)} ({file_type(op)}, output {file_name(side, op)!r})"
+    """The operator as it is found in the file, and why it cannot be read where that is known."""
+    reason = side.graph.graph.get("reasons", {}).get(op.id)
+    why = f"; {reason}" if reason else ""
+    return f"operator {file_index(op)} ({file_type(op)}, output {file_name(side, op)!r}{why})"
 
 
 def layer_of(op: Op) -> str | None:

@@ -10,14 +10,14 @@ States are variable tensors of the file: zero before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.spec import OpSpec, Source, Writer
+from tflrecover.ops.spec import OpSpec, Source, Unsupported, Writer
 
-Result = tuple[int, ...] | None
+Result = tuple[int, ...]
 
 # What the converter writes for every Keras LSTM, which clips nothing: far from where a cell state ever is.
 _CONVERTER_CLIP = 10.0
@@ -120,22 +120,34 @@ def _has(source: Source, slots: Sequence[int]) -> bool:
     return any(slot < len(source.inputs) and source.inputs[slot] is not None for slot in slots)
 
 
-def _is_plain(source: Source, first: int) -> bool:
-    """Whether one direction is what Keras has: all four gates, no peepholes, no projection, no other clip."""
-    has_gates = all(_has(source, [first + i]) for i in (*range(8), *range(11, 15)))
+def _refuse(found: Mapping[str, bool]) -> None:
+    """Raises where the operator has something that no recurrent layer of Keras has.
+
+    Raises:
+        Unsupported: with what it has.
+    """
+    has = [what for what, is_there in found.items() if is_there]
+    if has:
+        raise Unsupported(f"it has {' and '.join(has)}, which no recurrent layer of Keras has")
+
+
+def _of_direction(source: Source, first: int) -> dict[str, bool]:
+    """What one direction of an LSTM may have besides its four gates, and whether it has it."""
     clips = source.attributes.get("cell_clip") or 0.0, source.attributes.get("proj_clip") or 0.0
-    return (
-        has_gates
-        and not _has(source, range(first + 8, first + 11))
-        and not _has(source, range(first + 15, first + 17))
-        and clips in ((0.0, 0.0), (_CONVERTER_CLIP, 0.0))
-    )
+    return {
+        "a gate that is left out": not all(_has(source, [first + i]) for i in (*range(8), *range(11, 15))),
+        "peephole weights": _has(source, range(first + 8, first + 11)),
+        "a projection": _has(source, range(first + 15, first + 17)),
+        f"a clip of {clips[0]:g} and {clips[1]:g}": clips not in ((0.0, 0.0), (_CONVERTER_CLIP, 0.0)),
+    }
 
 
 def _unidirectional_lstm(source: Source, write: Writer) -> Result:
-    layer_norms = range(20, 24)
-    if not _is_plain(source, 1) or _has(source, layer_norms) or source.attributes.get("diagonal_recurrent_tensors"):
-        return None
+    others = {
+        "a layer normalization": _has(source, range(20, 24)),
+        "diagonal recurrent kernels": bool(source.attributes.get("diagonal_recurrent_tensors")),
+    }
+    _refuse({**_of_direction(source, 1), **others})
     return (_sequence(source, write, _Lstm(source, write, 1)),)
 
 
@@ -146,9 +158,9 @@ def _both(source: Source, write: Writer, forward: int, backward: int) -> Result:
 
 
 def _bidirectional_lstm(source: Source, write: Writer) -> Result:
-    auxiliary = range(39, 48)
-    if not _is_plain(source, 1) or not _is_plain(source, 18) or _has(source, auxiliary):
-        return None
+    auxiliary = {"an auxiliary input": _has(source, range(39, 48))}
+    for first in (1, 18):
+        _refuse({**_of_direction(source, first), **auxiliary})
     forward = _sequence(source, write, _Lstm(source, write, 1))
     return _both(source, write, forward, _sequence(source, write, _Lstm(source, write, 18), backwards=True))
 
@@ -158,17 +170,14 @@ def _unidirectional_rnn(source: Source, write: Writer) -> Result:
 
 
 def _bidirectional_rnn(source: Source, write: Writer) -> Result:
-    auxiliary = range(9, 12)
-    if _has(source, auxiliary):
-        return None
+    _refuse({"an auxiliary input": _has(source, range(9, 12))})
     forward = _sequence(source, write, _Simple(source, write, 1))
     return _both(source, write, forward, _sequence(source, write, _Simple(source, write, 5), backwards=True))
 
 
 def _basic_lstm(source: Source, write: Writer) -> Result:
     """One step with explicit states; the rows of its kernel are the gates input, cell, forget, output."""
-    if source.attributes.get("kernel_type") != "BASIC":
-        return None
+    _refuse({"the full kernel type": source.attributes.get("kernel_type") != "BASIC"})
     x, h, kernel, bias, cell = _present(source, range(5))
     size, units = source.shape(0)[-1], source.shape(1)[-1]
     rows = [_rows(write, kernel, bias, i * units, units, size) for i in (0, 2, 1, 3)]

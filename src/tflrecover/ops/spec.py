@@ -20,6 +20,10 @@ Inverse = Callable[[int, Array, Sequence[Array], Attributes], Array]
 """``(slot, target, args, attributes)`` to the operand at ``slot`` that makes the operator give ``target``."""
 
 
+class Unsupported(ValueError):
+    """An operator has what cannot be told in the vocabulary; the message says what, as the end of a sentence."""
+
+
 class Source(Protocol):
     """An operator as the file or the trace has it, seen by the reader of its spec."""
 
@@ -120,8 +124,8 @@ class OpSpec:
             give the same numbers are the same. None: the declared attributes decide.
         parts: For an operator with several results that are parts of its operand: the operator that each of them
             is, and ``(operand shape, attributes, number of results)`` to its attributes. None: they belong together.
-        expand: For an operator that stands for many: writes them, and returns the values that are its results; None
-            where it has options that cannot be written out (it then stays opaque).
+        expand: For an operator that stands for many: writes them, and returns the values that are its results; raises
+            :class:`Unsupported` where it has options that cannot be written out (it then stays opaque).
         keras_terms: Attribute to the name of the Keras argument, where it differs.
     """
 
@@ -139,7 +143,7 @@ class OpSpec:
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
     parts: tuple[str, Callable[[Shape, Attributes, int], Sequence[Attributes]]] | None = None
-    expand: Callable[[Source, Writer], tuple[int, ...] | None] | None = None
+    expand: Callable[[Source, Writer], tuple[int, ...]] | None = None
     keras_terms: Mapping[str, str] = field(default_factory=dict)
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:

@@ -26,6 +26,7 @@ class Draft:
         env: Contents of the leaves where they are known (the file's tensors); empty on the Keras side.
         structural: Keys of leaves that were read as shapes, paddings or axes.
         opaque: Ids of operators that could not be read into canonical terms; their attributes are the source's own.
+        reasons: Id to why, where it is known.
     """
 
     def __init__(self, values: Mapping[int, Value], inputs: Iterable[int], env: Mapping[Key, Array]) -> None:
@@ -36,6 +37,7 @@ class Draft:
         self.env = env
         self.structural: set[Key] = set()
         self.opaque: set[OpId] = set()
+        self.reasons: dict[OpId, str] = {}
         self._producer: dict[int, OpId] = {}
         self._consumers: dict[int, dict[tuple[OpId, int], None]] = {}
         self._next = max(self.values, default=-1) + 1
@@ -171,7 +173,7 @@ class Draft:
         used.update(self.inputs, self.outputs)
         values = {v: value for v, value in self.values.items() if v in used}
         graph = Graph.build(order, values, self.inputs, self.outputs, name)
-        graph.graph.update(extra)
+        graph.graph.update(extra, reasons=self.reasons)
         return graph
 
 

@@ -34,15 +34,16 @@ class _Writer:
         return self.draft.constant(Literal.of(array))
 
 
-def expand(source: Source, op: Op, spec: OpSpec, draft: Draft, lower: Callable[[Op], None]) -> bool:
-    """Writes ``op`` out; False when its spec cannot, and nothing was written."""
+def expand(source: Source, op: Op, spec: OpSpec, draft: Draft, lower: Callable[[Op], None]) -> None:
+    """Writes ``op`` out.
+
+    Raises:
+        Unsupported: its spec cannot, and nothing was written.
+    """
     assert spec.expand is not None
     results = spec.expand(source, _Writer(op, draft, lower))
-    if results is None:
-        return False
     origin = Origin(op.id, op.type, op.layer)
     for i, (made, wanted) in enumerate(zip(results, op.outputs, strict=False)):
         before = draft.values[wanted]
         draft.values[wanted] = Value(before.name, draft.shape(made), before.dtype)
         draft.add(Op(f"{op.id}/result {i}", "IDENTITY", (made,), (wanted,), {}, op.layer, (origin,)))
-    return True

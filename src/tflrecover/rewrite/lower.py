@@ -18,7 +18,7 @@ from tflrecover import ops
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
 from tflrecover.ops.quantize import dequantized
-from tflrecover.ops.spec import Lowered, OpSpec, Reader
+from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
 from tflrecover.rewrite.variables import lower_state, threaded
@@ -241,7 +241,11 @@ def _expanded(view: _View, reader_of: Callable[[str | int], Reader | None]) -> b
     if spec is None or spec.expand is None:
         return False
     try:
-        return expand(view, view.op, spec, view.draft, lambda op: _lower_op(op, view.draft, reader_of))
+        expand(view, view.op, spec, view.draft, lambda op: _lower_op(op, view.draft, reader_of))
+        return True
+    except Unsupported as error:
+        view.draft.reasons[view.op.id] = str(error)
+        return False
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be written out and stays opaque: %r", view.op.id, view.op.type, error)
         return False

@@ -78,6 +78,7 @@ def plan(
     kept: dict[Key, Array] = {path: v.kept for path, v in variables.items() if v.kept is not None}
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
     state = _State(env, kept, solver, {path: text for path, (_, text) in given.items()}, set(given))
+    state.settle_finest((*system.edges, *system.weights))
     state.settle_all(system.edges)
     equal, weights = list(system.edges), list(system.weights)
     for fold in sorted(system.folds, key=lambda fold: _unknowns(*fold.edge)):
@@ -111,6 +112,7 @@ class _State:
         rounding: Variable to what rounding to the stored type may have changed in it.
         failed: Equations that do not hold.
         consumed: Tensors of the file that equations took.
+        done: Equations that were settled before all others.
     """
 
     env: Mapping[Key, Array]
@@ -121,6 +123,19 @@ class _State:
     rounding: dict[Key, float] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
     consumed: set[Key] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+
+    def settle_finest(self, equations: Iterable[Equation]) -> None:
+        """Solves equations that give a variable's own numbers as the file rounded them, the finest first.
+
+        They leave nothing to choose. A file may have one bias twice: in the step of the products that it is added to,
+        and as a constant of its own in the far coarser one of eight bits, which is then only checked.
+        """
+        moved = [(_step(equation.file), equation) for equation in equations if is_moved(equation.keras)]
+        for step, equation in sorted(moved, key=lambda pair: pair[0]):
+            if step:
+                self.done.add(id(equation))
+                self._settle(equation)
 
     def settle_all(self, equations: Iterable[Equation]) -> None:
         """Solves equations, those of the fewest unknowns first.
@@ -128,7 +143,7 @@ class _State:
         Scales come before shifts: what they leave neutral (gamma, variance) is then known for those. A kernel that is
         used alone somewhere is known before it is used with a batch norm behind it.
         """
-        listed = list(equations)
+        listed = [equation for equation in equations if id(equation) not in self.done]
         for shifts in (False, True):
             self._settle_by_need([equation for equation in listed if equation.shifts is shifts])
 
@@ -181,7 +196,9 @@ class _State:
             self.recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
         peak = float(np.abs(target).max(initial=0.0)) or 1.0
         rounded = _half_step(equation.file, peak)
-        self.rounding.update((key, rounded) for key in fresh - solver.neutral if rounded)
+        for key in fresh - solver.neutral:
+            # Parts of a variable may come from tensors of different steps.
+            self.rounding[key] = max(rounded, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh
             return None
