@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tflrecover.api import diff, port, verify
+    from tflrecover.calibration import Calibration, calibrate
     from tflrecover.errors import (
         EvaluationError,
         InputMismatch,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
     "EvaluationError",
     "InputMismatch",
     "InvalidFile",
@@ -51,6 +53,7 @@ __all__ = [
     "UnbuiltModel",
     "WeightlessFile",
     "WrongBackend",
+    "calibrate",
     "diff",
     "port",
     "read",
@@ -61,10 +64,12 @@ __all__ = [
 
 # Where each name is defined; every name that is not listed is an error.
 _HOME = {
+    "Calibration": "calibration",
     "Mapping": "mapping",
     "OpSpec": "ops",
     "Report": "report",
     "TFLiteModel": "tflite",
+    "calibrate": "calibration",
     "diff": "api",
     "port": "api",
     "read": "tflite",
