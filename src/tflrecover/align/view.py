@@ -135,4 +135,20 @@ def view(graph: Graph) -> View:
 def _strict(graph: Graph, op: Op) -> Hashable:
     shapes = [shape_of(graph, value) for value in op.inputs]
     results = tuple(shape_of(graph, value) for value in op.outputs)
-    return (op.type, freeze(lowered(op, shapes)), tuple(shapes[1:]), results)
+    return (op.type, freeze(lowered(op, shapes)), _operand_shapes(graph, op, shapes), results)
+
+
+def _operand_shapes(graph: Graph, op: Op, shapes: list[Shape]) -> tuple[Shape, ...]:
+    """Shapes that must be the same: without those of constants that broadcasting may repeat, for solving compares them.
+
+    The first operand of the others is left out: where its shape matters it shows in the result's.
+    """
+    spec = ops.by_name(op.type)
+    if spec is None or not spec.is_elementwise:
+        return tuple(shapes[1:])
+    taken = [
+        shape
+        for shape, value in zip(shapes, op.inputs, strict=True)
+        if value is None or not graph.values[value].is_constant
+    ]
+    return tuple(sorted(taken) if spec.commutative else taken)

@@ -156,6 +156,11 @@ class OpSpec:
             shapes = [np.shape(arg) for arg in args]
             raise EvaluationError(f"{self.name} cannot be computed on constants of shapes {shapes}: {error}") from error
 
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it works number by number on operands that broadcasting repeats."""
+        return self.name == "SELECT_V2" or (self.family == "merge" and not self.declared)
+
     def role(self, slot: int) -> str:
         """Name of an operand."""
         if slot < len(self.roles) and not self.roles[slot].startswith("*"):

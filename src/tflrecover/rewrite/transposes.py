@@ -27,7 +27,6 @@ Moved = tuple[Mapping[str, Any], Perm]
 _WHOLE = (None, None, 1)
 # Along the last axis, not element by element.
 _ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX")
-_ELEMENTWISE = ("SELECT_V2", "CAST")
 
 
 def sink_transposes(draft: Draft) -> int:
@@ -156,8 +155,8 @@ def _moved(op: Op, perm: Perm) -> Moved | None:
         return _BY_AXIS[str(op.type)](op.attributes, perm)
     if op.type in _ALONG_LAST or op.type == "AFFINE":
         return (op.attributes, perm) if perm[-1] == len(perm) - 1 else None
-    is_elementwise = spec.family in ("unary", "activation") or (spec.family == "merge" and not spec.declared)
-    return (op.attributes, perm) if is_elementwise or op.type in _ELEMENTWISE else None
+    is_elementwise = spec.family in ("unary", "activation") or spec.is_elementwise or op.type == "CAST"
+    return (op.attributes, perm) if is_elementwise else None
 
 
 def _reduced(attributes: Mapping[str, Any], perm: Perm) -> Moved:
