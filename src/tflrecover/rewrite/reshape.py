@@ -6,6 +6,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.ops.shape import RESHAPE
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -78,31 +79,69 @@ def unit_transposes(draft: Draft) -> int:
 
 
 def drop_broadcast_reshapes(draft: Draft) -> int:
-    """``x + RESHAPE(y)`` becomes ``x + y`` when the reshape only leaves out leading ones, which broadcasting puts back.
+    """``x + RESHAPE(y)`` becomes ``x + y`` when the reshape only puts ones in front, or leaves them out.
 
-    Keras adds that way when the batch is one.
+    Broadcasting does so itself; Keras and converters do it either way when the batch is one.
     """
     count = 0
     for op in list(draft.ops.values()):
         spec = ops.by_name(op.type)
-        if spec is None or spec.family != "merge" or spec.declared or len(op.inputs) != 2:
+        if spec is None or not spec.is_elementwise or len(op.inputs) != 2 or op.id in draft.opaque:
             continue
-        for slot in (0, 1):
-            before = draft.producer(draft.ops[op.id].inputs[slot])
-            if before is None or before.type != "RESHAPE":
-                continue
-            inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
-            lead = len(inside) - len(outside)
-            if lead <= 0 or inside[lead:] != outside or set(inside[:lead]) != {1}:
-                continue
-            other = draft.shape(op.inputs[1 - slot])
-            if np.broadcast_shapes(inside, other) != draft.shape(op.outputs[0]):
-                continue
-            current = draft.ops[op.id]
-            inputs = tuple(before.inputs[0] if i == slot else value for i, value in enumerate(current.inputs))
-            draft.replace(current.evolve(inputs=inputs))
+        found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
+        if len(found) == 1:
+            slot, inside = found[0]
+            inputs = tuple(inside if i == slot else value for i, value in enumerate(op.inputs))
+            draft.replace(op.evolve(inputs=inputs))
             count += 1
     return count
+
+
+def _before_lead(draft: Draft, op: Op, slot: int) -> int | None:
+    """What an operand is without its RESHAPE, where the result is the same without it."""
+    before = draft.producer(op.inputs[slot])
+    if before is None or before.type != "RESHAPE":
+        return None
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    rank = min(len(inside), len(outside))
+    lead = (*inside[: len(inside) - rank], *outside[: len(outside) - rank])
+    if not lead or set(lead) != {1} or inside[len(inside) - rank :] != outside[len(outside) - rank :]:
+        return None
+    other = draft.shape(op.inputs[1 - slot])
+    return before.inputs[0] if np.broadcast_shapes(inside, other) == draft.shape(op.outputs[0]) else None
+
+
+def lower_ranks(draft: Draft) -> int:
+    """``x + w`` becomes ``RESHAPE(x + w')`` where ``w`` only puts ones in front of the shape of the result.
+
+    A converter may leave the axes that a RESHAPE before would have made to the constant.
+    """
+    count = 0
+    for op_id in list(draft.ops):
+        op = draft.ops[op_id]
+        spec = ops.by_name(op.type)
+        if spec is None or not spec.is_elementwise or op_id in draft.opaque:
+            continue
+        rank = max((len(draft.shape(value)) for value in op.inputs if draft.weight(value) is None), default=0)
+        shape = draft.shape(op.outputs[0])
+        lead = len(shape) - rank
+        if not rank or lead <= 0 or set(shape[:lead]) != {1}:
+            continue
+        inputs = tuple(_without_lead(draft, value, rank) for value in op.inputs)
+        low = draft.new_value(shape[lead:], draft.values[op.outputs[0]].dtype)
+        draft.replace(op.evolve(inputs=inputs, outputs=(low,)))
+        made = Op(f"{op_id}.rank", "RESHAPE", (low,), op.outputs, {"target_shape": shape}, op.layer, op.origins)
+        draft.add(made)
+        count += 1
+    return count
+
+
+def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+    weight = draft.weight(value)
+    if weight is None or len(weight.shape) <= rank:
+        return value
+    shape = weight.shape[len(weight.shape) - rank :]
+    return draft.constant(RESHAPE(weight, shape=shape, target_shape=shape))
 
 
 def drop_broadcasts(draft: Draft) -> int:
@@ -111,12 +150,12 @@ def drop_broadcasts(draft: Draft) -> int:
     for op_id in list(draft.ops):
         op = draft.ops[op_id]
         spec = ops.by_name(op.type)
-        if op_id in draft.opaque or spec is None or not (spec.family == "merge" or op.type == "SELECT_V2"):
+        if op_id in draft.opaque or spec is None or not spec.is_elementwise:
             continue
         for slot in range(len(op.inputs)):
             op = draft.ops[op_id]
             before = draft.producer(op.inputs[slot])
-            if before is None or before.type not in ("TILE", "BROADCAST_TO") or op.type == "CONCATENATION":
+            if before is None or before.type not in ("TILE", "BROADCAST_TO"):
                 continue
             inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
             shapes = [inside if i == slot else draft.shape(value) for i, value in enumerate(op.inputs)]

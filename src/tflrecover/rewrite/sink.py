@@ -1,13 +1,19 @@
-"""``f(RESHAPE(x)) = RESHAPE(f(x))`` for every ``f`` that works element by element, or along a last axis that stays."""
+"""``f(RESHAPE(x)) = RESHAPE(f(x))`` for every ``f`` that works element by element, or along a last axis that stays.
+
+``f(RESHAPE(x), RESHAPE(y), c) = RESHAPE(f(x, y, c))`` likewise, if both reshapes are the same.
+"""
 
 from __future__ import annotations
 
 from tflrecover import ops
-from tflrecover.ir import Op
+from tflrecover.ir import Op, Shape
+from tflrecover.ops.shape import RESHAPE
 from tflrecover.rewrite.draft import Draft
 
-# Along the last axis, not element by element.
-_ALONG_AXIS = ("SOFTMAX", "LOG_SOFTMAX", "PRELU")
+Operands = tuple[int | None, ...]
+
+# Along the last axis, which must then stay.
+_ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX", "FULLY_CONNECTED")
 
 
 def sink_reshapes(draft: Draft) -> int:
@@ -24,30 +30,53 @@ def sink_reshapes(draft: Draft) -> int:
 
 def _sink(draft: Draft, op: Op) -> bool:
     """Moves the RESHAPE before an operator behind it."""
-    before = draft.producer(op.inputs[0] if op.inputs else None)
-    if before is None or before.type != "RESHAPE":
+    spec = ops.by_name(op.type)
+    before = next((draft.producer(value) for value in op.inputs if draft.weight(value) is None), None)
+    if spec is None or len(op.outputs) != 1 or before is None or before.type != "RESHAPE":
         return False
-    inside, outside = draft.shape(before.inputs[0]), draft.shape(op.outputs[0])
-    if not _may_pass(draft, op, inside, draft.shape(op.inputs[0])) or not inside:
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    if not inside or not outside:
         return False
+    inputs = _elementwise(draft, op, inside, outside) if spec.is_elementwise else _single(draft, op, before)
+    if inputs is None:
+        return False
+    result = draft.values[op.outputs[0]]
     if op.type == "FULLY_CONNECTED":
-        inside = (*inside[:-1], outside[-1])
-    middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype, draft.values[before.outputs[0]].name)
-    draft.replace(op.evolve(inputs=(before.inputs[0], *op.inputs[1:]), outputs=(middle,)))
-    attributes = {**before.attributes, "target_shape": outside}
+        inside = (*inside[:-1], draft.shape(op.outputs[0])[-1])
+    middle = draft.new_value(inside, result.dtype, draft.values[before.outputs[0]].name)
+    draft.replace(op.evolve(inputs=inputs, outputs=(middle,)))
+    attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
 
 
-def _may_pass(draft: Draft, op: Op, inside: tuple[int, ...], outside: tuple[int, ...]) -> bool:
+def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
+    """Operands of an operator on one activation, or None where it does not let a RESHAPE pass."""
     spec = ops.by_name(op.type)
-    if spec is None or len(op.outputs) != 1:
-        return False
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
     if op.type == "AFFINE":
         constants = [weight for value in op.inputs[1:] if (weight := draft.weight(value)) is not None]
-        is_scalar = all(all(n == 1 for n in weight.shape) for weight in constants)
-        return is_scalar or bool(inside and outside and inside[-1] == outside[-1])
-    if op.type == "FULLY_CONNECTED":
-        return bool(inside and outside and inside[-1] == outside[-1])
-    return spec.family in ("activation", "unary") and op.type not in _ALONG_AXIS
+        may_pass = inside[-1] == outside[-1] or all(all(n == 1 for n in weight.shape) for weight in constants)
+    elif op.type in _ALONG_LAST:
+        may_pass = inside[-1] == outside[-1]
+    else:
+        may_pass = spec is not None and spec.family in ("activation", "unary") and op.type != "PRELU"
+    return (before.inputs[0], *op.inputs[1:]) if may_pass and op.inputs[0] == before.outputs[0] else None
+
+
+def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operands | None:
+    """Operands before the same RESHAPE of all of them; a number alone needs none."""
+    found: list[int | None] = []
+    for value in op.inputs:
+        weight, before = draft.weight(value), draft.producer(value)
+        if weight is not None and weight.shape == ():
+            found.append(value)
+        elif weight is not None and weight.shape == outside:
+            found.append(draft.constant(RESHAPE(weight, shape=inside, target_shape=inside)))
+        elif before is not None and before.type == "RESHAPE" and draft.shape(value) == outside:
+            found.append(before.inputs[0])
+        else:
+            return None
+    shapes = [draft.shape(value) for value in found]
+    return tuple(found) if all(shape in ((), inside) for shape in shapes) else None
