@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -42,21 +42,31 @@ class Plan:
         failed: Equations that do not hold.
         consumed: Keys of the file's tensors that equations took.
         scalings: AFFINE operators behind which both sides have the same, file id to Keras id.
+        partial: Assigned variables of which the file has only a part: the rest stays as it is in the model.
     """
 
     assignments: tuple[Assignment, ...]
     failed: tuple[Failure, ...]
     consumed: frozenset[Key]
     scalings: Mapping[int | str, int | str]
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What the plan must know of a Keras variable: shape, dtype, and its value where it is kept."""
+    """What the plan must know of a Keras variable.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its type.
+        kept: Its value where the mapping keeps it.
+        current: Gives its present value, which stays where the file tells nothing of a part.
+    """
 
     shape: Shape
     dtype: str
     kept: Array | None = None
+    current: Callable[[], Array] | None = None
 
 
 def plan(
@@ -77,7 +87,11 @@ def plan(
     """
     kept: dict[Key, Array] = {path: v.kept for path, v in variables.items() if v.kept is not None}
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
-    state = _State(env, kept, solver, {path: text for path, (_, text) in given.items()}, set(given))
+    indices: dict[Key, Callable[[], Array]] = {
+        path: v.current for path, v in variables.items() if v.current is not None and "int" in v.dtype
+    }
+    texts: dict[Key, str] = {path: text for path, (_, text) in given.items()}
+    state = _State(env, kept, solver, texts, set(given), indices=indices)
     state.settle_finest((*system.edges, *system.weights))
     state.settle_all(system.edges)
     equal, weights = list(system.edges), list(system.weights)
@@ -88,11 +102,14 @@ def plan(
     state.settle_all(weights)
     broken = {key for failure in state.failed for key in keys(failure.equation.keras) if key not in kept}
     assignments = tuple(
-        _assignment(path, variable, state.solver, path in used, broken, state.moved, state.recipes)
+        Assignment(path, "kept", None, "an integer that the file does not tell")
+        if path in state.held
+        else _assignment(path, variable, state.solver, path in used, broken, state.moved, state.recipes)
         for path, variable in variables.items()
     )
     scalings = {equation.file_op: equation.keras_op for equation in equal}
-    return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings)
+    partial = tuple(a.variable for a in assignments if a.value is not None and a.variable in state.solver.partial)
+    return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings, partial)
 
 
 def _unknowns(*equations: Equation) -> int:
@@ -113,6 +130,8 @@ class _State:
         failed: Equations that do not hold.
         consumed: Tensors of the file that equations took.
         done: Equations that were settled before all others.
+        indices: Integer variables, each with what gives its present value.
+        held: Those of them that kept it, because the file does not tell theirs.
     """
 
     env: Mapping[Key, Array]
@@ -124,6 +143,8 @@ class _State:
     failed: list[Failure] = field(default_factory=list)
     consumed: set[Key] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
+    indices: Mapping[Key, Callable[[], Array]] = field(default_factory=dict)
+    held: set[Key] = field(default_factory=set)
 
     def settle_finest(self, equations: Iterable[Equation]) -> None:
         """Solves equations that give a variable's own numbers as the file rounded them, the finest first.
@@ -188,10 +209,14 @@ class _State:
         if _squeezed(equation.file, equation.keras):
             target = target.reshape(equation.keras.shape)
         fresh = {key for key in mine if solver.is_unknown(key)}
+        if fresh and target.dtype.kind == "f" and np.isnan(target).any():
+            # NaN says that a part of a variable is not known; as a number of the file it is no weight.
+            return Failure(equation, "the file's weight is not a number", target)
         try:
-            solver.solve(equation.keras, target)
+            self._solve(equation.keras, target, mine)
         except Unsolvable as problem:
             return Failure(equation, str(problem), target)
+        fresh -= self.held
         for key in fresh:
             self.recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
         peak = float(np.abs(target).max(initial=0.0)) or 1.0
@@ -211,6 +236,18 @@ class _State:
         got = np.asarray(evaluate(equation.keras, solver.known))
         return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
 
+    def _solve(self, weight: Weight, target: Array, mine: Collection[Key]) -> None:
+        """Solves for all unknowns; if that cannot be, with integers (positions, indices) as they are in the model."""
+        try:
+            self.solver.solve(weight, target)
+        except Unsolvable:
+            indices = [key for key in mine if key in self.indices and self.solver.is_unknown(key)]
+            if not indices:
+                raise
+            self.solver.known.update((key, self.indices[key]()) for key in indices)
+            self.held.update(indices)
+            self.solver.solve(weight, target)
+
     def holds(self, equations: Iterable[Equation]) -> bool:
         """Solves equations if all of them can hold; else nothing has happened."""
         solver = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
@@ -222,12 +259,13 @@ class _State:
             rounding=dict(self.rounding),
             failed=[],
             consumed=set(),
+            held=set(self.held),
         )
         tried.settle_all(equations)
         if tried.failed:
             return False
         self.solver, self.recipes, self.moved = tried.solver, tried.recipes, tried.moved
-        self.rounding = tried.rounding
+        self.rounding, self.held = tried.rounding, tried.held
         self.consumed |= tried.consumed
         return True
 
@@ -285,15 +323,22 @@ def _assignment(
         return Assignment(path, "kept", None, "by the mapping")
     if not is_used and path not in solver.known:
         return Assignment(path, "kept", None, "not read in inference")
-    if path in solver.partial:
-        return Assignment(path, "unresolved", None, "the file has only a part of it")
     if path not in solver.known or path in broken:
         return Assignment(path, "unresolved", None, "no weight of the file answers to it")
-    value = np.asarray(solver.known[path])
+    value, text = np.asarray(solver.known[path]), recipes.get(path, "")
+    if path in solver.partial and variable.current is not None:
+        value, text = _completed(value, variable.current(), text)
     if not np.all(np.isfinite(value)):
         return Assignment(path, "unresolved", None, "the file's weight cannot be undone to a finite value")
     state = "assigned" if path in moved else "reparametrised"
-    return Assignment(path, state, value, recipes.get(path, ""))
+    return Assignment(path, state, value, text)
+
+
+def _completed(part: Array, current: Array, text: str) -> tuple[Array, str]:
+    """A value of which the model reads, and so the file has, only a part: the rest stays as it is, and is told."""
+    absent = np.isnan(part)
+    told = f"{text}; {int(absent.sum())} of {absent.size} numbers are not in the file and stay as they are"
+    return np.where(absent, current, part).astype(current.dtype), told
 
 
 def constant_uses(
