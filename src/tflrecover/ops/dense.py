@@ -25,7 +25,13 @@ def _dense(x: Operand, kernel: Weight, bias: Operand, fused: str | None, shape: 
 def _tflite_dense(source: Source) -> Lowered | None:
     kernel = source.weight(1)
     # Shuffled weights are stored in the order in which one processor of old phones read them.
-    if kernel is None or len(kernel.shape) != 2 or source.attributes.get("weights_format", "DEFAULT") != "DEFAULT":
+    if source.attributes.get("weights_format", "DEFAULT") != "DEFAULT":
+        return None
+    if kernel is None and operand(source, 2) is None and len(source.shape(0)) == len(source.shape(1)) == 2:
+        # A matrix product of two activations may be written so, too.
+        adjoints = {"adj_x": False, "adj_y": True}
+        return Lowered("BATCH_MATMUL", operands(source)[:2], adjoints, activation(source))
+    if kernel is None or len(kernel.shape) != 2:
         return None
     kernel = rearrange(kernel, DENSE_LAYOUT)
     shape = source.shape(0)

@@ -134,9 +134,16 @@ ROLL = OpSpec(
 # TFLite's name to TensorFlow's: the same operands, and no option that matters.
 _SAME_IN_BOTH = {
     "ATAN2": "Atan2",
+    "COMPLEX": "Complex",
+    "FFT": "FFT",
+    "FFT2D": "FFT2D",
     "GATHER_ND": "GatherNd",
     "MATRIX_DIAG": "MatrixDiag",
+    "IFFT": "IFFT",
+    "IFFT2D": "IFFT2D",
+    "IMAG": "Imag",
     "MATRIX_SET_DIAG": "MatrixSetDiag",
+    "REAL": "Real",
     "SCATTER_ND": "ScatterNd",
     "SEGMENT_SUM": "SegmentSum",
     "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMax",

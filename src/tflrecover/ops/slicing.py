@@ -13,6 +13,7 @@ from tflrecover.ops.readers import axes_of, operand, operands, plain, with_const
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array, Literal
 
+_WHOLE = (None, None, 1)
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
@@ -25,8 +26,9 @@ def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     for i, (begin, end, step) in enumerate(zip(found["begin"], found["end"], found["strides"], strict=True)):
         bit = 1 << i
         if masks["ellipsis_mask"] & bit:
-            places.append("...")
             named = len(found["begin"]) - bin(masks["new_axis_mask"]).count("1") - 1
+            # Each axis by itself, so that there is one way only to say it; of an unknown rank there are none.
+            places += [_WHOLE] * (len(shape) - named) if shape else ["..."]
             axis += len(shape) - named
         elif masks["new_axis_mask"] & bit:
             places.append("new")
@@ -115,24 +117,41 @@ _slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
 SLICE = OpSpec("SLICE", tflite=_slice, tf={"Slice": _slice})
 
 
-def _gather(source: Source) -> Lowered | None:
-    if source.attributes.get("batch_dims", 0):
-        return None
-    axis = int(source.attributes.get("axis", 0))
-    return Lowered("GATHER", operands(source)[:2], {"axis": axis % max(len(source.shape(0)), 1)})
+def _gather(source: Source) -> Lowered:
+    return _gathered(source, source.attributes.get("axis", 0))
 
 
 def _tf_gather(source: Source) -> Lowered | None:
     axis = source.constant(2)
-    if axis is None or source.attributes.get("batch_dims", 0):
-        return None
-    return Lowered("GATHER", operands(source)[:2], {"axis": int(np.ravel(axis)[0]) % max(len(source.shape(0)), 1)})
+    return None if axis is None else _gathered(source, int(np.ravel(axis)[0]))
+
+
+def _gathered(source: Source, axis: int) -> Lowered:
+    batch = int(source.attributes.get("batch_dims") or 0) % max(len(source.shape(1)), 1)
+    attributes = {"axis": int(axis) % max(len(source.shape(0)), 1), "batch_dims": batch}
+    return Lowered("GATHER", operands(source)[:2], attributes)
+
+
+def _taken(args: Sequence[Array], a: Attributes) -> list[Array]:
+    params, indices, batch = args[0], np.asarray(args[1]), a["batch_dims"]
+    if not batch:
+        return [np.take(params, indices, a["axis"])]
+    places = np.ix_(*(range(n) for n in params.shape[:batch]))
+    places = tuple(place.reshape(place.shape + (1,) * (indices.ndim - batch)) for place in places)
+    # The axes between the batch and the one that is indexed come out behind the indices.
+    found = np.moveaxis(params, a["axis"], batch)[(*places, indices)]
+    between = a["axis"] - batch
+    return [np.moveaxis(found, range(indices.ndim, indices.ndim + between), range(batch, batch + between))]
+
+
+def _taken_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+    return (*shapes[0][: a["axis"]], *shapes[1][a["batch_dims"] :], *shapes[0][a["axis"] + 1 :])
 
 
 def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
     """The table as far as the rows taken tell of it; the rest is NaN, which says that it is not known."""
-    if slot != 0:
-        raise ValueError("indices cannot be told from what was gathered")
+    if slot != 0 or attributes["batch_dims"]:
+        raise ValueError("it cannot be told from what was gathered")
     place = (slice(None),) * attributes["axis"]
     whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
     whole[(*place, args[1])] = target
@@ -144,12 +163,12 @@ def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attr
 GATHER = OpSpec(
     "GATHER",
     inverse=_scattered,
-    evaluate=lambda args, a: [np.take(args[0], args[1], a["axis"])],
+    evaluate=_taken,
     tflite=_gather,
     tf={"GatherV2": _tf_gather, "ResourceGather": _gather},
     roles=("params", "indices"),
-    infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], *shapes[1], *shapes[0][a["axis"] + 1 :]),
-    declared=("axis",),
+    infer_shape=_taken_shape,
+    declared=("axis", "batch_dims"),
 )
 
 
@@ -170,9 +189,6 @@ def _split(sizes: bool) -> Reader:
         return Lowered("SPLIT", (operand(source, 0 if sizes else 1),), attributes)
 
     return read
-
-
-_WHOLE = (None, None, 1)
 
 
 def _split_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[str, Any]]:
