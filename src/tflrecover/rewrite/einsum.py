@@ -6,7 +6,9 @@ from string import ascii_letters
 
 from tflrecover.ir import Op
 from tflrecover.ops.einsum import canonical_equation, sides
+from tflrecover.rewrite.axes import split_axes
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.writer import Writer
 
 
 def fuse_einsum(draft: Draft) -> int:
@@ -19,9 +21,12 @@ def fuse_einsum(draft: Draft) -> int:
             draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
             count += 1
     for op in draft.of_type("EINSUM"):
-        count += _take_in_operands(draft, op)
+        count += split_axes(draft, op)
+        count += _take_in_operands(draft, draft.ops[op.id])
         count += _take_in_result(draft, draft.ops[op.id])
-        count += _order_operands(draft, draft.ops[op.id])
+        count += _drop_units(draft, draft.ops[op.id])
+    for op in draft.of_type("EINSUM"):
+        count += _order_operands(draft, op)
     return count
 
 
@@ -60,6 +65,26 @@ def _take_in_result(draft: Draft, op: Op) -> int:
     attributes = {"equation": canonical_equation(x, y, moved)}
     draft.remove(after.id)
     draft.replace(op.evolve(outputs=after.outputs, attributes=attributes, origins=merged_origins(op, after)))
+    return 1
+
+
+def _drop_units(draft: Draft, op: Op) -> int:
+    """An axis of size 1 is no axis of the product: a RESHAPE before and behind it says where it is.
+
+    Where heads or batch are one, a converter makes reshapes of transposes, and the order of the axes is lost.
+    """
+    x, y, out = sides(op.attributes["equation"])
+    sizes = dict(zip(x + y, (*draft.shape(op.inputs[0]), *draft.shape(op.inputs[1])), strict=True))
+    if 1 not in sizes.values():
+        return 0
+    names = ["".join(axis for axis in axes if sizes[axis] != 1) for axes in (x, y, out)]
+    if not all(names):
+        return 0
+    shapes = [tuple(sizes[axis] for axis in axes) for axes in names]
+    writer = Writer(draft, op)
+    inputs = tuple(writer.reshaped(value, shape) for value, shape in zip(op.inputs, shapes, strict=False))
+    product = writer.add("EINSUM", inputs, shapes[2], equation=canonical_equation(*names))
+    writer.finish(writer.reshaped(product, draft.shape(op.outputs[0])))
     return 1
 
 

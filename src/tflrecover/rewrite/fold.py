@@ -1,6 +1,7 @@
 """What zeros leave of an operator, and operators of constants alone, which are constants.
 
 MUL(x, 0) = 0        ADD(x, 0) = SUB(x, 0) = x        FULLY_CONNECTED(0, k, b) = b
+LOGICAL_AND(x, true) = LOGICAL_OR(x, false) = x
 
 A recurrent layer starts from zeros. A converter that sees its first step takes them in, and so do we.
 """
@@ -19,6 +20,7 @@ from tflrecover.weight import Apply, Literal, Weight
 
 _PRODUCTS = ("MUL", "BATCH_MATMUL", "EINSUM")
 _LINEAR = ("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D")
+_LOGIC = {"LOGICAL_AND": True, "LOGICAL_OR": False}
 _MOVES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
 
@@ -87,7 +89,21 @@ def _folded(draft: Draft, op: Op) -> int | Weight | None:
         other = op.inputs[0] if zeros[1] else op.inputs[1] if op.type == "ADD" else None
         if other is not None and draft.shape(other) == shape:
             return other
+    if op.type in _LOGIC:
+        for value, other in (op.inputs, op.inputs[::-1]):
+            if _is_all(draft, value, neutral=_LOGIC[op.type]) and draft.shape(other) == shape:
+                return other
     return _constant(draft, op, shape)
+
+
+def _is_all(draft: Draft, value: int | None, *, neutral: bool) -> bool:
+    """Whether a constant of truth values, of which no variable is made, is the same everywhere."""
+    weight = draft.weight(value)
+    array = None if weight is None else known_array(draft, weight)
+    if weight is None or array is None or array.dtype != bool or not (array == neutral).all():
+        return False
+    draft.mark_structural(weight)
+    return True
 
 
 def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:

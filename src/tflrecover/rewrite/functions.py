@@ -46,13 +46,18 @@ def expand_functions(draft: Draft) -> int:
     A product of a value with itself is its square: converters write either.
     """
     count = 0
-    for op in draft.of_type(*map(str, FORMULAS), "POW"):
-        formula = FORMULAS.get(op.type) if op.type != "POW" else POWERS.get(scalar(draft, op.inputs[1], 1.0) or 0.0)
-        if formula is None or op.id in draft.opaque or draft.weight(op.inputs[0]) is not None:
+    for op in [op for op in draft.ops.values() if op.type in FORMULAS or op.type == "POW"]:
+        if op.type == "POW":
+            formula = None if op.id in draft.opaque else POWERS.get(scalar(draft, op.inputs[1], 1.0) or 0.0)
+        else:
+            formula = FORMULAS[op.type]
+        if formula is None or draft.weight(op.inputs[0]) is not None:
             continue
         if op.type == "POW" and (weight := draft.weight(op.inputs[1])) is not None:
             draft.mark_structural(weight)
         draft.remove(op.id)
+        # What no reader knows by itself is known by its formula.
+        draft.opaque.discard(op.id)
         _write(draft, op, formula, op.outputs[0], _namer(op))
         count += 1
     for op in draft.of_type("MUL"):

@@ -76,6 +76,7 @@ PATTERNS = (
         ("MUL", X, ("RSQRT", ("MAXIMUM", ("SUM", ("SQUARE", X)), 1e-12))),
         _along_last_axis,
     ),
+    Pattern("L2_NORMALIZATION", {}, ("MUL", X, ("RSQRT", ("SUM", ("SQUARE", X)))), _along_last_axis),
     Pattern("SELU", {}, ("SELECT_V2", ("GREATER", X, 0), ("AFFINE", X, _SELU_SCALE, 0), _SELU_LOW)),
 )
 

@@ -1,0 +1,84 @@
+"""``RESHAPE(EINSUM(RESHAPE(x), RESHAPE(y))) = EINSUM(x, y)`` over more axes, where the reshapes merge and split alike.
+
+A batched product has one axis for each purpose; what sums or keeps several axes is written with reshapes around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import ascii_letters
+
+from tflrecover.ir import Op, Shape
+from tflrecover.ops.einsum import canonical_equation, sides
+from tflrecover.rewrite.draft import Draft, merged_origins
+
+Parts = Mapping[str, Shape]
+"""Axis to the sizes of the axes that are merged in it."""
+
+
+def split_axes(draft: Draft, op: Op) -> int:
+    """Merged axes of a product become the axes that they are merged of; 1 where there were any."""
+    names = sides(op.attributes["equation"])
+    reshapes = (*(draft.producer(value) for value in op.inputs), draft.only_consumer(op.outputs[0]))
+    places = {
+        i: parts
+        for i, (axes, reshape) in enumerate(zip(names, reshapes, strict=True))
+        if reshape is not None and (parts := _parts(draft, axes, reshape, is_result=i == 2)) is not None
+    }
+    while odd := [i for i, parts in places.items() if not _fits(names, places, parts)]:
+        del places[odd[0]]
+    split = {axis: sizes for parts in places.values() for axis, sizes in parts.items() if len(sizes) > 1}
+    if not split:
+        return 0
+    free = iter(letter for letter in ascii_letters if letter not in "".join(names))
+    letters = {axis: "".join(next(free) for _ in sizes) for axis, sizes in split.items()}
+    listed = ["".join(letters.get(axis, axis) for axis in axes) for axes in names]
+    inputs, outputs, origins = list(op.inputs), op.outputs, [op]
+    for i in places:
+        reshape = reshapes[i]
+        assert reshape is not None
+        origins.append(reshape)
+        if i == 2:
+            outputs = reshape.outputs
+            draft.remove(reshape.id)
+        else:
+            inputs[i] = reshape.inputs[0]
+    made = {"attributes": {"equation": canonical_equation(listed[0], listed[1], listed[2])}}
+    draft.replace(op.evolve(inputs=tuple(inputs), outputs=outputs, origins=merged_origins(*origins), **made))
+    return 1
+
+
+def _parts(draft: Draft, axes: str, reshape: Op, *, is_result: bool) -> Parts | None:
+    """What a RESHAPE merges before an operand, or splits behind the result; None where it does something else."""
+    if reshape.type != "RESHAPE" or reshape.id in draft.opaque:
+        return None
+    shapes = draft.shape(reshape.inputs[0]), draft.shape(reshape.outputs[0])
+    fine, coarse = shapes[::-1] if is_result else shapes
+    found: dict[str, Shape] = {}
+    rest = list(fine)
+    for axis, size in zip(axes, coarse, strict=True):
+        taken = [rest.pop(0)] if rest else []
+        while rest and _product(taken) < size:
+            taken.append(rest.pop(0))
+        if _product(taken) != size:
+            return None
+        found[axis] = tuple(taken)
+    return None if rest else found
+
+
+def _product(sizes: list[int]) -> int:
+    total = 1
+    for size in sizes:
+        total *= size
+    return total
+
+
+def _fits(names: tuple[str, str, str], places: Mapping[int, Parts], parts: Parts) -> bool:
+    """Whether every merged axis is merged of the same wherever else it is."""
+    return all(
+        i in places and places[i][axis] == sizes
+        for axis, sizes in parts.items()
+        if len(sizes) > 1
+        for i, axes in enumerate(names)
+        if axis in axes
+    )

@@ -1,0 +1,26 @@
+"""``DIV(x, SQRT(y)) = MUL(x, RSQRT(y))`` and ``DIV(1, SQRT(y)) = RSQRT(y)``, as converters have it."""
+
+from __future__ import annotations
+
+from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.weight import Literal
+
+
+def divide_by_root(draft: Draft) -> int:
+    """A division by a square root becomes a product with the inverse of the root."""
+    count = 0
+    for op in draft.of_type("DIV"):
+        x, root = op.inputs[0], draft.producer(op.inputs[1])
+        if root is None or root.type != "SQRT":
+            continue
+        weight = draft.weight(x)
+        is_one = isinstance(weight, Literal) and weight.array.size == 1 and bool((weight.array == 1).all())
+        origins = merged_origins(root, op)
+        if is_one and draft.shape(op.outputs[0]) == draft.shape(root.inputs[0]):
+            draft.replace(op.evolve(type="RSQRT", inputs=root.inputs, origins=origins))
+        else:
+            inverse = draft.new_value(draft.shape(root.outputs[0]), draft.values[root.outputs[0]].dtype)
+            draft.add(root.evolve(id=f"{op.id}.root", type="RSQRT", outputs=(inverse,)))
+            draft.replace(op.evolve(type="MUL", inputs=(x, inverse), origins=origins))
+        count += 1
+    return count
