@@ -21,10 +21,12 @@ from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph,
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
 from tflrecover.ops.spec import Reader
-from tflrecover.rewrite import canonicalize
+from tflrecover.rewrite import Rule, canonicalize
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
+from tflrecover.rewrite.scalars import scale_operands
+from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states, unfilled
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
@@ -134,25 +136,30 @@ def _aligned(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> S
 def _aligned_in_loops(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, forget: bool) -> Sides:
     """Loops stay loops where that proves the two sides the same.
 
-    Otherwise they are written out on both: the one may have as a loop what the other has unrolled.
+    Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
+    behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
+    before.
     """
-    found = _aligned_as(file, reading, mapping, unroll=False, forget=forget)
+    found = _aligned_as(file, reading, mapping, forget=forget)
     loops = [_count(graph, "LOOP") for graph in found[1:3]]
-    if found[3].complete or not any(loops):
-        return found
-    unrolled = _aligned_as(file, reading, mapping, unroll=True, forget=forget)
-    return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
+    if any(loops) and not found[3].complete:
+        unrolled = _aligned_as(file, reading, mapping, unroll_loops, forget=forget)
+        return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
+    if found[3].complete and found[3].odd:
+        scaled = _aligned_as(file, reading, mapping, scale_operands, forget=forget)
+        return scaled if scaled[3].complete and not scaled[3].odd else found
+    return found
 
 
 def _count(graph: Graph, kind: str) -> int:
     return sum(op.type == kind for op in graph.ops())
 
 
-def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, unroll: bool, forget: bool) -> Sides:
+def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *extra: Rule, forget: bool) -> Sides:
     trace = reading.trace
     drafts = _file_draft(reading.resized(flattened(file)), mapping), trace.draft()
     left_out = [forget_states(draft) if forget else () for draft in drafts]
-    mine, theirs = (canonicalize(draft, unroll=unroll) for draft in drafts)
+    mine, theirs = (canonicalize(draft, extra) for draft in drafts)
     canonical = mine.freeze(file.source, forgotten=left_out[0])
     keras = theirs.freeze(str(trace.model.name), forgotten=left_out[1])
     pins = _pins(file, canonical, keras, trace, mapping, reading.pairs)
@@ -264,7 +271,7 @@ def _solved(
     trace = reading.trace
     skipped = _skipped_variables(trace, mapping.skip)
     variables = {
-        path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None)
+        path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None, partial(np.asarray, v))
         for path, v in trace.variables.items()
     }
     given = given_values(mapping.weights, file, variables)
@@ -326,6 +333,11 @@ def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan)
         if any(i != j for i, j in pairs.items()):
             order = ", ".join(f"{i} is the model's {j}" for i, j in sorted(pairs.items()))
             notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
+    if outcome.partial:
+        notes.append(
+            f"The file has only a part of {', '.join(outcome.partial)}: what the model reads of it on inputs of these "
+            "sizes; the rest keeps the model's own numbers."
+        )
     found = quantized(flattened(file))
     if found is not None:
         notes.append(found.text)

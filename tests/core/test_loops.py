@@ -8,6 +8,7 @@ from tflrecover.ops import tflite_reader
 from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.lower import lower
+from tflrecover.rewrite.unroll import unroll_loops
 
 
 class BuildLoop(Build):
@@ -21,7 +22,7 @@ class BuildLoop(Build):
 
     def canonical(self, *outputs, unroll):
         graph = Graph.build(self.ops, self.values, self.inputs, outputs)
-        result = canonicalize(lower(graph, tflite_reader, Contents(graph)), unroll=unroll).freeze()
+        result = canonicalize(lower(graph, tflite_reader, Contents(graph)), [unroll_loops] if unroll else []).freeze()
         return " ".join(op.type for op in result.ops()), result
 
 

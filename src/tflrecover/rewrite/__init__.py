@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.clamps import merge_clamps
@@ -25,11 +25,13 @@ from tflrecover.rewrite.products import split_products
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
+    lower_ranks,
     merge_reshapes,
     merge_transposes,
     unit_transposes,
 )
-from tflrecover.rewrite.scalars import drop_neutral, hoist_scales
+from tflrecover.rewrite.roots import divide_by_root
+from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import split_softmax
@@ -53,8 +55,10 @@ RULES: tuple[Rule, ...] = (
     split_softmax,
     expand_batch_statistics,
     expand_functions,
+    divide_by_root,
     split_products,
     merge_reshapes,
+    fuse_einsum,
     sink_transposes,
     fuse_einsum,
     unit_transposes,
@@ -63,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     unit_transposes,
     merge_reshapes,
     drop_broadcast_reshapes,
+    lower_ranks,
     zeros_to_pad,
     merge_common,
     fuse_dilation,
@@ -76,7 +81,10 @@ RULES: tuple[Rule, ...] = (
     fuse_patterns,
     hoist_scales,
     sink_reshapes,
+    scale_operands,
+    sink_reshapes,
     merge_reshapes,
+    drop_broadcast_reshapes,
     merge_affines,
     absorb_pads,
     absorb_affines,
@@ -85,12 +93,16 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-def canonicalize(draft: Draft, *, unroll: bool = False) -> Draft:
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands})
+"""Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison.py``)."""
+
+
+def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
     """Applies every rule once, in order, and drops what nobody uses.
 
     Args:
         draft: A graph in the terms of the vocabulary (see :func:`tflrecover.rewrite.lower.lower`); changed in place.
-        unroll: Whether loops are written out; otherwise they stay one symbolic iteration.
+        extra: Which of the :data:`OPTIONAL` rules run, too.
 
     Returns:
         The same draft.
@@ -100,7 +112,7 @@ def canonicalize(draft: Draft, *, unroll: bool = False) -> Draft:
     """
     draft.prune()
     for rule in RULES:
-        if rule is unroll_loops and not unroll:
+        if rule in OPTIONAL and rule not in extra:
             continue
         count = rule(draft)
         if count:

@@ -2,6 +2,7 @@
 
 AFFINE(x, 1, 0) = x                   (numbers of the model's code only: a file's own ones may be a batch norm)
 MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s
+AFFINE(EINSUM(a, b), s, 0) = EINSUM(AFFINE(a, s, 0), b)     likewise, where one side has s in the weights that make a
 """
 
 from __future__ import annotations
@@ -63,13 +64,53 @@ def hoist_scales(draft: Draft) -> int:
     return count
 
 
+def scale_operands(draft: Draft) -> int:
+    """A factor of one number behind a matrix product goes before it, to the first operand that a linear layer makes.
+
+    Frameworks scale the scores of attention or its queries, and a converter takes the latter into the projection.
+    """
+    count = 0
+    for op in draft.of_type("AFFINE"):
+        product = draft.producer(op.inputs[0])
+        is_alone = product is not None and draft.only_consumer(product.outputs[0]) is not None
+        if product is None or product.type != "EINSUM" or not is_alone or not _is_number(draft, op):
+            continue
+        slot = next((slot for slot, value in enumerate(product.inputs) if _is_projected(draft, value)), None)
+        if slot is None:
+            continue
+        value = product.inputs[slot]
+        scaled = draft.new_value(draft.shape(value), draft.values[op.outputs[0]].dtype)
+        inputs = tuple(scaled if i == slot else other for i, other in enumerate(product.inputs))
+        draft.remove(op.id)
+        draft.replace(product.evolve(inputs=inputs, outputs=op.outputs))
+        draft.add(op.evolve(inputs=(value, *op.inputs[1:]), outputs=(scaled,)))
+        count += 1
+    return count
+
+
+def _is_projected(draft: Draft, value: int | None) -> bool:
+    """Whether a linear layer makes a value for this use alone, but for reshapes and scalings."""
+    while value is not None and (op := draft.producer(value)) is not None:
+        if draft.only_consumer(value) is None:
+            return False
+        if op.type in ("FULLY_CONNECTED", "CONV_2D"):
+            return True
+        if op.type not in ("RESHAPE", "TRANSPOSE", "AFFINE"):
+            return False
+        value = op.inputs[0]
+    return False
+
+
+def _is_number(draft: Draft, op: Op) -> bool:
+    """Whether an AFFINE only multiplies, by one number."""
+    weight = draft.weight(op.inputs[1])
+    return op.inputs[2] is None and weight is not None and all(n == 1 for n in weight.shape)
+
+
 def _scaled_operand(draft: Draft, op: Op) -> tuple[int, Op] | None:
     """Slot and AFFINE of an operand that is only multiplied by one number."""
     for slot, value in enumerate(op.inputs):
         inner = draft.producer(value)
-        if inner is None or inner.type != "AFFINE" or inner.inputs[2] is not None:
-            continue
-        weight = draft.weight(inner.inputs[1])
-        if weight is not None and all(n == 1 for n in weight.shape):
+        if inner is not None and inner.type == "AFFINE" and _is_number(draft, inner):
             return slot, inner
     return None
