@@ -70,13 +70,24 @@ def test_bias_of_heads_meets_its_projection():
 
 
 def test_transposes_go_into_the_product():
-    b = Build((1, 6, 2, 4), (1, 5, 2, 4))
-    q = b("TRANSPOSE", 0, b.const(np.array([0, 2, 1, 3])), shape=(1, 2, 6, 4))
-    k = b("TRANSPOSE", 1, b.const(np.array([0, 2, 3, 1])), shape=(1, 2, 4, 5))
-    y = b("BATCH_MATMUL", q, k, shape=(1, 2, 6, 5), adj_x=False, adj_y=False)
+    b = Build((3, 6, 2, 4), (3, 5, 2, 4))
+    q = b("TRANSPOSE", 0, b.const(np.array([0, 2, 1, 3])), shape=(3, 2, 6, 4))
+    k = b("TRANSPOSE", 1, b.const(np.array([0, 2, 3, 1])), shape=(3, 2, 4, 5))
+    y = b("BATCH_MATMUL", q, k, shape=(3, 2, 6, 5), adj_x=False, adj_y=False)
     text, graph = b.text(y)
     assert text == "EINSUM"
     assert next(graph.ops()).attributes["equation"] == "abcd,aecd->acbe"
+
+
+def test_axes_of_size_1_are_no_axes_of_a_product():
+    """A transpose of one head is a reshape in a file: which axis was which is lost, and nothing depends on it."""
+    b = Build((1, 6, 1, 4), (1, 1, 5, 4))
+    q = b("RESHAPE", 0, b.const(np.array([1, 1, 6, 4])), shape=(1, 1, 6, 4))
+    y = b("BATCH_MATMUL", q, 1, shape=(1, 1, 6, 5), adj_x=False, adj_y=True)
+    text, graph = b.text(y)
+    assert text == "RESHAPE RESHAPE EINSUM RESHAPE"
+    product = next(op for op in graph.ops() if op.type == "EINSUM")
+    assert product.attributes["equation"] == "ab,cb->ac"
 
 
 def test_clamps_in_a_row_are_one():

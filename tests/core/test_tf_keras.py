@@ -170,11 +170,22 @@ def test_port_across_keras_versions(source, target):
     assert_same(original, twin, [np.random.default_rng(5).uniform(-1, 1, (1, *IM)).astype("float32")])
 
 
-def test_attention_across_keras_versions_is_refused():
+def attention(module):
+    inputs = module.Input(ST)
+    return module.Model(inputs, module.layers.MultiHeadAttention(2, 4)(inputs, inputs))
+
+
+@pytest.mark.parametrize(("source", "target"), [(tf_keras, keras), (keras, tf_keras)])
+def test_attention_across_keras_versions(source, target):
     """Keras 3 scales the scores, tf_keras the query, where the converter takes it into the projection."""
-    inputs = tf_keras.Input(ST)
-    original = randomize(tf_keras.Model(inputs, K.MultiHeadAttention(2, 4)(inputs, inputs)), 1)
+    original, twin = randomize(attention(source), 1), randomize(attention(target), 2)
+    assert tflrecover.port(stripped(convert(original)), twin).ok
+    assert_same(original, twin, [np.random.default_rng(5).uniform(-1, 1, (1, *ST)).astype("float32")])
+
+
+def test_attention_of_other_heads_across_keras_versions_is_refused():
+    original = randomize(attention(tf_keras), 1)
     given = keras.Input(ST)
-    twin = zoo.randomize(keras.Model(given, L.MultiHeadAttention(2, 4)(given, given)), 2)
+    twin = zoo.randomize(keras.Model(given, L.MultiHeadAttention(4, 2)(given, given)), 2)
     with pytest.raises(tflrecover.PortError, match="multi_head_attention"):
         tflrecover.port(stripped(convert(original)), twin)
