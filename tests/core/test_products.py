@@ -1,0 +1,103 @@
+"""Rules about products, scores and broadcasting, by text before and after."""
+
+import numpy as np
+import pytest
+
+from tests.core.test_rewrite import Build, kernel
+from tflrecover import ops
+from tflrecover.ir import Graph
+from tflrecover.ops import tflite_reader
+from tflrecover.rewrite import canonicalize
+from tflrecover.rewrite.contents import Contents
+from tflrecover.rewrite.lower import lower
+from tflrecover.rewrite.scalars import scale_operands
+
+
+def scores(scale_behind):
+    """A projection, its scores against another activation, and a factor before or behind the product."""
+    b = Build((3, 6, 4), (3, 5, 4))
+    q = b("FULLY_CONNECTED", 0, b.const(kernel(4, 4)), b.const(kernel(4)), shape=(3, 6, 4), keep_num_dims=True)
+    half = b.const(np.float32(0.5))
+    q = q if scale_behind else b("MUL", q, half, shape=(3, 6, 4))
+    y = b("BATCH_MATMUL", q, 1, shape=(3, 6, 5), adj_x=False, adj_y=True)
+    return b, b("SOFTMAX", b("MUL", y, half, shape=(3, 6, 5)) if scale_behind else y, shape=(3, 6, 5), beta=1.0)
+
+
+def scaled(b, y):
+    graph = Graph.build(b.ops, b.values, b.inputs, (y,))
+    draft = canonicalize(lower(graph, tflite_reader, Contents(graph)), [scale_operands])
+    return " ".join(op.type for op in draft.freeze().ops())
+
+
+def test_factor_behind_a_product_stays_unless_asked_for():
+    b, y = scores(scale_behind=True)
+    assert b.text(y)[0] == "FULLY_CONNECTED EINSUM AFFINE SOFTMAX"
+    assert scaled(b, y) == "FULLY_CONNECTED EINSUM SOFTMAX" == scaled(*scores(scale_behind=False))
+
+
+def test_factor_stays_where_no_projection_can_take_it():
+    b = Build((3, 6, 4), (3, 5, 4))
+    y = b("BATCH_MATMUL", 0, 1, shape=(3, 6, 5), adj_x=False, adj_y=True)
+    assert scaled(b, b("MUL", y, b.const(np.float32(0.5)), shape=(3, 6, 5))) == "EINSUM AFFINE"
+
+
+def test_merged_axes_of_a_product_are_axes_of_their_own():
+    b = Build((2, 3, 4, 5), (2, 6, 5))
+    x = b("RESHAPE", 0, b.const(np.array([2, 12, 5])), shape=(2, 12, 5))
+    y = b("BATCH_MATMUL", x, 1, shape=(2, 12, 6), adj_x=False, adj_y=True)
+    text, graph = b.text(b("RESHAPE", y, b.const(np.array([2, 3, 4, 6])), shape=(2, 3, 4, 6)))
+    assert text == "EINSUM"
+    assert next(graph.ops()).attributes["equation"] == "abc,adec->adeb"
+
+
+def test_axes_that_are_split_otherwise_stay_merged():
+    b = Build((2, 3, 4, 5), (2, 6, 5))
+    x = b("RESHAPE", 0, b.const(np.array([2, 12, 5])), shape=(2, 12, 5))
+    y = b("BATCH_MATMUL", x, 1, shape=(2, 12, 6), adj_x=False, adj_y=True)
+    assert b.text(b("RESHAPE", y, b.const(np.array([2, 4, 3, 6])), shape=(2, 4, 3, 6)))[0] == "RESHAPE EINSUM RESHAPE"
+
+
+def test_product_of_two_activations_as_a_dense_layer():
+    b = Build((6, 4), (5, 4))
+    text, graph = b.text(b("FULLY_CONNECTED", 0, 1, None, shape=(6, 5)))
+    assert text == "EINSUM"
+    assert next(graph.ops()).attributes["equation"] == "ab,cb->ac"
+
+
+def test_division_by_a_root():
+    b = Build((2, 4), (2, 1))
+    y = b("DIV", 0, b("SQRT", 1, shape=(2, 1)), shape=(2, 4))
+    assert b.text(y)[0] == "RSQRT MUL"
+
+
+def test_true_changes_nothing():
+    b = Build((2, 4), (2, 4))
+    y = b("GREATER", 0, 1, shape=(2, 4))
+    assert b.text(b("LOGICAL_AND", y, b.const(np.ones((2, 4), bool)), shape=(2, 4)))[0] == "GREATER"
+    assert b.text(b("LOGICAL_AND", y, b.const(np.eye(2, 4, dtype=bool)), shape=(2, 4)))[0] == "GREATER LOGICAL_AND"
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_axes_in_front_come_behind_a_comparison(is_before):
+    """A converter leaves the axes that a RESHAPE would make to the constant."""
+    b = Build((5, 4))
+    x = b("RESHAPE", 0, b.const(np.array([1, 5, 4])), shape=(1, 5, 4)) if is_before else 0
+    limit = b.const(np.float32(0)) if is_before else b.const(np.zeros((1, 5, 4), np.float32))
+    assert b.text(b("GREATER", x, limit, shape=(1, 5, 4)))[0] == "GREATER RESHAPE"
+
+
+def test_one_reshape_behind_a_sum_of_two():
+    b = Build((3, 8), (3, 8))
+    x, y = (b("RESHAPE", i, b.const(np.array([3, 2, 4])), shape=(3, 2, 4)) for i in (0, 1))
+    assert b.text(b("ADD", x, y, shape=(3, 2, 4)))[0] == "ADD RESHAPE"
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_gather_with_batch_axes(axis):
+    rng = np.random.default_rng(3)
+    params, indices = rng.normal(size=(2, 3, 5)), rng.integers(0, 3, (2, 4))
+    spec = ops.by_name("GATHER")
+    attributes = {"axis": axis, "batch_dims": 1}
+    wanted = np.stack([np.take(p, i, axis - 1) for p, i in zip(params, indices, strict=True)])
+    assert np.array_equal(spec.compute([params, indices], attributes), wanted)
+    assert spec.infer_shape([params.shape, indices.shape], attributes) == wanted.shape
