@@ -125,7 +125,8 @@ def test_a_model_that_cannot_be_saved_leaves_the_old_file(api, model: SavableMod
     out.write_text("old", encoding="utf-8")
     model.error = OSError(errno.ENOSPC, "No space left on device")
     api("port", Report("port", "a.tflite", "m", applied=True))
-    assert_one_line_of_trouble(run("port", "a.tflite", "m:f", "-o", str(out)), "No space left on device")
+    result = run("port", "a.tflite", "m:f", "-o", str(out), "--force")
+    assert_one_line_of_trouble(result, "No space left on device")
     assert [(p.name, p.read_text(encoding="utf-8")) for p in tmp_path.iterdir()] == [("out.keras", "old")]
 
 

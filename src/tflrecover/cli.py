@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import io
 import logging
 import os
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
+from tflrecover import __version__
 from tflrecover.errors import EvaluationError, InvalidModel, TFLRecoverError
+from tflrecover.loading import load_model
 from tflrecover.render.text import safe
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ app.add_typer(mapping_app, name="mapping")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:function that returns a model.")
+    str,
+    typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:function that returns a model."),
 ]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
@@ -86,72 +88,23 @@ def _trouble(message: str) -> int:
     return TROUBLE
 
 
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"tflrecover {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[  # its callback does all there is to do
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say what is being done, and where an error arose.")
     ] = False,
 ) -> None:
     """From a TFLite file back to a Keras model."""
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
-
-
-def load_model(target: str) -> Any:
-    """The Keras model that a MODEL argument means.
-
-    Raises:
-        InvalidModel: there is no such file, module or function, or it gives no model.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if target.endswith((".keras", ".h5", ".hdf5")):
-        return _load_file(target)
-    module, separator, function = target.partition(":")
-    if not (module and separator and function):
-        raise InvalidModel(f"{target!r} is neither a .keras or .h5 file nor package.module:function")
-    return _call(module, function)
-
-
-def _load_file(path: str) -> Any:
-    if not Path(path).is_file():
-        raise InvalidModel(f"there is no model file {path!r}")
-    keras = _import_keras()
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
-
-
-def _import_keras() -> Any:
-    """Keras, without the lines that TensorFlow's native code writes to stderr while it is loaded.
-
-    No log level stops those. If loading fails they are shown.
-    """
-    if "keras" in sys.modules:
-        return sys.modules["keras"]
-    with tempfile.TemporaryFile() as written:
-        stderr = os.dup(2)
-        os.dup2(written.fileno(), 2)
-        try:
-            return importlib.import_module("keras")
-        except BaseException:
-            written.seek(0)
-            os.write(stderr, written.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def _call(module: str, function: str) -> Any:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    _import_keras()
-    try:
-        return getattr(importlib.import_module(module), function)()
-    # A script that ends itself when it is imported must not decide on our exit code.
-    except (Exception, SystemExit) as error:
-        raise InvalidModel(f"{module}:{function} gives no model: {type(error).__name__}: {error}") from error
 
 
 def _finish(report: Report, json_path: str | None) -> int:
@@ -202,13 +155,16 @@ def port(
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")],
     mapping: MappingOption = None,
     strict: Annotated[bool, typer.Option(help="Refuse when anything differs or is not sure.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
 ) -> int:
-    """Copy a file's weights into a model and save it."""
+    """Copy a file's weights into a model and save it; folders on the way are made."""
     import tflrecover
 
     if not output.endswith(".keras"):
         raise InvalidModel(f"the output must be a .keras file, got {output!r}")
+    if Path(output).is_file() and not force:
+        raise InvalidModel(f"{output} is there already; --force overwrites it")
     loaded = load_model(model)
     try:
         report = tflrecover.port(file, loaded, mapping, strict=strict)

@@ -16,7 +16,7 @@ from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.pins import pin
 from tflrecover.differences import describe
 from tflrecover.errors import WeightlessFile
-from tflrecover.inputs import Reading, end_names, readings
+from tflrecover.inputs import Reading, end_names, free_shape, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
@@ -103,7 +103,7 @@ def compare(
     user = UserMapping.load(mapping)
     file = path if isinstance(path, TFLiteModel) else read(path)
     _refuse_weightless(file)
-    check(model)
+    check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []
     for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
         comparison = _compared(file, reading, user)

@@ -68,6 +68,21 @@ def test_mistake_is_told_with_its_place(write, text: str, line: int | None, key:
     assert "\n" not in str(error)
 
 
+ADVICE = {
+    "version": ({}, "tflrecover: is missing; add `tflrecover: 1`"),
+    "variable": ({"stem/kernel": "a"}, "did you mean `weights: {stem/kernel: {from: …}}`?"),
+    "number": ({"tflrecover": 1, "match": {"stem": 0}}, 'must be text; write "#0", in quotes'),
+    "comment": ({"tflrecover": 1, "match": {"stem": None}}, "without quotes `#` begins a YAML comment"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), ADVICE.values(), ids=ADVICE)
+def test_what_to_write_instead(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        Mapping.load(given)
+    assert said in str(caught.value)
+
+
 def test_first_of_several_mistakes_is_told(write) -> None:
     with pytest.raises(MappingError) as caught:
         Mapping.load(write(V + "skip: a\nweights: {a: {}}\nunknown: 1\n"))

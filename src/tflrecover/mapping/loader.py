@@ -14,7 +14,7 @@ import pydantic
 import yaml
 
 from tflrecover.errors import MappingError, StaleMapping
-from tflrecover.mapping.model import Accept, CustomOp, FileGuard, MappingModel, WeightRule
+from tflrecover.mapping.model import VERSION, Accept, CustomOp, FileGuard, MappingModel, WeightRule
 
 # More than any mapping needs; an alias bomb would expand beyond the second.
 _MAX_BYTES = 4 << 20
@@ -204,11 +204,31 @@ def _key_path(location: tuple[str | int, ...]) -> KeyPath:
 
 def _advice(found: Any, path: KeyPath) -> str:
     if found["type"] == "extra_forbidden":
-        return f"is no key of the format{nearest(str(path[-1]), _known_keys(path))}"
+        key = str(path[-1])
+        if len(path) == 1 and "/" in key:
+            return f"is no key of the format; did you mean `weights: {{{key}: {{from: …}}}}`?"
+        return f"is no key of the format{nearest(key, _known_keys(path))}"
+    if found["type"] == "missing" and path == ("tflrecover",):
+        return f"is missing; add `tflrecover: {VERSION}`"
+    if found["type"] == "string_type" and path[:1] and path[0] in _NUMBERED and found["loc"][-1] != "[key]":
+        number = _numbered(found["input"])
+        if number is not None:
+            return number
     template = _ADVICE.get(found["type"])
     if template is None:
         return str(found["msg"]).removeprefix("Value error, ")
     return template.format(**found.get("ctx", {}))
+
+
+# Keys whose values may be ``"#number"``.
+_NUMBERED = ("match", "inputs", "outputs", "ignore")
+
+
+def _numbered(given: Any) -> str | None:
+    """What to write instead of a bare number, or of one that YAML has taken for a comment."""
+    if given is None:
+        return 'must be text; put a number in quotes: "#0" (without quotes `#` begins a YAML comment)'
+    return f'must be text; write "#{given}", in quotes' if type(given) is int else None
 
 
 def _line(lines: AbstractMapping[KeyPath, int], location: tuple[str | int, ...]) -> int | None:

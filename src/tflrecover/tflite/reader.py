@@ -10,6 +10,7 @@ from typing import Any
 
 import tflite
 
+from tflrecover import mistaken
 from tflrecover.errors import InvalidFile
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.tflite.flat import Walker, int32, integers, numbers, text
@@ -49,10 +50,7 @@ def read(path: Source) -> TFLiteModel:
     if len(content) < _SMALLEST:
         raise InvalidFile(f"has {len(content)} bytes; a TFLite file has at least {_SMALLEST}", source=name)
     if bytes(content[4:8]) != _IDENTIFIER:
-        found = bytes(content[4:8])
-        raise InvalidFile(
-            f"is not a TFLite file: expected the identifier {_IDENTIFIER!r}, found {found!r}", source=name
-        )
+        raise InvalidFile(_no_tflite(path, bytes(content[:_SMALLEST])), source=name)
     with walker.place("model"):
         root = tflite.Model.GetRootAs(content, 0)
         contents = buffers(root, content, walker)
@@ -68,10 +66,21 @@ def read(path: Source) -> TFLiteModel:
         return TFLiteModel(name, content, root.Version(), text(root.Description()), graphs, signatures, metadata)
 
 
+def _no_tflite(path: Source, head: bytes) -> str:
+    kind = mistaken.kind_of(path) if isinstance(path, (str, os.PathLike)) else mistaken.kind_of_bytes(head)
+    if kind is not None:
+        return mistaken.wrong_file(kind)
+    return f"is not a TFLite file: expected the identifier {_IDENTIFIER!r}, found {head[4:8]!r}"
+
+
 def _open(path: Source) -> tuple[str, memoryview]:
     if isinstance(path, (bytes, bytearray, memoryview)):
         return "<bytes>", memoryview(path).toreadonly().cast("B")
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidFile(mistaken.instead_of_a_file(path), source=f"<{type(path).__name__}>")
     name = os.fspath(path)
+    if (kind := mistaken.kind_of(name)) is not None and Path(name).is_dir():
+        raise InvalidFile(mistaken.wrong_file(kind), source=name)
     try:
         if Path(name).stat().st_size == 0:
             raise InvalidFile("is empty", source=name)

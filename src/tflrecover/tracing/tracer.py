@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflrecover import ops
+from tflrecover import mistaken, ops
 from tflrecover.errors import InputMismatch, InvalidModel, UnbuiltModel, WrongBackend
 from tflrecover.ir import Graph, Shape
 from tflrecover.rewrite.draft import Draft
@@ -56,21 +56,20 @@ class Trace:
         return lower(self.source, ops.tf_reader, {})
 
 
-def is_model(model: Any) -> bool:
-    """Whether it is a layer or model of Keras 3 or tf_keras."""
-    return callable(model) and all(hasattr(model, name) for name in ("variables", "_flatten_layers", "built"))
-
-
-def check(model: Any) -> None:
+def check(model: Any, sizes: Sequence[Sequence[int | None]] = ()) -> None:
     """Whether a model can be traced.
+
+    Args:
+        model: What was given.
+        sizes: Shapes that the file takes, for the advice to a model that is not built.
 
     Raises:
         InvalidModel: it is not a Keras model.
         WrongBackend: Keras does not run on TensorFlow.
         UnbuiltModel: it has no variables yet.
     """
-    if not is_model(model):
-        raise InvalidModel(f"expected a Keras model, got {type(model).__name__}; pass the model object itself")
+    if not mistaken.is_layer(model):
+        raise InvalidModel(mistaken.instead_of_a_model(model))
     if not type(model).__module__.startswith("tf_keras") and _backend(model) not in (None, "tensorflow"):
         raise WrongBackend(
             f"Keras runs on {_backend(model)!r}; tracing needs the TensorFlow backend: set KERAS_BACKEND=tensorflow "
@@ -80,9 +79,19 @@ def check(model: Any) -> None:
         _refuse(layer)
     unbuilt = [layer.name for layer in (model, *model._flatten_layers(include_self=False)) if not layer.built]
     if not model.built or (unbuilt and model.name in unbuilt):
-        raise UnbuiltModel(
-            f"model {model.name!r} is not built; call it once on an input, or model.build(input_shape), before porting"
+        raise UnbuiltModel(_unbuilt(model, sizes))
+
+
+def _unbuilt(model: Any, sizes: Sequence[Sequence[int | None]]) -> str:
+    shapes = [(None, *size[1:]) for size in sizes]
+    wanted = "input_shape" if not shapes else str(shapes[0] if len(shapes) == 1 else shapes)
+    if not hasattr(model, "compile"):
+        shape = shapes[0][1:] if len(shapes) == 1 else "…"
+        return (
+            f"{model.name!r} is a layer ({type(model).__name__}), not a model, and not built; put it into one, "
+            f"keras.Sequential([keras.Input({shape}), layer])"
         )
+    return f"model {model.name!r} is not built; call it once on an input, or model.build({wanted}), before porting"
 
 
 def _refuse(layer: Any) -> None:

@@ -1,0 +1,5 @@
+"""``python -m tflrecover``: the command line."""
+
+from tflrecover.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""From what the command line is given for a model to the model: a file of Keras's, or a function that makes one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tflrecover import mistaken
+from tflrecover.errors import InvalidModel
+
+_FILES = (".keras", ".h5", ".hdf5")
+_WEIGHTS = (".weights.h5", ".weights.json")
+_SHOWN = 5
+
+
+def load_model(target: str) -> Any:
+    """The Keras model that a MODEL argument means.
+
+    Args:
+        target: A ``.keras`` or ``.h5`` file, or ``package.module:name`` of a model or of a function that makes one.
+
+    Raises:
+        InvalidModel: there is no such file, module or function, or it gives no model.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if target.endswith(_WEIGHTS):
+        raise InvalidModel(f"{target!r} holds weights only; pass package.module:function, which makes the layers too")
+    if target.endswith(_FILES):
+        return _load_file(target)
+    module, _, name = target.partition(":")
+    if not (module and name) or module.endswith(".py"):
+        raise InvalidModel(_advice(target, module, name))
+    return _named(module, name)
+
+
+def _load_file(path: str) -> Any:
+    if not Path(path).is_file():
+        raise InvalidModel(f"there is no model file {path!r}")
+    if mistaken.kind_of(path) == mistaken.TFLITE:
+        raise InvalidModel(mistaken.file_for_model(path))
+    keras = _import_keras()
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
+
+
+def _import_keras() -> Any:
+    """Keras, without the lines that TensorFlow's native code writes to stderr while it is loaded.
+
+    No log level stops those. If loading fails they are shown.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            return importlib.import_module("keras")
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _advice(target: str, module: str, name: str) -> str:
+    """What to write instead of a target that is neither a file of Keras's nor ``module:name``."""
+    what = f"{target!r} is neither a .keras or .h5 file nor package.module:function"
+    if module.endswith(".py"):
+        dotted = ".".join(Path(module).with_suffix("").parts)
+        return f"{what}; write {dotted}:{name or 'function'}, without the .py"
+    kind = mistaken.kind_of(target)
+    if kind == mistaken.TFLITE or target.endswith(".tflite"):
+        return mistaken.file_for_model(target)
+    if kind is not None:
+        return f"{what}: it is {kind}"
+    return what + _candidates(module)
+
+
+def _candidates(dotted: str) -> str:
+    """The ``module:name`` that a dotted name without a colon may have meant."""
+    package, _, last = dotted.rpartition(".")
+    inner = _imported(package) if package else None
+    if inner is not None and hasattr(inner, last):
+        return f"; write {package}:{last}"
+    found = _imported(dotted)
+    makers = [f"{dotted}:{name}" for name in _makers(found)] if found is not None else []
+    return f"; write {' or '.join(makers[:_SHOWN])}" if makers else ""
+
+
+def _imported(module: str) -> ModuleType | None:
+    try:
+        return _import(module)
+    # Only a hint is lost.
+    except (Exception, SystemExit):
+        return None
+
+
+def _import(module: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    _import_keras()
+    return importlib.import_module(module)
+
+
+def _makers(module: ModuleType) -> Iterable[str]:
+    """Names of the functions and models that a module defines."""
+    for name, value in vars(module).items():
+        is_own = getattr(value, "__module__", None) == module.__name__ and callable(value)
+        if not name.startswith("_") and (is_own or mistaken.is_layer(value)):
+            yield name
+
+
+def _named(module: str, name: str) -> Any:
+    try:
+        found = _attribute(_import(module), name)
+        made = found if mistaken.is_layer(found) or not callable(found) else found()
+    # A script that ends itself when it is imported must not decide on our exit code.
+    except (Exception, SystemExit) as error:
+        raise InvalidModel(f"{module}:{name} gives no model: {type(error).__name__}: {error}") from error
+    if made is None:
+        raise InvalidModel(f"{module}:{name} gives no model: it returns None; end it with `return model`")
+    return made
+
+
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        from tflrecover.mapping.loader import nearest
+
+        raise AttributeError(f"{error}{nearest(name, vars(module))}") from error

@@ -1,0 +1,112 @@
+"""What was given in the place of a file or a model, when it is something else: told by its first bytes or its class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+_ORDER = "the .tflite file comes first, the model second"
+TFLITE, KERAS, HDF5, SAVED_MODEL = "a .tflite file", "a Keras file", "an HDF5 file", "a SavedModel"
+
+# Contents at an offset, and what begins so. An archive is Keras's when Keras's own entries are in it.
+_MAGIC = (
+    (4, b"TFL3", TFLITE),
+    (0, b"\x89HDF\r\n\x1a\n", HDF5),
+    (0, b"\x80\x02", "a pickled (PyTorch) file"),
+    (0, b"tflrecover:", "a mapping"),
+)
+_ZIP = b"PK\x03\x04"
+_ARCHIVES = (
+    ("metadata.json", KERAS),
+    ("config.json", KERAS),
+    ("data.pkl", "a PyTorch file"),
+)
+_SUFFIXES = {
+    ".keras": KERAS,
+    ".h5": HDF5,
+    ".hdf5": HDF5,
+    ".onnx": "an ONNX file",
+    ".pb": "a TensorFlow graph",
+    ".pt": "a PyTorch file",
+    ".pth": "a PyTorch file",
+    ".safetensors": "a safetensors file",
+    ".py": "a Python file",
+    ".yaml": "a mapping",
+    ".yml": "a mapping",
+}
+_HEAD = 16
+
+
+def kind_of(path: str | os.PathLike[str]) -> str | None:
+    """What a path leads to, or None when it is not known or not there."""
+    target = Path(path)
+    try:
+        if (target / "saved_model.pb").is_file():
+            return SAVED_MODEL
+        with target.open("rb") as file:
+            head = file.read(_HEAD)
+    except (OSError, ValueError):
+        return None
+    return kind_of_bytes(head, target) or _SUFFIXES.get(target.suffix.lower())
+
+
+def kind_of_bytes(head: bytes, path: Path | None = None) -> str | None:
+    """What begins with those bytes, or None."""
+    if head.startswith(_ZIP):
+        return _archive(path)
+    return next((kind for offset, magic, kind in _MAGIC if head[offset:].startswith(magic)), None)
+
+
+def _archive(path: Path | None) -> str:
+    import zipfile
+
+    try:
+        names = {name.rsplit("/", 1)[-1] for name in zipfile.ZipFile(path).namelist()} if path else set()
+    except (OSError, zipfile.BadZipFile):
+        names = set()
+    return next((kind for name, kind in _ARCHIVES if name in names), "a zip archive")
+
+
+def is_layer(value: Any) -> bool:
+    """Whether it is a layer or model of Keras 3 or tf_keras, not a class of them."""
+    is_one = all(hasattr(value, name) for name in ("variables", "_flatten_layers", "built"))
+    return is_one and not isinstance(value, type)
+
+
+def instead_of_a_file(given: Any) -> str:
+    """What to say of a thing that is no path and no bytes."""
+    what = f"the Keras model {given.name!r}" if is_layer(given) else f"a {type(given).__name__}"
+    return f"expected the path of a .tflite file or its bytes, got {what}; {_ORDER}"
+
+
+def wrong_file(kind: str) -> str:
+    """What to say of another kind of file in the file's place."""
+    order = f"; where both are given, {_ORDER}" if kind in (KERAS, HDF5, SAVED_MODEL) else ""
+    return f"is {kind}, not a TFLite file{order}"
+
+
+def file_for_model(path: str) -> str:
+    """What to say of a TFLite file in the model's place."""
+    return f"expected a Keras model, got {TFLITE}, {path!r}; {_ORDER}"
+
+
+def instead_of_a_model(given: Any) -> str:
+    """What to say of a thing that is no Keras model."""
+    if isinstance(given, (str, os.PathLike)):
+        return _path_for_model(os.fspath(given))
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return f"expected a Keras model, got bytes; {_ORDER}"
+    if isinstance(given, type):
+        return f"expected a Keras model, got the class {given.__name__}: make one of it, {given.__name__}(…)"
+    if callable(given) and hasattr(given, "__name__"):
+        return f"expected a Keras model, got the function {given.__name__!r}: call it, {given.__name__}()"
+    if given is None:
+        return "expected a Keras model, got None; does the function that makes it end with `return model`?"
+    return f"expected a Keras model, got {type(given).__name__}; pass the model object itself"
+
+
+def _path_for_model(path: str) -> str:
+    if kind_of(path) == TFLITE or path.endswith(".tflite"):
+        return file_for_model(path)
+    return f"expected a Keras model, got the text {path!r}: load it first, keras.models.load_model({path!r})"
