@@ -203,6 +203,11 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
         return (op for _, op in self.nodes(data="op"))
 
 
+def short_name(name: str) -> str:
+    """A converter's name without the names of what it has merged: ``a;b;c`` is ``a``."""
+    return name.split(";", 1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One operator of the file and the operator of the Keras model that is taken for it.
@@ -237,6 +242,7 @@ class Difference:
         keras_value: The model's value of it.
         consequences: Differences that follow from this one.
         accepted: Whether the mapping says that it is wanted.
+        operators: Ids in the canonical graph of the file of all operators that it is about, where they are several.
     """
 
     kind: str
@@ -250,6 +256,7 @@ class Difference:
     keras_value: Any = None
     consequences: tuple[Difference, ...] = ()
     accepted: bool = False
+    operators: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

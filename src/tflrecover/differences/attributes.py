@@ -14,6 +14,7 @@ from typing import Any
 from tflrecover import ops
 from tflrecover.align.view import View, lowered, shape_of
 from tflrecover.differences import describe
+from tflrecover.differences.layers import Layers, activation_of, class_of, padding_layer
 from tflrecover.ir import Difference, Op
 from tflrecover.rewrite.common import freeze
 
@@ -26,11 +27,13 @@ def same_numbers(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return freeze(dict(a)) == freeze(dict(b))
 
 
-def compare(file: View, keras: View, f: Op, k: Op) -> Iterator[Difference]:
+def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[Difference]:
     """Root differences of one pair."""
     if f.type != k.type:
         spec = ops.by_name(f.type)
-        yield describe.other_type(file, f, k, "activation" if spec and spec.family == "activation" else "layer")
+        is_activation = spec is not None and spec.family == "activation"
+        have = activation_of(layers, describe.layer_of(k)) if is_activation else None
+        yield describe.other_type(file, f, k, "activation" if is_activation else "layer", have)
         return
     shapes = [shape_of(file.graph, value) for value in f.inputs]
     wanted = lowered(f, shapes)
@@ -44,7 +47,41 @@ def compare(file: View, keras: View, f: Op, k: Op) -> Iterator[Difference]:
             continue
         origin = k.attribute_origins.get(name)
         mine, theirs = f.attributes.get(name), k.attributes.get(name)
-        yield describe.attribute(file, f, k, name, mine, theirs, origin.layer if origin else None)
+        layer = origin.layer if origin else None
+        advice = _padding(f, k, shapes, layer, layers) if name == "padding" else ""
+        yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
+
+
+def _padding(f: Op, k: Op, shapes: list[tuple[int, ...]], pad: str | None, layers: Layers) -> str:
+    """What to do for another padding: Keras's convolutions know names only, numbers are a layer of their own.
+
+    Args:
+        f: The file's operator.
+        k: The model's operator.
+        shapes: The file's operands.
+        pad: The layer that pads in the model, if it is one of its own.
+        layers: The model's layers.
+    """
+    where, wanted = describe.in_keras(k), lowered(f, shapes)
+    names = ("same", "valid")
+    name = f.attributes["padding"] if f.attributes["padding"] in names else None
+    if name is None and pad is not None:
+        return ""
+    name = name or next((n for n in names if same_numbers(lowered(_padded(k, f, n), shapes), wanted)), None)
+    if name is None:
+        numbers = describe.show(f.attributes["padding"])
+        return (
+            f"put {padding_layer(layers, describe.layer_of(k))}({numbers}) before {where} and set its `padding='valid'`"
+        )
+    if pad is None:
+        return f"set `padding={name!r}` on {where}"
+    kind = class_of(layers, pad)
+    return f"remove layer {pad!r}{f' ({kind})' if kind else ''} and set `padding={name!r}` on {where}"
+
+
+def _padded(k: Op, f: Op, padding: str) -> Op:
+    """The model's operator with the file's window and that padding."""
+    return k.evolve(attributes={**k.attributes, **f.attributes, "padding": padding})
 
 
 def _smallest_cause(f: Op, k: Op, shapes: list[tuple[int, ...]], changed: list[str]) -> tuple[str, ...]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tflrecover.align.view import View
-from tflrecover.ir import Difference, Op
+from tflrecover.differences.layers import Layers, class_of
+from tflrecover.ir import Difference, Graph, Op, short_name
+from tflrecover.ops import by_name
+
+# Lists longer than this are told by their ends.
+_LISTED = 4
 
 # Canonical operators under the name that a Keras user knows.
 LAYER_NAMES = {
@@ -51,6 +57,28 @@ def layer_name(op: Op) -> str:
     return LAYER_NAMES.get(str(op.type), str(op.type))
 
 
+def operator_names(ops: Sequence[Op]) -> str:
+    """Several operators in a row; a long row by its ends."""
+    names = list(map(layer_name, ops))
+    if len(names) <= _LISTED:
+        return " + ".join(names)
+    return f"{names[0]} + {names[1]} + … + {names[-1]} ({len(names)} operators)"
+
+
+def layer_names(layers: Sequence[str], joint: str = ", ") -> str:
+    """``layer 'a'``, ``layers 'a', 'b'``; a long list by its ends and its length."""
+    if len(layers) == 1:
+        return f"layer {layers[0]!r}"
+    if len(layers) <= _LISTED:
+        return f"layers {joint.join(map(repr, layers))}"
+    return f"layers {layers[0]!r} … {layers[-1]!r} ({len(layers)})"
+
+
+def layers_of(ops: Iterable[Op]) -> list[str]:
+    """Paths of the layers that operators belong to, each once, in order."""
+    return list(dict.fromkeys(filter(None, map(layer_of, ops))))
+
+
 def file_index(op: Op) -> int | None:
     """Index in the file's main graph of what an operator was made from; of its caller when it is in a subgraph."""
     index = str(op.origins[0].op if op.origins else op.id).split("/")[0]
@@ -71,7 +99,7 @@ def in_file(side: View, op: Op) -> str:
     """The operator as it is found in the file, and why it cannot be read where that is known."""
     reason = side.graph.graph.get("reasons", {}).get(op.id)
     why = f"; {reason}" if reason else ""
-    return f"operator {file_index(op)} ({file_type(op)}, output {file_name(side, op)!r}{why})"
+    return f"operator {file_index(op)} ({file_type(op)}, output {short_name(file_name(side, op))!r}{why})"
 
 
 def layer_of(op: Op) -> str | None:
@@ -90,12 +118,25 @@ def show(value: Any) -> str:
     return repr(value)
 
 
-def attribute(file: View, f: Op, k: Op, name: str, mine: Any, theirs: Any, layer: str | None = None) -> Difference:
-    """One declared attribute has another value."""
+def attribute(
+    file: View, f: Op, k: Op, name: str, mine: Any, theirs: Any, layer: str | None = None, advice: str = ""
+) -> Difference:
+    """One declared attribute has another value.
+
+    Args:
+        file: The file's side.
+        f: The file's operator.
+        k: The model's operator.
+        name: The attribute.
+        mine: The file's value.
+        theirs: The model's value.
+        layer: The layer that it comes from, where that is another than the operator's.
+        advice: What to do, where that is not to set this attribute.
+    """
     where = f"layer {layer!r}" if layer else in_keras(k)
     return Difference(
         "attribute",
-        f"set `{name}={show(mine)}` on {where}: the file has {show(mine)} at {in_file(file, f)}, "
+        f"{advice or f'set `{name}={show(mine)}` on {where}'}: the file has {show(mine)} at {in_file(file, f)}, "
         f"the model has {show(theirs)}",
         file_index(f),
         file_type(f),
@@ -107,42 +148,67 @@ def attribute(file: View, f: Op, k: Op, name: str, mine: Any, theirs: Any, layer
     )
 
 
-def other_type(file: View, f: Op, k: Op, name: str) -> Difference:
-    """Another operator stands in the same place."""
+def other_type(file: View, f: Op, k: Op, name: str, have: str | None = None) -> Difference:
+    """Another operator stands in the same place; ``have`` is what the model's is called, if that is known better."""
+    have = have or layer_name(k)
     return Difference(
         "attribute",
-        f"use {layer_name(f)} instead of {layer_name(k)} at {in_keras(k)}: the file has {in_file(file, f)}",
+        f"use {layer_name(f)} instead of {have} at {in_keras(k)}: the file has {in_file(file, f)}",
         file_index(f),
         file_type(f),
         file_name(file, f),
         layer_of(k),
         name,
         layer_name(f),
-        layer_name(k),
+        have,
     )
 
 
-def missing(file: View, nodes: list[Op], after: str) -> Difference:
-    """Operators of the file that the model lacks."""
+def missing(file: View, nodes: Sequence[Op], after: str, name: str | None = None) -> Difference:
+    """Operators of the file that the model lacks; ``name`` is that of the function that they are together."""
     first = nodes[0]
-    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    if name is None:
+        name = scaling_name(file.graph, first) if first.type == "AFFINE" else operator_names(nodes)
     return Difference(
         "missing",
-        f"add {layer_name(first)}{more}{after}: the file has {in_file(file, first)}, the model has nothing for it",
+        f"add {name}{after}: the file has {in_file(file, first)}, the model has nothing for it",
         file_index(first),
         file_type(first),
         file_name(file, first),
     )
 
 
-def extra(nodes: list[Op]) -> Difference:
-    """Operators of the model that the file lacks."""
-    layers = list(dict.fromkeys(filter(None, map(layer_of, nodes))))
-    names = ", ".join(repr(layer) for layer in layers) or nodes[0].type
-    plural = "layers" if len(layers) > 1 else "layer"
-    return Difference(
-        "extra",
-        f"remove {plural} {names} ({', '.join(dict.fromkeys(map(layer_name, nodes)))}): "
-        "the file has nothing like it there",
-        keras_layer=layers[0] if layers else None,
-    )
+def scaling_name(graph: Graph, op: Op) -> str:
+    """What an AFFINE of the file was: numbers alone are a Rescaling, numbers per channel a batch norm."""
+    weights = [graph.values[value].weight for value in op.inputs[1:] if value is not None]
+    is_single = all(all(n == 1 for n in weight.shape) for weight in weights if weight is not None)
+    channels = (graph.values[op.outputs[0]].shape or (1,))[-1]
+    if is_single:
+        return "Rescaling" if channels != 1 else LAYER_NAMES["AFFINE"]
+    return "BatchNormalization (or another scaling per channel)"
+
+
+def extra(nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequence[str] = ()) -> Difference:
+    """Operators of the model that the file lacks.
+
+    Args:
+        nodes: The operators.
+        layers: The model's layers.
+        also_elsewhere: Those of them that the file has the rest of.
+    """
+    named = layers_of(nodes)
+    computed = ", ".join(dict.fromkeys(map(layer_name, nodes[:_LISTED])))
+    classes = ", ".join(dict.fromkeys(filter(None, (class_of(layers, path) for path in named[:_LISTED]))))
+    if not named:
+        told = f"remove {computed} from the model's own call"
+    elif set(named) <= set(also_elsewhere):
+        told = f"remove {computed} from {layer_names(named)}"
+    else:
+        told = f"remove {layer_names(named)} ({classes or computed})"
+    return Difference("extra", f"{told}: the file has nothing like it there", keras_layer=named[0] if named else None)
+
+
+def is_weightless(ops: Iterable[Op]) -> bool:
+    """Whether none of the operators has weights of its own."""
+    specs = (by_name(op.type) for op in ops)
+    return all(spec is None or not spec.weights for spec in specs)

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tflrecover.align import Alignment
-from tflrecover.align.view import INPUT, Edge
+from tflrecover.align.view import INPUT, Edge, View
 from tflrecover.differences import constants, describe
 from tflrecover.differences.attributes import compare
+from tflrecover.differences.functions import function_name
+from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
-from tflrecover.ir import Difference
+from tflrecover.ir import Difference, short_name
 from tflrecover.transfer.plan import Failure
 
 
@@ -23,19 +25,20 @@ class _Found:
     is_root: bool = True
 
 
-def find(alignment: Alignment, failed: Sequence[Failure]) -> tuple[Difference, ...]:
+def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
     """Roots in file order, each with its consequences.
 
     Args:
         alignment: The pairs.
         failed: Equations that do not hold.
+        layers: The model's layers by path.
     """
     found = [
         *_inputs(alignment),
-        *_attributes(alignment),
-        *_regions(alignment),
+        *_attributes(alignment, layers),
+        *_regions(alignment, layers),
         *_wiring(alignment),
-        *_affines(alignment),
+        *_affines(alignment, layers),
         *_outputs(alignment),
     ]
     found += _constants(alignment, failed, found)
@@ -70,8 +73,12 @@ def _inputs(alignment: Alignment) -> Iterator[_Found]:
         mine, theirs = alignment.file.inputs[i], alignment.keras.inputs[j]
         if mine != theirs:
             name = alignment.file.graph.values[alignment.file.graph.inputs[i]].name
+            # Keras's shapes have no batch.
+            is_batch = mine[1:] == theirs[1:]
+            wanted = f"keras.Input(batch_shape={mine})" if is_batch else f"keras.Input({mine[1:]})"
             message = (
-                f"build the model for inputs of shape {mine}: the file takes {name!r} as {mine}, the model {theirs}"
+                f"build the model for inputs of shape {mine[1:]}, {wanted}: the file takes {name!r} as {mine}, "
+                f"the model {theirs}"
             )
             yield _Found(
                 -1,
@@ -81,10 +88,10 @@ def _inputs(alignment: Alignment) -> Iterator[_Found]:
             )
 
 
-def _attributes(alignment: Alignment) -> Iterator[_Found]:
+def _attributes(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     file, keras = alignment.file, alignment.keras
     for f, k in alignment.pairs.items():
-        for difference in compare(file, keras, file.ops[f], keras.ops[k]):
+        for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
             yield _Found(f, difference)
 
 
@@ -94,20 +101,30 @@ def _place(alignment: Alignment, region: Region) -> int:
     return max(known) if known else min((node for node in region.targets if node >= 0), default=len(alignment.file))
 
 
-def _regions(alignment: Alignment) -> Iterator[_Found]:
+def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     file, keras = alignment.file, alignment.keras
     mine, theirs = open_regions(alignment)
     paired = replacements(mine, theirs)
     for a, b in paired:
-        yield _Found(a.nodes[0], _replacement(alignment, a, b))
+        yield _Found(a.nodes[0], _replacement(alignment, a, b, layers))
     done = {id(region) for pair in paired for region in pair}
     for region in mine:
         if id(region) not in done:
             nodes = [file.ops[node] for node in region.nodes]
-            yield _Found(region.nodes[0], describe.missing(file, nodes, _after(alignment, region)))
+            told = describe.missing(file, nodes, _after(alignment, region), function_name(file, region.nodes))
+            yield _Found(region.nodes[0], replace(told, operators=_ids(file, region)))
+    elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
     for region in theirs:
         if id(region) not in done:
-            yield _Found(_place(alignment, region), describe.extra([keras.ops[node] for node in region.nodes]))
+            nodes = [keras.ops[node] for node in region.nodes]
+            yield _Found(_place(alignment, region), describe.extra(nodes, layers, elsewhere))
+
+
+def _ids(side: View, region: Region) -> tuple[int | str, ...]:
+    """Ids of a region's operators and of the scalings on the edges into and behind it."""
+    edges = [edge for node in region.nodes for edge in side.operands[node]]
+    edges += [edge for edge in side.outputs if edge.source in region.nodes]
+    return (*(side.ops[node].id for node in region.nodes), *dict.fromkeys(i for edge in edges for i in edge.through))
 
 
 def _after(alignment: Alignment, region: Region) -> str:
@@ -116,13 +133,16 @@ def _after(alignment: Alignment, region: Region) -> str:
     return f" after {' and '.join(dict.fromkeys(names))}" if names else ""
 
 
-def _replacement(alignment: Alignment, mine: Region, theirs: Region) -> Difference:
+def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Layers) -> Difference:
     """Several operators stand where the file has others: told by the layer that computes them."""
     file, keras = alignment.file, alignment.keras
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
-    layers = list(dict.fromkeys(filter(None, map(describe.layer_of, got))))
-    where = " and ".join(f"layer {layer!r}" for layer in layers) or "the model"
-    have, want = " + ".join(map(describe.layer_name, got)), " + ".join(map(describe.layer_name, wanted))
+    named = describe.layers_of(got)
+    where = describe.layer_names(named, " and ") if named else "the model"
+    want = function_name(file, mine.nodes) or describe.operator_names(wanted)
+    is_activation = len(named) == 1 and describe.is_weightless(got)
+    given = activation_of(layers, named[0]) if is_activation else None
+    have = given or function_name(keras, theirs.nodes) or describe.operator_names(got)
     return Difference(
         "attribute",
         f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, "
@@ -130,10 +150,11 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region) -> Differen
         describe.file_index(wanted[0]),
         describe.file_type(wanted[0]),
         describe.file_name(file, wanted[0]),
-        layers[0] if layers else None,
-        "activation" if len(layers) == 1 else "layer",
+        named[0] if named else None,
+        "activation" if len(named) == 1 else "layer",
         want,
         have,
+        operators=_ids(file, mine),
     )
 
 
@@ -203,7 +224,7 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
     return repr(describe.layer_of(op) or op.type)
 
 
-def _affines(alignment: Alignment) -> Iterator[_Found]:
+def _affines(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     """Batch norms and scalings that stand on one side only."""
     file, keras = alignment.file, alignment.keras
     common = {op_id for link in alignment.links if not link.is_odd for op_id in (*link.file, *link.keras)}
@@ -215,8 +236,9 @@ def _affines(alignment: Alignment) -> Iterator[_Found]:
             op = (file if link.file else keras).graph.op(op_id)
             layer = describe.layer_of(keras.ops[link.source]) if link.source >= 0 else None
             after = f" after {layer!r}" if layer else ""
-            told = describe.missing(file, [op], after) if link.file else describe.extra([op])
-            yield _Found(min(link.place, len(file)), told)
+            told = describe.missing(file, [op], after) if link.file else describe.extra([op], layers)
+            operators = (op_id,) if link.file else ()
+            yield _Found(min(link.place, len(file)), replace(told, operators=operators))
         seen.update(alone)
 
 
@@ -235,14 +257,18 @@ def _outputs(alignment: Alignment) -> Iterator[_Found]:
         partner = (
             _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
         )
-        message = f"make the output of {partner} an output of the model: it is the file's output {name!r}"
-        difference = Difference("wiring", message, tflite_name=name, attribute="outputs", tflite_value=name)
+        message = f"make the output of {partner} an output of the model: it is the file's output {short_name(name)!r}"
+        index = describe.file_index(file.ops[edge.source]) if edge.source >= 0 else None
+        difference = Difference("wiring", message, index, None, name, attribute="outputs", tflite_value=name)
         yield _Found(len(file), difference, is_root=not told)
     matched = set(alignment.outputs.values())
     for j, edge in enumerate(keras.outputs):
         if j not in matched and not _explained(alignment, None, edge):
             message = f"the model's output {j} ({_keras_source(alignment, edge)}) is no output of the file"
-            yield _Found(len(file), Difference("wiring", message, attribute="outputs", keras_value=j))
+            layer = describe.layer_of(keras.ops[edge.source]) if edge.source >= 0 else None
+            yield _Found(
+                len(file), Difference("wiring", message, keras_layer=layer, attribute="outputs", keras_value=j)
+            )
 
 
 def _feeds_extra(alignment: Alignment, edge: Edge) -> bool:

@@ -75,6 +75,15 @@ def window_pads(spatial: Sequence[int], attributes: Attributes, kernel: str = "k
     return tuple(map(effective_pads, spatial, sizes, strides, dilation, modes))
 
 
+def named_padding(spatial: Sequence[int], attributes: Attributes, kernel: str = "kernel_size") -> Any:
+    """The padding as one declares it: the name that gives the same numbers, else the numbers."""
+    wanted = lowered_window(attributes, spatial, kernel)
+    for name in ("valid", "same"):
+        if lowered_window({**attributes, "padding": name}, spatial, kernel) == wanted:
+            return name
+    return attributes["padding"]
+
+
 def window_output(spatial: Sequence[int], attributes: Attributes, kernel: str = "kernel_size") -> tuple[int, ...]:
     """Output size of every spatial axis."""
     sizes, strides = attributes[kernel], attributes["strides"]

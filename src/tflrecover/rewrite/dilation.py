@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tflrecover.ir import Op
+from tflrecover.ops.window import named_padding
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -21,12 +22,15 @@ def fuse_dilation(draft: Draft) -> int:
             continue
         pads = zip(before.attributes["paddings"], op.attributes["crops"], strict=True)
         padding = tuple((a - c, b - d) for (a, b), (c, d) in pads)
+        attributes = {**conv.attributes, "dilation_rate": block, "padding": padding}
+        # SAME was declared, but its numbers depend on the dilation and on the size.
+        attributes["padding"] = named_padding(draft.shape(before.inputs[0])[1:-1], attributes)
         draft.remove(op.id)
         draft.replace(
             conv.evolve(
                 inputs=(before.inputs[0], *conv.inputs[1:]),
                 outputs=op.outputs,
-                attributes={**conv.attributes, "dilation_rate": block, "padding": padding},
+                attributes=attributes,
                 origins=merged_origins(conv, before, op),
             )
         )

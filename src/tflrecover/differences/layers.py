@@ -1,0 +1,26 @@
+"""What is known of a Keras layer besides what it computes: its class, and the activation that it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Layers = Mapping[str, Any]
+
+
+def class_of(layers: Layers, path: str | None) -> str:
+    """Name of the layer's class; ``""`` where there is no such layer."""
+    return type(layers[path]).__name__ if path is not None and path in layers else ""
+
+
+def activation_of(layers: Layers, path: str | None) -> str | None:
+    """Keras's name of the activation that a layer was given, if it was given one."""
+    given = getattr(layers.get(path), "activation", None) if path is not None else None
+    name = getattr(given, "__name__", "")
+    return name if name.isidentifier() and name != "linear" else None
+
+
+def padding_layer(layers: Layers, path: str | None) -> str:
+    """``ZeroPadding2D``, or what it is called for the rank of a layer."""
+    rank = next((digit for digit in "123" if f"{digit}D" in class_of(layers, path)), "2")
+    return f"ZeroPadding{rank}D"

@@ -1,0 +1,106 @@
+"""What a difference tells one to do is what a Keras user would do, and it is true: doing it removes the difference."""
+
+import keras
+import keras_models as zoo
+import pytest
+from keras import layers
+
+import tflrecover
+
+
+def one_conv(dilation=1, padding="same", strides=1, pad=None):
+    x = y = keras.Input((16, 16, 3), name="image")
+    if pad is not None:
+        y = layers.ZeroPadding2D(pad, name="conv1_pad")(y)
+    y = layers.Conv2D(4, 3, strides=strides, dilation_rate=dilation, padding=padding, name="conv1_conv")(y)
+    return keras.Model(x, layers.ReLU()(y))
+
+
+def activated(activation):
+    x = keras.Input((16, 16, 3), name="image")
+    y = layers.Conv2D(4, 3, name="stem")(x)
+    y = layers.Activation(activation, name="stemact")(y)
+    return keras.Model(x, layers.Conv2D(4, 3, name="body")(y))
+
+
+def scaled(*before):
+    x = y = keras.Input((16, 16, 3), name="image")
+    for layer in before:
+        y = layer()(y)
+    return keras.Model(x, layers.Conv2D(4, 3, padding="same", name="stem")(y))
+
+
+def inside(activation=None):
+    x = keras.Input((8, 8, 3), name="image")
+    y = layers.Conv2D(4, 3, activation=activation, name="stem")(x)
+    return keras.Model(x, layers.Conv2D(4, 3, name="body")(y))
+
+
+def sized(size, batch=None):
+    x = keras.Input((size, size, 3), batch_size=batch, name="image")
+    return keras.Model(x, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="stem")(x)))
+
+
+def rescaling():
+    return layers.Rescaling(1 / 255, offset=-1, name="rescaling")
+
+
+def normalization():
+    return layers.BatchNormalization(name="bn")
+
+
+ADVICE = {
+    "dilation": (one_conv(), one_conv(2), "set `dilation_rate=(1, 1)` on layer 'conv1_conv':"),
+    "no dilation": (one_conv(2), one_conv(), "set `dilation_rate=(2, 2)` on layer 'conv1_conv':"),
+    "dilated padding": (one_conv(2), one_conv(2, "valid"), "set `padding='same'` on layer 'conv1_conv':"),
+    "padding layer": (
+        one_conv(strides=2),
+        one_conv(strides=2, padding="valid", pad=1),
+        "remove layer 'conv1_pad' (ZeroPadding2D) and set `padding='same'` on layer 'conv1_conv':",
+    ),
+    "no padding layer": (
+        one_conv(strides=2, padding="valid", pad=1),
+        one_conv(strides=2),
+        "put ZeroPadding2D(((1, 1), (1, 1))) before layer 'conv1_conv' and set its `padding='valid'`:",
+    ),
+    "padding that has a name": (
+        one_conv(padding="valid", pad=1),
+        one_conv(padding="valid"),
+        "set `padding='same'` on layer 'conv1_conv':",
+    ),
+    "other padding layer": (
+        one_conv(strides=2, padding="valid", pad=((1, 0), (1, 0))),
+        one_conv(strides=2, padding="valid", pad=((0, 1), (0, 1))),
+        "set `padding=((1, 0), (1, 0))` on layer 'conv1_pad':",
+    ),
+    "silu": (activated("relu"), activated("silu"), "make layer 'stemact' compute relu:"),
+    "no silu": (activated("silu"), activated("relu"), "make layer 'stemact' compute silu:"),
+    "mish": (activated("mish"), activated("relu"), "make layer 'stemact' compute mish:"),
+    "hard sigmoid": (activated("relu"), activated("hard_sigmoid"), "use relu instead of hard_sigmoid at layer 'ste"),
+    "rescaling": (scaled(), scaled(rescaling), "remove layer 'rescaling' (Rescaling):"),
+    "no rescaling": (scaled(rescaling), scaled(), "add Rescaling:"),
+    "batch norm": (scaled(), scaled(normalization), "remove layer 'bn' (BatchNormalization):"),
+    "no batch norm": (scaled(normalization), scaled(), "add BatchNormalization (or another scaling per channel):"),
+    "activation inside": (inside(), inside("relu"), "remove relu from layer 'stem':"),
+    "size": (sized(16), sized(8), "build the model for inputs of shape (16, 16, 3), keras.Input((16, 16, 3)):"),
+    "batch": (sized(16, 2), sized(16, 1), "build the model for inputs of shape (16, 16, 3), keras.Input(batch_shape=("),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "advice"), ADVICE.values(), ids=ADVICE)
+def test_advice(right, wrong, advice):
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(right, 1)), wrong).differences
+    assert difference.message.startswith(advice)
+
+
+def test_what_computes_what_is_named_on_both_sides():
+    file = zoo.convert(zoo.randomize(activated("silu"), 1))
+    (difference,) = tflrecover.diff(file, activated("hard_sigmoid")).differences
+    assert (difference.tflite_value, difference.keras_value) == ("silu", "hard_sigmoid")
+
+
+def test_names_of_merged_operators_are_cut():
+    file = zoo.convert(zoo.randomize(zoo.plain(), 1))
+    report = tflrecover.diff(file, zoo.plain(kernel_size=5, activation="tanh"))
+    assert any(";" in str(d.tflite_name) for d in report.differences)
+    assert not any(";" in d.message for d in report.differences)
