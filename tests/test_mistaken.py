@@ -92,7 +92,9 @@ NO_MODELS = [
 ]
 
 
-@pytest.mark.parametrize(("given", "said"), NO_MODELS, ids=[str(given) for given, _ in NO_MODELS])
+@pytest.mark.parametrize(
+    ("given", "said"), NO_MODELS, ids=[type(given).__name__ + str(i) for i, (given, _) in enumerate(NO_MODELS)]
+)
 def test_no_model(folder: Path, given: object, said: str) -> None:
     with pytest.raises(tflrecover.InvalidModel, match=said):
         tflrecover.diff(folder / "a.tflite", given)

@@ -1,5 +1,7 @@
 """What a difference tells one to do is what a Keras user would do, and it is true: doing it removes the difference."""
 
+from functools import partial
+
 import keras
 import keras_models as zoo
 import pytest
@@ -50,46 +52,66 @@ def normalization():
 
 
 ADVICE = {
-    "dilation": (one_conv(), one_conv(2), "set `dilation_rate=(1, 1)` on layer 'conv1_conv':"),
-    "no dilation": (one_conv(2), one_conv(), "set `dilation_rate=(2, 2)` on layer 'conv1_conv':"),
-    "dilated padding": (one_conv(2), one_conv(2, "valid"), "set `padding='same'` on layer 'conv1_conv':"),
+    "dilation": (partial(one_conv), partial(one_conv, 2), "set `dilation_rate=(1, 1)` on layer 'conv1_conv':"),
+    "no dilation": (partial(one_conv, 2), partial(one_conv), "set `dilation_rate=(2, 2)` on layer 'conv1_conv':"),
+    "dilated padding": (
+        partial(one_conv, 2),
+        partial(one_conv, 2, "valid"),
+        "set `padding='same'` on layer 'conv1_conv':",
+    ),
     "padding layer": (
-        one_conv(strides=2),
-        one_conv(strides=2, padding="valid", pad=1),
+        partial(one_conv, strides=2),
+        partial(one_conv, strides=2, padding="valid", pad=1),
         "remove layer 'conv1_pad' (ZeroPadding2D) and set `padding='same'` on layer 'conv1_conv':",
     ),
     "no padding layer": (
-        one_conv(strides=2, padding="valid", pad=1),
-        one_conv(strides=2),
+        partial(one_conv, strides=2, padding="valid", pad=1),
+        partial(one_conv, strides=2),
         "put ZeroPadding2D(((1, 1), (1, 1))) before layer 'conv1_conv' and set its `padding='valid'`:",
     ),
     "padding that has a name": (
-        one_conv(padding="valid", pad=1),
-        one_conv(padding="valid"),
+        partial(one_conv, padding="valid", pad=1),
+        partial(one_conv, padding="valid"),
         "set `padding='same'` on layer 'conv1_conv':",
     ),
     "other padding layer": (
-        one_conv(strides=2, padding="valid", pad=((1, 0), (1, 0))),
-        one_conv(strides=2, padding="valid", pad=((0, 1), (0, 1))),
+        partial(one_conv, strides=2, padding="valid", pad=((1, 0), (1, 0))),
+        partial(one_conv, strides=2, padding="valid", pad=((0, 1), (0, 1))),
         "set `padding=((1, 0), (1, 0))` on layer 'conv1_pad':",
     ),
-    "silu": (activated("relu"), activated("silu"), "make layer 'stemact' compute relu:"),
-    "no silu": (activated("silu"), activated("relu"), "make layer 'stemact' compute silu:"),
-    "mish": (activated("mish"), activated("relu"), "make layer 'stemact' compute mish:"),
-    "hard sigmoid": (activated("relu"), activated("hard_sigmoid"), "use relu instead of hard_sigmoid at layer 'ste"),
-    "rescaling": (scaled(), scaled(rescaling), "remove layer 'rescaling' (Rescaling):"),
-    "no rescaling": (scaled(rescaling), scaled(), "add Rescaling:"),
-    "batch norm": (scaled(), scaled(normalization), "remove layer 'bn' (BatchNormalization):"),
-    "no batch norm": (scaled(normalization), scaled(), "add BatchNormalization (or another scaling per channel):"),
-    "activation inside": (inside(), inside("relu"), "remove relu from layer 'stem':"),
-    "size": (sized(16), sized(8), "build the model for inputs of shape (16, 16, 3), keras.Input((16, 16, 3)):"),
-    "batch": (sized(16, 2), sized(16, 1), "build the model for inputs of shape (16, 16, 3), keras.Input(batch_shape=("),
+    "silu": (partial(activated, "relu"), partial(activated, "silu"), "make layer 'stemact' compute relu:"),
+    "no silu": (partial(activated, "silu"), partial(activated, "relu"), "make layer 'stemact' compute silu:"),
+    "mish": (partial(activated, "mish"), partial(activated, "relu"), "make layer 'stemact' compute mish:"),
+    "hard sigmoid": (
+        partial(activated, "relu"),
+        partial(activated, "hard_sigmoid"),
+        "use relu instead of hard_sigmoid at layer 'ste",
+    ),
+    "rescaling": (partial(scaled), partial(scaled, rescaling), "remove layer 'rescaling' (Rescaling):"),
+    "no rescaling": (partial(scaled, rescaling), partial(scaled), "add Rescaling:"),
+    "batch norm": (partial(scaled), partial(scaled, normalization), "remove layer 'bn' (BatchNormalization):"),
+    "no batch norm": (
+        partial(scaled, normalization),
+        partial(scaled),
+        "add BatchNormalization (or another scaling per channel):",
+    ),
+    "activation inside": (partial(inside), partial(inside, "relu"), "remove relu from layer 'stem':"),
+    "size": (
+        partial(sized, 16),
+        partial(sized, 8),
+        "build the model for inputs of shape (16, 16, 3), keras.Input((16, 16, 3)):",
+    ),
+    "batch": (
+        partial(sized, 16, 2),
+        partial(sized, 16, 1),
+        "build the model for inputs of shape (16, 16, 3), keras.Input(batch_shape=(",
+    ),
 }
 
 
 @pytest.mark.parametrize(("right", "wrong", "advice"), ADVICE.values(), ids=ADVICE)
 def test_advice(right, wrong, advice):
-    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(right, 1)), wrong).differences
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(right(), 1)), wrong()).differences
     assert difference.message.startswith(advice)
 
 
