@@ -51,7 +51,7 @@ def test_dilation_comes_out_of_the_batch():
     text, graph = b.text(y)
     assert text == "CONV_2D"
     attributes = next(graph.ops()).attributes
-    assert (attributes["dilation_rate"], attributes["padding"]) == ((2, 2), ((2, 2), (2, 2)))
+    assert (attributes["dilation_rate"], attributes["padding"]) == ((2, 2), "same")
 
 
 def test_bias_meets_its_convolution_through_a_reshape():
