@@ -279,7 +279,10 @@ def _solved(
 
     settled = settle(alignment, again, lambda system: plan(system, variables, leaf_keys(keras), mine.env, values))
     alignment, outcome = settled.alignment, settled.plan
-    found = (*differences.find(alignment, outcome.failed, trace.layers), *differences.forgotten(alignment, trace.layers))
+    found = (
+        *differences.find(alignment, outcome.failed, trace.layers),
+        *differences.forgotten(alignment, trace.layers),
+    )
     ignored: set[Key] = {
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
     }
