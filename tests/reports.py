@@ -56,7 +56,7 @@ def check(op: int, max_rel: float = 0.0, **changes: Any) -> Check:
     return Check(**{**fields, **changes})
 
 
-def different() -> Report:
+def different(**changes: Any) -> Report:
     """A diff with one of everything."""
     return same(
         differences=(POOL, ACCEPTED),
@@ -73,4 +73,5 @@ def different() -> Report:
         ),
         constants=(*same().constants, ConstantUse(2, "left", "unexplained")),
         notes=("The file computes with integers.",),
+        **changes,
     )

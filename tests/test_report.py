@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reports import ACCEPTED, POOL, check, different, same
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render.colour import coloured
 from tflrecover.render.text import safe
 from tflrecover.report import Report
@@ -58,6 +58,32 @@ def test_headline(report: Report, verdict: str) -> None:
     assert report.to_text().splitlines()[0] == str(report).splitlines()[0]
 
 
+COUNTS = [
+    (OperatorCounts(5, 7, 7, 7), "all 7 canonical operators (5 in the file)"),
+    (OperatorCounts(66, 65, 70, 6), "6 of 65 canonical operators of the file (66 as stored), the model has 70"),
+]
+
+
+@pytest.mark.parametrize(("counts", "said"), COUNTS, ids=["all", "some"])
+def test_operators_are_counted_as_they_are_stored_too(counts: OperatorCounts, said: str) -> None:
+    assert str(same(operators=counts)).splitlines()[1] == f"  operators matched: {said}"
+
+
+def test_what_was_taken_on_trust_is_said_at_once() -> None:
+    report = Report("port", "f", "m", applied=True, assumptions=("outputs paired by order: output_0 = sex",))
+    assert str(report).splitlines()[0].endswith(": ported, complete if the order is the same (see the note)")
+    assert "beyond doubt" not in report.to_text()
+    assert "outputs paired by order: output_0 = sex" in str(report)
+    assert "Note: outputs paired by order: output_0 = sex" in report.to_text()
+    assert report.ok
+
+
+def test_a_suggested_mapping_can_be_copied() -> None:
+    lines = different(suggestion='accept:\n  - {op: "#4", kind: missing}').to_text().splitlines()
+    start = lines.index("      tflrecover: 1")
+    assert lines[start : start + 3] == ["      tflrecover: 1", "      accept:", '        - {op: "#4", kind: missing}']
+
+
 def test_summary_is_short() -> None:
     many = same(differences=(POOL,) * 500, assignments=(Assignment("a", "unresolved"),) * 500)
     assert len(str(many).splitlines()) < 12
@@ -99,14 +125,17 @@ def test_full_text() -> None:
         "Constants of the file: 1 consumed, 1 unexplained\n"
         "  unexplained: tensor 2 'left'\n"
         "\n"
-        "Matches by step: 1 full-depth hash\n"
+        "The words of this report are explained in docs/report.md.\n"
     )
 
 
 def test_matches_are_counted_by_step() -> None:
     steps = ("strict both", "mapping", "strict both")
     matches = tuple(Match(op, f"layer_{op}", step) for op, step in enumerate(steps))
-    assert same(matches=matches).to_text().endswith("\nMatches by step: 2 strict both, 1 mapping\n")
+    report = same(matches=matches)
+    line = "\nMatches by step: 2 strict both, 1 mapping\n"
+    assert line in report.to_text(full=True)
+    assert line not in report.to_text()
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
@@ -115,6 +144,8 @@ def test_long_lists_are_cut_and_say_so() -> None:
     lines = same(assignments=kept, constants=left).to_text().splitlines()
     assert [line.split()[0] for line in lines if "by the mapping" in line] == [f"head_{i}/kernel" for i in range(12)]
     assert "    and 1 more" in lines
+    complete = same(assignments=kept, constants=left).to_text(full=True)
+    assert (complete.count("by the mapping"), complete.count("unexplained: tensor")) == (13, 14)
     assert sum(line.startswith("  unexplained: ") for line in lines) == 12
     assert "  and 2 more" in lines
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from tflrecover.comparison import Comparison, compare
 from tflrecover.errors import PortError
+from tflrecover.ir import short_name
+from tflrecover.render.text import suggested
 from tflrecover.report import Report
 from tflrecover.tflite import read
 
@@ -128,6 +130,10 @@ def _report(
         checks,
         (*comparison.notes, *notes),
         applied,
+        comparison.operators,
+        comparison.overview,
+        comparison.assumptions,
+        comparison.suggestion,
     )
 
 
@@ -135,16 +141,20 @@ def _refusal(report: Report) -> str:
     """Why a strict port is refused, in a few lines."""
     wanted = [d.message for d in report.differences if not d.accepted]
     unresolved = [a.variable for a in report.assignments if a.state == "unresolved"]
-    unexplained = [c.name or f"tensor {c.tensor}" for c in report.constants if c.state == "unexplained"]
+    unexplained = [short_name(c.name) or f"tensor {c.tensor}" for c in report.constants if c.state == "unexplained"]
     parts = [
+        *([report.overview] if report.overview else []),
         *wanted[:5],
         *([f"and {len(wanted) - 5} more differences"] if len(wanted) > 5 else []),
-        *(a.message for a in report.ambiguities[:3]),
+        *("\n      ".join((f"{a.message}, e.g.", *a.mapping.splitlines())) for a in report.ambiguities[:3]),
         *([f"{len(unresolved)} variables have no weight, e.g. {unresolved[0]}"] if unresolved else []),
         *([f"{len(unexplained)} constants of the file are not used, e.g. {unexplained[0]}"] if unexplained else []),
     ]
     lines = "\n  - ".join(parts)
-    return f"{report.source} was not ported into {report.model!r}; the model is unchanged:\n  - {lines}"
+    told = f"{report.source} was not ported into {report.model!r}; the model is unchanged:\n  - {lines}"
+    if report.suggestion:
+        told += "\n" + "\n".join(suggested(report.suggestion))
+    return told
 
 
 __all__ = ["diff", "port", "verify"]

@@ -13,11 +13,12 @@ import numpy as np
 
 from tflrecover import differences, ops
 from tflrecover.align import Alignment, Pins, align
-from tflrecover.align.pins import pin
+from tflrecover.align.order import ByOrder, align_by_order
+from tflrecover.align.pins import numbered_only, pin
 from tflrecover.differences import describe
 from tflrecover.errors import WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, readings
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, Shape
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
 from tflrecover.ops.spec import Reader
@@ -33,6 +34,7 @@ from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
+from tflrecover.undecided import ambiguities, assumptions, contradictions
 from tflrecover.weight import Key, keys
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 Aligner = Callable[[Sequence[int]], Alignment]
-Sides = tuple[Draft, Graph, Graph, Alignment, Aligner]
+Sides = tuple[Draft, Graph, Graph, Alignment, Aligner, ByOrder]
 
 _MOST_READINGS = 24
 
@@ -61,6 +63,10 @@ class Comparison:
         ambiguities: What structure cannot decide.
         constants: The state of every constant of the file.
         notes: Sentences for the user.
+        operators: How many operators there are on either side, and how many match.
+        overview: A sentence where the two are wholly different; empty otherwise.
+        assumptions: What was taken on trust, because nothing in the file proves or refutes it.
+        suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
     """
 
     file: TFLiteModel
@@ -73,6 +79,10 @@ class Comparison:
     ambiguities: tuple[Ambiguity, ...]
     constants: tuple[ConstantUse, ...]
     notes: tuple[str, ...]
+    operators: OperatorCounts
+    overview: str = ""
+    assumptions: tuple[str, ...] = ()
+    suggestion: str = ""
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -162,8 +172,9 @@ def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *
     mine, theirs = (canonicalize(draft, extra) for draft in drafts)
     canonical = mine.freeze(file.source, forgotten=left_out[0])
     keras = theirs.freeze(str(trace.model.name), forgotten=left_out[1])
-    pins = _pins(file, canonical, keras, trace, mapping, reading.pairs)
-    return mine, canonical, keras, align(canonical, keras, pins), partial(align, canonical, keras, pins)
+    pins = _pins(file, canonical, keras, trace, mapping, reading)
+    alignment, by_order, pins = align_by_order(canonical, keras, pins, trace.layers)
+    return mine, canonical, keras, alignment, partial(align, canonical, keras, pins), by_order
 
 
 def _undecided(complete: list[Comparison]) -> Comparison:
@@ -237,19 +248,18 @@ def _bypass(draft: Draft, index: int) -> None:
 
 
 def _pins(
-    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, inputs: Mapping[int, int]
+    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, reading: Reading
 ) -> Pins:
     mine = [canonical.values[v].shape or () for v in canonical.outputs]
     theirs = [keras.values[v].shape or () for v in keras.outputs]
     names = end_names(file, "outputs")
-    outputs = pin(
-        names,
-        max(trace.output_names, trace.layer_outputs, key=lambda given: len(set(given) & set(names))),
-        [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs],
-        mapping.outputs,
-        numbered=file.signature() is not None,
-    )
-    return Pins({**inputs, **mapping.inputs}, outputs, mapping.match)
+    given = max(trace.output_names, trace.layer_outputs, key=lambda given: len(set(given) & set(names)))
+    possible = [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs]
+    has_signature = file.signature() is not None
+    outputs = pin(names, given, possible, mapping.outputs, numbered=has_signature)
+    numbered = numbered_only(names, given, possible, mapping.outputs) if has_signature else frozenset[int]()
+    inputs = {**reading.pairs, **mapping.inputs}
+    return Pins(inputs, outputs, mapping.match, reading.numbered - mapping.inputs.keys(), numbered)
 
 
 def _skipped_variables(trace: Trace, skip: Collection[str]) -> set[str]:
@@ -267,6 +277,7 @@ def _solved(
     keras: Graph,
     alignment: Alignment,
     again: Aligner,
+    by_order: ByOrder,
 ) -> Comparison:
     trace = reading.trace
     skipped = _skipped_variables(trace, mapping.skip)
@@ -287,9 +298,12 @@ def _solved(
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
     }
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
+    marked = tuple(_accepted(d, mapping, trace) for d in found)
+    ignored |= _excused(alignment, marked, mapping.skip)
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
     constants = constant_uses(flattened(file), consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
-    marked = tuple(_accepted(d, mapping, trace) for d in found)
+    counts = differences.count(alignment, len(file.graph))
+    names = end_names(file, "outputs")
     return Comparison(
         file,
         trace,
@@ -298,9 +312,13 @@ def _solved(
         alignment,
         outcome,
         marked,
-        _ambiguities(alignment),
+        (*ambiguities(alignment, mapping.skip), *contradictions(by_order, names, trace.output_names)),
         constants,
         _notes(file, trace, alignment, outcome),
+        counts,
+        differences.overview(counts, found),
+        assumptions(by_order, file, trace),
+        differences.accepting(alignment, marked, outcome.assignments),
     )
 
 
@@ -309,24 +327,15 @@ def _accepted(difference: Difference, mapping: ResolvedMapping, trace: Trace) ->
     return replace(difference, accepted=True) if is_wanted else difference
 
 
-def _ambiguities(alignment: Alignment) -> tuple[Ambiguity, ...]:
-    found = []
+def _excused(alignment: Alignment, marked: Sequence[Difference], skip: Collection[str]) -> set[Key]:
+    """Constants of operators that the mapping does without, or that may belong to layers which keep their weights."""
+    graph = alignment.file.graph
+    listed = {op_id for d in marked if d.accepted for op_id in d.operators if op_id in graph}
     for fs, ks in alignment.ambiguous:
-        mine = [alignment.file.ops[f] for f in fs]
-        theirs = [alignment.keras.ops[k] for k in ks]
-        layers = tuple(describe.layer_of(op) or str(op.type) for op in theirs)
-        indices = tuple(index for op in mine if (index := describe.file_index(op)) is not None)
-        lines = [f"  {layer}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
-        found.append(
-            Ambiguity(
-                f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by "
-                "structure; say in the mapping which is which",
-                indices,
-                layers,
-                "\n".join(["match:", *lines]),
-            )
-        )
-    return tuple(found)
+        if ks and all(describe.layer_of(alignment.keras.ops[k]) in skip for k in ks):
+            listed |= {alignment.file.ops[f].id for f in fs}
+    weights = [graph.values[v].weight for op_id in listed for v in graph.op(op_id).inputs if v is not None]
+    return {key for weight in weights if weight is not None for key in keys(weight)}
 
 
 def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any
 
-from tflrecover.align.pins import pin
+from tflrecover.align.pins import numbered_only, pin
 from tflrecover.errors import InputMismatch, InvalidModel
 from tflrecover.ir import Graph, Shape, Value
 from tflrecover.mapping import Mapping as UserMapping
@@ -37,12 +37,14 @@ class Reading:
         pairs: File input number to Keras input number, where it is certain or told by what the model accepts.
         shapes: Value id to shape of the file's inputs whose sizes it leaves free.
         is_certain: Whether names and shapes alone tell which input is which.
+        numbered: File inputs that are paired by a number in the signature alone.
     """
 
     trace: Trace
     pairs: Mapping[int, int]
     shapes: Mapping[int, Shape]
     is_certain: bool
+    numbered: frozenset[int] = frozenset()
 
     def resized(self, graph: Graph) -> Graph:
         """The file's graph on those shapes."""
@@ -90,7 +92,7 @@ def readings(
             found = _accepted(file, model, form, shapes, *attempt)
             if isinstance(found, Reading):
                 is_any = True
-                yield found
+                yield replace(found, numbered=_numbered(file, form, free, user, names))
             else:
                 first_error = first_error or found
     if not is_any and first_error is not None:
@@ -116,6 +118,15 @@ def _attempts(
         rest = [kinds[i] for i in range(len(kinds)) if i not in pairs]
         told = {i: j for j, i in enumerate(order) if i not in pairs and rest.count(kinds[i]) == 1}
         yield order, {**pairs, **told}, len(pairs) == len(kinds)
+
+
+def _numbered(
+    file: TFLiteModel, form: Form, free: Sequence[FreeShape], user: UserMapping, names: Sequence[str]
+) -> frozenset[int]:
+    if file.signature() is None:
+        return frozenset()
+    possible = [_possible(form, j, free) for j in range(len(free))]
+    return numbered_only(names, form.names, possible, user.pairs("inputs", list(form.names), names))
 
 
 def _possible(form: Form, number: int, free: Sequence[FreeShape]) -> list[int]:

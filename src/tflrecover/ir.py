@@ -226,6 +226,23 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCounts:
+    """How many operators there are, scalings left out where they are canonical.
+
+    Attributes:
+        file: In the main graph of the file.
+        canonical: In the canonical graph of the file.
+        model: In the canonical graph of the model.
+        matched: Pairs of the last two.
+    """
+
+    file: int
+    canonical: int
+    model: int
+    matched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not the same, told in Keras's terms.
 

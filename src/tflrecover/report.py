@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
+from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render import text
 
 
@@ -33,6 +33,10 @@ class Report:
         constants: One per constant tensor of the file.
         checks: Numbers per matched operator (``verify`` only), in file order.
         notes: Sentences that a user should read: quantization, input order, what was not checked.
+        operators: How many operators there are on either side, and how many match.
+        overview: A sentence where file and model are wholly different; empty otherwise.
+        assumptions: What was taken on trust, because nothing in the file proves or refutes it.
+        suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
             every check passed.
     """
@@ -48,6 +52,10 @@ class Report:
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
     applied: bool = field(default=False)
+    operators: OperatorCounts | None = None
+    overview: str = ""
+    assumptions: tuple[str, ...] = ()
+    suggestion: str = ""
 
     @property
     def ok(self) -> bool:
@@ -78,9 +86,13 @@ class Report:
     def __str__(self) -> str:
         return text.summary(self)
 
-    def to_text(self) -> str:
-        """The whole report for a terminal, without colours."""
-        return text.full(self)
+    def to_text(self, *, full: bool = False) -> str:
+        """The report for a terminal, without colours.
+
+        Args:
+            full: Nothing is cut, and it also says by which steps the operators were matched.
+        """
+        return text.full(self, is_full=full)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values, in a stable order; arrays appear as shape and dtype only."""
@@ -108,7 +120,19 @@ class Report:
 
 
 SCHEMA_VERSION = 1
-_SECTIONS = ("differences", "ambiguities", "matches", "assignments", "constants", "checks", "notes")
+_SECTIONS = (
+    "operators",
+    "overview",
+    "differences",
+    "suggestion",
+    "ambiguities",
+    "assumptions",
+    "matches",
+    "assignments",
+    "constants",
+    "checks",
+    "notes",
+)
 
 
 def _plain(value: Any) -> Any:

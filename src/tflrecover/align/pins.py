@@ -22,11 +22,15 @@ class Pins:
         inputs: File input number to Keras input number.
         outputs: File output number to Keras output number.
         ops: Operator index in the file to Keras layer path (from the mapping).
+        numbered_inputs: Those of the file's inputs that are paired by a number in a signature, and by nothing else.
+        numbered_outputs: Likewise of its outputs.
     """
 
     inputs: Mapping[int, int] = field(default_factory=dict)
     outputs: Mapping[int, int] = field(default_factory=dict)
     ops: Mapping[int, str] = field(default_factory=dict)
+    numbered_inputs: frozenset[int] = frozenset()
+    numbered_outputs: frozenset[int] = frozenset()
 
 
 def pin(
@@ -60,6 +64,15 @@ def pin(
     if all(i in possible[j] for i, j in named.items()):
         pairs.update(named)
     return {**pairs, **_by_shape(pairs, len(file_names), possible, is_square=is_square)}
+
+
+def numbered_only(
+    file_names: Sequence[str], keras_names: Sequence[str], possible: Sequence[Collection[int]], given: Mapping[int, int]
+) -> frozenset[int]:
+    """Those that :func:`pin` pairs by their number in a signature: without it they would be left to structure."""
+    by_number = pin(file_names, keras_names, possible, given, numbered=True)
+    others = pin(file_names, keras_names, possible, given, numbered=False)
+    return frozenset(by_number.keys() - others.keys())
 
 
 def _by_shape(

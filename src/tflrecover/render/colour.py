@@ -8,6 +8,7 @@ from rich.text import Text
 STYLES = (
     (r"^\S.*$", "bold"),
     (r"(?<=: )(the model is the file's network|ported, complete and beyond doubt|the numbers agree)$", "green"),
+    (r"(?<=: )(ported, complete if the order is the same \(see the note\))$", "yellow"),
     (
         r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
         r"|the numbers that could be compared agree, but the model is not the file's network"

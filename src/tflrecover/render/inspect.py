@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.render.text import safe
 from tflrecover.tflite import TFLiteModel
+from tflrecover.tflite.model import Signature
 
 
 def inspect_text(model: TFLiteModel, *, full: bool = False) -> str:
@@ -28,7 +29,7 @@ def inspect_text(model: TFLiteModel, *, full: bool = False) -> str:
         lines.append(f"signature    {safe(signature.key)}: {ends} (subgraph {signature.subgraph})")
     lines += [f"metadata     {safe(name)}: {len(content):,} bytes" for name, content in model.metadata.items()]
     for index, graph in enumerate(model.subgraphs):
-        lines += ["", f"subgraph {index}  {safe(graph.graph['name'])}", *_graph(graph)]
+        lines += ["", f"subgraph {index}  {safe(graph.graph['name'])}", *_graph(graph, model.signature(index))]
         if full:
             lines += ["", *_operators(graph)]
     return "\n".join(lines) + "\n"
@@ -54,10 +55,12 @@ def describe_value(value: Value) -> str:
     return f"{safe(value.name)!r} {sizes} {value.dtype}, {kind}"
 
 
-def _graph(graph: Graph) -> Iterator[str]:
+def _graph(graph: Graph, signature: Signature | None) -> Iterator[str]:
     for name, ends in (("input", graph.inputs), ("output", graph.outputs)):
+        called = {value: key for key, value in getattr(signature, f"{name}s").items()} if signature else {}
         for i, value in enumerate(ends):
-            yield f"  {name} {i:<4} {describe_value(graph.values[value])}"
+            alias = f", in the signature {safe(called[value])!r}" if value in called else ""
+            yield f"  {name} {i:<4} {describe_value(graph.values[value])}{alias}"
     kinds = Counter(str(op.type) for op in graph.ops())
     custom = {str(op.type) for op in graph.ops() if op.custom}
     listed = ", ".join(f"{safe(k)}{' (custom)' if k in custom else ''} {n}" for k, n in kinds.most_common())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tflrecover.ir import Check, Difference
+from tflrecover.ir import Check, Difference, short_name
 
 if TYPE_CHECKING:
     from tflrecover.report import Report
@@ -25,6 +26,17 @@ REPARAMETRISED = (
 )
 
 
+WORDS = "The words of this report are explained in docs/report.md."
+WANTED = "If it is meant to end otherwise (a new head, or none), this mapping says so:"
+PARTLY = "Or port with strict=False (--no-strict): what is sure is copied, the rest keeps its weights."
+
+
+def suggested(mapping: str) -> list[str]:
+    """Mapping lines that would accept what differs, ready to be copied."""
+    lines = ["tflrecover: 1", *mapping.splitlines()]
+    return [WANTED, *(f"      {line}" for line in lines), PARTLY]
+
+
 def safe(text: object) -> str:
     """Text from a file or a model on one line, with control characters made visible: a terminal must not obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
@@ -34,20 +46,25 @@ def summary(report: Report) -> str:
     """The report in a few lines."""
     lines = [_headline(report), *_counts(report)]
     lines += [f"  - {safe(d.message)}" for d in report.differences if not d.accepted][:_WORST]
+    lines += [f"  - {safe(a.message)}" for a in report.ambiguities][:_WORST]
+    lines += [f"  {safe(assumption)}" for assumption in report.assumptions]
     return "\n".join(lines)
 
 
-def full(report: Report) -> str:
-    """The whole report."""
+def full(report: Report, *, is_full: bool = False) -> str:
+    """The whole report; with ``is_full`` nothing is cut, and the steps of the matching are counted."""
+    limit = sys.maxsize if is_full else _LISTED
     sections = [
         [_headline(report), *_counts(report)],
         list(_differences(report.differences)),
+        list(map(safe, suggested(report.suggestion))) if report.suggestion else [],
         list(_ambiguities(report)),
-        [f"Note: {safe(note)}" for note in report.notes],
-        list(_variables(report)),
-        list(_constants(report)),
-        list(_matches(report)),
+        [f"Note: {safe(note)}" for note in (*report.assumptions, *report.notes)],
+        list(_variables(report, limit)),
+        list(_constants(report, limit)),
+        list(_matches(report)) if is_full else [],
         list(_checks(report)),
+        [WORDS] if report.action != "verify" else [],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -58,6 +75,8 @@ def _headline(report: Report) -> str:
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
         "verify": ("the numbers agree", _disagreement(report)),
     }[report.action]
+    if report.assumptions and report.action == "port":
+        verdict = ("ported, complete if the order is the same (see the note)", verdict[1])
     if report.action == "verify" and not report.checks:
         verdict = ("nothing could be compared",) * 2
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict[0] if report.ok else verdict[1]}"
@@ -77,7 +96,9 @@ def _counts(report: Report) -> Iterator[str]:
     accepted = len(report.differences) - len(open_)
     states = Counter(a.state for a in report.assignments)
     parts = [f"{states[state]} {_said(report, state)}" for state in _STATES if states[state]]
-    yield f"  operators matched: {len(report.matches)}"
+    yield f"  operators matched: {_matched(report)}"
+    if report.overview:
+        yield f"  {safe(report.overview)}"
     yield f"  differences: {len(open_)}" + (f" (and {accepted} accepted)" if accepted else "")
     if report.ambiguities:
         yield f"  ambiguities: {len(report.ambiguities)}"
@@ -117,6 +138,16 @@ def _said(report: Report, state: str) -> str:
     return f"would be {state}" if state in _WRITTEN and not report.applied else state
 
 
+def _matched(report: Report) -> str:
+    counts = report.operators
+    if counts is None:
+        return str(len(report.matches))
+    if counts.matched == counts.canonical == counts.model:
+        return f"all {counts.canonical} canonical operators ({counts.file} in the file)"
+    mine = f"{counts.canonical} canonical operators of the file ({counts.file} as stored)"
+    return f"{counts.matched} of {mine}, the model has {counts.model}"
+
+
 def _place(check: Check) -> str:
     layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
     # A converter joins the names of all that it has merged; the beginning is enough to find it.
@@ -141,7 +172,7 @@ def _ambiguities(report: Report) -> Iterator[str]:
         yield from (f"      {safe(line)}" for line in ambiguity.mapping.splitlines())
 
 
-def _variables(report: Report) -> Iterator[str]:
+def _variables(report: Report, limit: int) -> Iterator[str]:
     assignments = report.assignments
     if not assignments:
         return
@@ -152,22 +183,22 @@ def _variables(report: Report) -> Iterator[str]:
             continue
         yield f"  {_said(report, state)}: {len(members)}"
         if state != "assigned":
-            yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:_LISTED])
-            if len(members) > _LISTED:
-                yield f"    and {len(members) - _LISTED} more"
+            yield from (f"    {safe(a.variable)} ({safe(short_name(a.recipe))})" for a in members[:limit])
+            if len(members) > limit:
+                yield f"    and {len(members) - limit} more"
     if any(a.state == "reparametrised" for a in assignments):
         yield f"  {REPARAMETRISED}"
 
 
-def _constants(report: Report) -> Iterator[str]:
+def _constants(report: Report, limit: int) -> Iterator[str]:
     states = Counter(c.state for c in report.constants)
     if not states:
         return
     yield f"Constants of the file: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}"
     unexplained = [c for c in report.constants if c.state == "unexplained"]
-    yield from (f"  unexplained: tensor {c.tensor} {safe(c.name)!r}" for c in unexplained[:_LISTED])
-    if len(unexplained) > _LISTED:
-        yield f"  and {len(unexplained) - _LISTED} more"
+    yield from (f"  unexplained: tensor {c.tensor} {safe(short_name(c.name))!r}" for c in unexplained[:limit])
+    if len(unexplained) > limit:
+        yield f"  and {len(unexplained) - limit} more"
 
 
 def _matches(report: Report) -> Iterator[str]:

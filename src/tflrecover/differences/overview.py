@@ -1,0 +1,29 @@
+"""One sentence where a list of differences says little: the two are wholly different."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflrecover.align import Alignment
+from tflrecover.ir import Difference, OperatorCounts, short_name
+
+
+def count(alignment: Alignment, in_file: int) -> OperatorCounts:
+    """How many operators there are and how many are paired, scalings on edges left out."""
+    matched = sum(match.step != "edge" for match in alignment.matches)
+    return OperatorCounts(in_file, len(alignment.file), len(alignment.keras), matched)
+
+
+def overview(counts: OperatorCounts, differences: Sequence[Difference]) -> str:
+    """What to say when fewer than half of the operators of the smaller side match; else nothing."""
+    if not differences or counts.matched * 2 >= min(counts.canonical, counts.model):
+        return ""
+    first = differences[0]
+    at = f"layer {first.keras_layer!r}"
+    if first.tflite_op is not None:
+        at = f"operator {first.tflite_op} ({first.tflite_type}, output {short_name(first.tflite_name or '')!r})"
+    place = "" if first.tflite_op is None and first.keras_layer is None else f"; the first disagreement is at {at}"
+    return (
+        f"only {counts.matched} of the file's {counts.canonical} operators match: "
+        f"this is probably another architecture{place}"
+    )

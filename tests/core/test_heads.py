@@ -1,0 +1,173 @@
+"""Heads that look alike, heads that are new, and heads that are not there."""
+
+import keras
+import keras_models as zoo
+import numpy as np
+import pytest
+import yaml
+from keras import layers
+
+import tflrecover
+from tests.core.test_blazepalm import stripped
+
+V = {"tflrecover": 1}
+
+
+def two_heads(order, given=True):
+    inputs = keras.Input((7,), name="x")
+    return keras.Model(inputs, [layers.Dense(4, name=name if given else None)(inputs) for name in order])
+
+
+@pytest.fixture(scope="module")
+def ages():
+    """A file with the equal heads ``age`` and ``sex``, and its model."""
+    model = zoo.randomize(two_heads(["age", "sex"]), 1)
+    return zoo.convert(model), model
+
+
+def answers(model):
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 7)).astype("float32")
+    return {name: np.asarray(y) for name, y in zip(model.output_names, model(x), strict=True)}
+
+
+def same_answers(a, b):
+    return all(np.allclose(y, answers(b)[name], atol=1e-6) for name, y in answers(a).items())
+
+
+def test_names_that_contradict_the_order_are_an_ambiguity(ages):
+    file, original = ages
+    twin = zoo.randomize(two_heads(["sex", "age"]), 2)
+    with pytest.raises(tflrecover.PortError) as caught:
+        tflrecover.port(file, twin)
+    (ambiguity,) = caught.value.report.ambiguities
+    assert "by order output_0 = sex, output_1 = age, but the names in the file say output_1 = sex" in ambiguity.message
+    assert ambiguity.mapping in str(caught.value).replace("\n      ", "\n")
+    report = tflrecover.port(file, twin, {**V, **yaml.safe_load(ambiguity.mapping)})
+    assert report.ok
+    assert not report.assumptions
+    assert same_answers(original, twin)
+
+
+def test_order_that_nothing_bears_out_is_said(ages):
+    file, original = ages
+    twin = zoo.randomize(two_heads(["age", "sex"]), 2)
+    report = tflrecover.port(stripped(file), twin)
+    assert report.ok
+    (said,) = report.assumptions
+    assert said.startswith("outputs paired by order: output_0 = age, output_1 = sex.")
+    assert "beyond doubt" not in str(report)
+    assert same_answers(original, twin)
+
+
+def test_order_that_names_bear_out_is_certain(ages):
+    file, original = ages
+    twin = zoo.randomize(two_heads(["age", "sex"]), 2)
+    report = tflrecover.port(file, twin)
+    assert "beyond doubt" in str(report)
+    assert same_answers(original, twin)
+
+
+def test_names_that_keras_gives_say_nothing():
+    file = zoo.convert(zoo.randomize(two_heads([1, 2], given=False), 1))
+    report = tflrecover.port(file, two_heads([1, 2], given=False))
+    assert report.ok
+    assert len(report.assumptions) == 1
+
+
+def test_a_matched_layer_says_more_than_a_number(ages):
+    file, original = ages
+    graph = tflrecover.read(file).graph
+    kernels = {op.id: graph.values[op.inputs[1]].name for op in graph.ops()}
+    (age,) = [index for index, name in kernels.items() if "age" in name]
+    twin = zoo.randomize(two_heads(["sex", "age"]), 2)
+    assert tflrecover.port(file, twin, {**V, "match": {"age": f"#{age}"}}).ok
+    assert same_answers(original, twin)
+
+
+def test_number_of_an_output_is_that_of_inspect(ages):
+    file, original = ages
+    model = tflrecover.read(file)
+    names = {tensor: name for name, tensor in model.signature().outputs.items()}
+    age = [names[tensor] for tensor in model.graph.outputs].index("output_0")
+    twin = zoo.randomize(two_heads(["sex", "age"]), 2)
+    assert tflrecover.port(file, twin, {**V, "outputs": {"age": f"#{age}"}}).ok
+    assert same_answers(original, twin)
+
+
+def classifier(head, depth=2):
+    x = inputs = keras.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem")(x)
+    x = layers.BatchNormalization(name="bn")(x)
+    x = layers.ReLU(name="relu")(x)
+    if depth > 1:
+        x = layers.Conv2D(8, 3, activation="relu", name="body")(x)
+        x = layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(inputs, head(x))
+
+
+def original():
+    return classifier(lambda x: layers.Dense(10, activation="softmax", name="predictions")(x))
+
+
+def new_hidden(x):
+    x = layers.Dense(32, activation="relu", name="newhidden")(layers.Dropout(0.5, name="drop")(x))
+    return layers.Dense(3, activation="softmax", name="newhead")(x)
+
+
+ENDS = {
+    "no head": (lambda: classifier(lambda x: x), {"accept"}),
+    "features": (lambda: classifier(lambda x: x, depth=1), {"accept"}),
+    "logits": (lambda: classifier(lambda x: layers.Dense(3, name="newhead")(x)), {"skip", "accept"}),
+    "other classes": (lambda: classifier(lambda x: layers.Dense(3, "softmax", name="newhead")(x)), {"skip"}),
+    "deeper head": (lambda: classifier(new_hidden), {"skip"}),
+    "other activation": (lambda: classifier(lambda x: layers.Dense(10, "sigmoid", name="predictions")(x)), {"accept"}),
+}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    model = zoo.randomize(original(), 1)
+    return zoo.convert(model), model
+
+
+@pytest.mark.parametrize(("make", "keys"), ENDS.values(), ids=ENDS)
+def test_the_suggested_mapping_ports_all_but_the_end(whole, make, keys):
+    file, model = whole
+    twin = zoo.randomize(make(), 2)
+    with pytest.raises(tflrecover.PortError, match="this mapping says so") as refused:
+        tflrecover.port(file, twin)
+    suggestion = yaml.safe_load(refused.value.report.suggestion)
+    assert set(suggestion) == keys
+    before = {v.path: np.asarray(v).copy() for v in twin.variables}
+    report = tflrecover.port(file, twin, {**V, **suggestion})
+    assert report.ok
+    kept = {a.variable for a in report.assignments if a.state == "kept" and "seed" not in a.variable}
+    assert {name.rpartition("/")[0] for name in kept} == set(suggestion.get("skip", ()))
+    for v in twin.variables:
+        if v.path.split("/")[0] in suggestion.get("skip", ()):
+            assert np.array_equal(before[v.path], np.asarray(v))
+    last = "average" if any(layer.name == "average" for layer in twin.layers) else "relu"
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
+    mine, theirs = (keras.Model(m.inputs, m.get_layer(last).output)(image) for m in (model, twin))
+    np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_fault_in_the_middle_suggests_nothing():
+    file = zoo.convert(zoo.randomize(zoo.plain(), 1))
+    assert tflrecover.diff(file, zoo.plain(kernel_size=5)).suggestion == ""
+    assert tflrecover.diff(file, zoo.plain(filters=12)).suggestion == ""
+
+
+def test_another_architecture_is_said_to_be_one(whole):
+    file, _ = whole
+    x = inputs = keras.Input((16, 16, 3), name="image")
+    for i in range(20):
+        x = layers.Conv2D(4 + i, 3, padding="same", activation="tanh", name=f"other_{i}")(x)
+        x = layers.LayerNormalization(name=f"norm_{i}")(x)
+    other = keras.Model(inputs, layers.Dense(7, name="end")(layers.Flatten()(x)))
+    report = tflrecover.diff(file, other)
+    assert "operators match: this is probably another architecture; the first disagreement is at " in report.overview
+    assert report.overview in str(report)
+    assert max(len(d.message) for d in report.differences) < 600
+    with pytest.raises(tflrecover.PortError, match="probably another architecture"):
+        tflrecover.port(file, other)
