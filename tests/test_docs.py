@@ -51,22 +51,52 @@ def test_python_example_is_python(place: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("page", pages_with("python runnable"))
-def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "example"}
     for parameter in blocks("python runnable"):
         place, text = parameter.values
         if place.rsplit(":", 1)[0] == page:
             exec(compile(text, str(ROOT / page), "exec"), names)
+    printed = capsys.readouterr().out
+    for parameter in blocks("text printed"):
+        place, text = parameter.values
+        if place.rsplit(":", 1)[0] == page:
+            assert text.strip() in printed, place
 
 
-def test_readme_shows_what_diff_says(palm_2019: Path) -> None:
-    from examples.blazepalm.model import blazepalm_2019_5x5
+@pytest.fixture
+def palm_2021() -> Path:
+    path = ROOT / "build/demo/palm_detection_full.tflite"
+    if not path.is_file():
+        pytest.skip("needs what `make demo` fetches")
+    return path
 
-    report = tflrecover.diff(palm_2019, blazepalm_2019_5x5())
+
+def test_readme_shows_what_diff_says(palm_2021: Path) -> None:
+    from examples.blazepalm.model import blazepalm_2021
+
+    report = tflrecover.diff(palm_2021, blazepalm_2021("full", pool_size=5))
     (shown,) = re.findall(r"^```text\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
-    # The end of the text says how the matches were found; that is not the point of the page.
-    assert dataclasses.replace(report, source=palm_2019.name).to_text().startswith(shown + "\n")
+    # The end of the text says where its words are explained.
+    assert dataclasses.replace(report, source=palm_2021.name).to_text().startswith(shown + "\n")
+
+
+def test_ten_lines_run(palm_2021: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").symlink_to(ROOT / "build")
+    (parameter,) = blocks("python demo")
+    exec(compile(parameter.values[1], str(ROOT / "README.md"), "exec"), {"__name__": "example"})
+    assert (tmp_path / palm_2021.with_suffix(".keras").name).is_file()
+
+
+def test_ten_lines_use_what_make_demo_leaves() -> None:
+    (parameter,) = blocks("python demo")
+    paths = re.findall(r'"(build/[^"]+)"', parameter.values[1])
+    assert len(paths) == 1
+    assert all(f"--model-file {path}" in (ROOT / "Makefile").read_text(encoding="utf-8") for path in paths)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
