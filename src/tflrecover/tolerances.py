@@ -15,6 +15,10 @@ STEPS = 1.5
 """Steps of the tensor's own scale. An integer operator on the file's own values rounds once (half a step was the
 largest error of every operator type in the Keras Applications at 8 bits); some kernels round twice, or use a table."""
 
+ON_THE_WAY = 2.0
+"""Times the relative rounding of a tensor that only the file has. What is made of it may be largest where the tensor is
+not, as in ``x * gate(x)``: the error then counts for more than its share."""
+
 WEIGHT_HALF_STEPS = 4.0
 """Half steps of a constant's type. What rounding the weights may do to an operator: the errors of a kernel's elements
 add up like noise, and a kernel's largest element is about four times its root mean square."""

@@ -14,7 +14,7 @@ from tests.core.test_quantized import MODES, convert
 from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
 from tflrecover.verification.allowance import allowance, clipped, rounded
-from tflrecover.verification.sites import independent, regions
+from tflrecover.verification.sites import independent, regions, repeats
 
 # float32 and every quantization.
 FORMS = ("float32", *MODES)
@@ -59,7 +59,7 @@ def test_right_models_agree(form):
         report = tflrecover.verify(file_of(form), model)
         assert report.ok
         assert report.first_divergence is None
-        assert max(check.tolerance for check in report.checks) < 0.06
+        assert max(check.tolerance for check in report.checks) < 0.08
         assert [check.output for check in report.checks if check.output] == ["output_0"]
         assert str(report).splitlines()[0].endswith(": the numbers agree")
 
@@ -162,6 +162,32 @@ def test_regions_end_at_what_both_sides_show():
     assert all(not set(found[t].operands) & set(group) for group in groups for t in group)
 
 
+def test_what_repeats_another_has_its_tensor():
+    graph = chain(("a", (0, 0), 1), ("b", (0, 0), 2), ("c", (1, 0), 3), ("d", (2, 0), 4), ("e", (0, 1), 5))
+    assert repeats(graph) == {2: 1, 4: 3}
+
+
+def test_branches_that_repeat_a_layer():
+    """The converter merges the two activations; what each makes is compared on the file's own values all the same."""
+
+    def make():
+        inputs = keras.Input((8, 8, 16), batch_size=2)
+        x = L.Conv2D(32, 3, padding="same")(inputs)
+        branches = [L.DepthwiseConv2D(size, padding="same", name=f"by_{size}")(L.ReLU()(x)) for size in (3, 5)]
+        return zoo.randomize(keras.Model(inputs, L.Add()(branches)), 1)
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(make())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    shape = (2, 8, 8, 16)
+    converter.representative_dataset = lambda: (
+        [np.random.default_rng(seed).uniform(size=shape).astype("float32")] for seed in range(4)
+    )
+    report = tflrecover.verify(converter.convert(), make())
+    assert report.ok
+    found = {check.keras_layer: check.alone / check.tolerance for check in report.checks}
+    assert max(found["by_3"], found["by_5"]) < 0.7
+
+
 def test_allowance_counts_what_rounds():
     scale = Quantization(np.array([0.1], "float32"), np.array([0]))
     values = {
@@ -177,7 +203,9 @@ def test_allowance_counts_what_rounds():
     peak = {2: 2.0, 3: 10.0}.__getitem__
     assert allowance(graph, 3, [mul], peak) == pytest.approx(10 * plain + step)
     assert allowance(graph, 2, [add], peak) == pytest.approx(2 * (plain + weights) + step)
-    assert allowance(graph, 3, [add, mul], peak) == pytest.approx(10 * (plain + weights + step / 2) + step)
+    assert allowance(graph, 3, [add, mul], peak) == pytest.approx(
+        10 * (plain + weights + tolerances.ON_THE_WAY * step / 2) + step
+    )
 
 
 def test_grids():

@@ -29,8 +29,7 @@ def allowance(graph: Graph, tensor: int, ops: Sequence[Op], peak: Peak) -> float
     relative = tolerances.OUTPUT + weight_rounding(graph, ops)
     for made in {value for op in ops for value in op.outputs} - {tensor}:
         step = step_of(graph.values[made])
-        # A tensor on the way is rounded too; an error in it counts as much as in what is made of it.
-        relative += tolerances.STEPS * step / (peak(made) or step) if step else 0.0
+        relative += tolerances.ON_THE_WAY * tolerances.STEPS * step / (peak(made) or step) if step else 0.0
     return relative * own + tolerances.STEPS * step_of(graph.values[tensor])
 
 

@@ -21,7 +21,7 @@ from tflrecover.ir import Check
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, clipped, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
-from tflrecover.verification.sites import Site, batches, fits, independent, regions, sites
+from tflrecover.verification.sites import Site, batches, fits, independent, regions, repeats, sites
 from tflrecover.weight import Array
 
 # Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
@@ -93,6 +93,7 @@ class _Both:
 
         trace, graph = self.comparison.trace, flattened(self.comparison.file)
         tensors = {**self.inputs, **{site.value: site.tensor for site in self.sites if self._can_feed(site)}}
+        tensors = {**self._repeated(tensors), **tensors}
         theirs = regions(trace.source, tensors, [site.value for site in self.sites])
         mine = regions(graph, set(tensors.values()), [site.tensor for site in self.sites])
         by_value = {site.value: site for site in self.sites}
@@ -129,6 +130,12 @@ class _Both:
             worst <= allowed,
             site.output,
         )
+
+    def _repeated(self, tensors: Mapping[int, int]) -> dict[int, int]:
+        """The same tensors for the values of the trace that repeat those which have one."""
+        first = repeats(self.comparison.trace.source)
+        known = {first.get(value, value): tensor for value, tensor in tensors.items()}
+        return {v: known[one] for v in self.comparison.trace.tensors if (one := first.get(v, v)) in known}
 
     def _sizes(self) -> dict[int, int]:
         return {site.value: self._array(site.tensor).size for site in self.sites}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from tflrecover.comparison import Comparison
 from tflrecover.differences import describe
 from tflrecover.inputs import end_names
 from tflrecover.ir import Graph, Op
+from tflrecover.rewrite.common import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +124,21 @@ def _region(producers: Mapping[int, Op], stops: Collection[int], target: int) ->
             else:
                 stack.append(value)
     return Region(tuple(operands), tuple(ops.values()))
+
+
+def repeats(graph: Graph) -> dict[int, int]:
+    """Value to the first that is computed in the same way, for all that repeat another.
+
+    Both sides merge such operators before they are aligned, so that only one of them has a partner.
+    """
+    first: dict[int, int] = {}
+    made: dict[Hashable, Op] = {}
+    for op in graph.ops():
+        operands = tuple(first.get(v, v) if v is not None else None for v in op.inputs)
+        same = made.setdefault((op.type, operands, freeze(op.attributes)), op)
+        if same is not op:
+            first.update(zip(op.outputs, same.outputs, strict=False))
+    return first
 
 
 def independent(found: Mapping[int, Region]) -> list[list[int]]:
