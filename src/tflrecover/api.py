@@ -145,7 +145,7 @@ def _refusal(report: Report) -> str:
     parts = [
         *([report.overview] if report.overview else []),
         *wanted[:5],
-        *([f"and {len(wanted) - 5} more differences"] if len(wanted) > 5 else []),
+        *([f"and {len(wanted) - 5} more"] if len(wanted) > 5 else []),
         *("\n      ".join((f"{a.message}, e.g.", *a.mapping.splitlines())) for a in report.ambiguities[:3]),
         *([f"{len(unresolved)} variables have no weight, e.g. {unresolved[0]}"] if unresolved else []),
         *([f"{len(unexplained)} constants of the file are not used, e.g. {unexplained[0]}"] if unexplained else []),

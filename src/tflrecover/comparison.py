@@ -303,7 +303,6 @@ def _solved(
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
     constants = constant_uses(flattened(file), consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
     counts = differences.count(alignment, len(file.graph))
-    names = end_names(file, "outputs")
     return Comparison(
         file,
         trace,
@@ -312,7 +311,7 @@ def _solved(
         alignment,
         outcome,
         marked,
-        (*ambiguities(alignment, mapping.skip), *contradictions(by_order, names, trace.output_names)),
+        (*ambiguities(alignment, mapping.skip), *contradictions(by_order, file, trace)),
         constants,
         _notes(file, trace, alignment, outcome),
         counts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tflrecover.align import Alignment
@@ -17,38 +18,59 @@ if TYPE_CHECKING:
     from tflrecover.tracing import Trace
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Inputs or outputs: pairs by order, pairs by the names in the file, and what either side calls them."""
+
+    kind: str
+    pairs: Mapping[int, int]
+    named: Mapping[int, int]
+    mine: Sequence[str]
+    theirs: Sequence[str]
+
+    def text(self, pairs: Mapping[int, int]) -> str:
+        """``output_0 = sex, output_1 = age``, in the model's order."""
+        listed = sorted((j, i) for i, j in pairs.items())
+        return ", ".join(f"{self.mine[i]} = {self.theirs[j] or f'the one numbered {j}'}" for j, i in listed)
+
+    def line(self, pair: tuple[int, int]) -> str:
+        """The line of a mapping that says so."""
+        i, j = pair
+        theirs, mine = (quoted(name) if name else f'"#{n}"' for name, n in ((self.theirs[j], j), (self.mine[i], i)))
+        return f"  {theirs}: {mine}"
+
+
+def _ends(by_order: ByOrder, file: TFLiteModel, trace: Trace) -> tuple[_End, _End]:
+    names = end_names(file, "inputs"), end_names(file, "outputs")
+    return (
+        _End("inputs", by_order.inputs, by_order.named_inputs, names[0], trace.input_names),
+        _End("outputs", by_order.outputs, by_order.named_outputs, names[1], trace.output_names),
+    )
+
+
 def assumptions(by_order: ByOrder, file: TFLiteModel, trace: Trace) -> tuple[str, ...]:
     """What is taken on trust: ends that nothing but their order tells apart."""
-    ends = (("inputs", by_order.inputs, trace.input_names), ("outputs", by_order.outputs, trace.output_names))
     return tuple(
-        f"{end} paired by order: {_pairs_text(pairs, end_names(file, end), theirs)}. Nothing in the file tells them "
-        f"apart; if it is another order, say so under `{end}:` in a mapping"
-        for end, pairs, theirs in ends
-        if pairs and not (end == "outputs" and by_order.contradicted)
+        f"{end.kind} paired by order: {end.text(end.pairs)}. Nothing in the file tells them apart; if it is another "
+        f"order, say so under `{end.kind}:` in a mapping"
+        for end in _ends(by_order, file, trace)
+        if end.pairs and not end.named
     )
 
 
-def _pairs_text(pairs: Mapping[int, int], names: Sequence[str], theirs: Sequence[str]) -> str:
-    return ", ".join(f"{names[i]} = {theirs[j] or f'the {j}th'}" for j, i in sorted((j, i) for i, j in pairs.items()))
-
-
-def contradictions(by_order: ByOrder, names: Sequence[str], theirs: Sequence[str]) -> tuple[Ambiguity, ...]:
-    """Outputs that are paired one way by order and another way by the layers' names in the file."""
-    if not by_order.contradicted:
-        return ()
-    pairs = sorted(by_order.contradicted.items())
-    told = Ambiguity(
-        f"outputs: by order {_pairs_text(by_order.outputs, names, theirs)}, but the names in the file say "
-        f"{_pairs_text(by_order.contradicted, names, theirs)}; say in the mapping which is which",
-        (),
-        (),
-        "\n".join(["outputs:", *(f"  {_end_name(theirs[j], j)}: {_end_name(names[i], i)}" for i, j in pairs)]),
+def contradictions(by_order: ByOrder, file: TFLiteModel, trace: Trace) -> tuple[Ambiguity, ...]:
+    """Ends that are paired one way by order and another way by the layers' names in the file."""
+    return tuple(
+        Ambiguity(
+            f"{end.kind}: by order {end.text(end.pairs)}, but the names in the file say {end.text(end.named)}; say in "
+            "the mapping which is which",
+            (),
+            (),
+            "\n".join([f"{end.kind}:", *map(end.line, sorted(end.named.items()))]),
+        )
+        for end in _ends(by_order, file, trace)
+        if end.named
     )
-    return (told,)
-
-
-def _end_name(name: str, number: int) -> str:
-    return quoted(name) if name else f'"#{number}"'
 
 
 def ambiguities(alignment: Alignment, skip: Collection[str]) -> tuple[Ambiguity, ...]:

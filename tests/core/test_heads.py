@@ -94,6 +94,45 @@ def test_number_of_an_output_is_that_of_inspect(ages):
     assert same_answers(original, twin)
 
 
+def two_inputs(names, layer_names=("alpha", "beta")):
+    inputs = [keras.Input((4,), name=name) for name in names]
+    branches = [layers.Dense(3, name=name)(x) for x, name in zip(inputs, layer_names, strict=True)]
+    return keras.Model(inputs, layers.Add(name="sum")(branches))
+
+
+def test_inputs_too():
+    """A file whose signature only numbers its inputs."""
+    file = zoo.convert(zoo.randomize(two_inputs(["args_0", "args_1"]), 1))
+    (said,) = tflrecover.port(stripped(file), two_inputs(["left", "right"])).assumptions
+    assert said.startswith("inputs paired by order: args_0 = left, args_1 = right.")
+    assert not tflrecover.port(file, two_inputs(["left", "right"])).assumptions
+    report = tflrecover.diff(file, two_inputs(["left", "right"], ["beta", "alpha"]))
+    (ambiguity,) = report.ambiguities
+    assert yaml.safe_load(ambiguity.mapping) == {"inputs": {"left": "args_1", "right": "args_0"}}
+    assert not report.ok
+
+
+def deep_heads(names):
+    x = inputs = keras.Input((4, 4, 3), name="x")
+    heads = [layers.Flatten()(layers.Conv2D(2, 1, name=name)(x)) for name in names]
+    return keras.Model(inputs, heads)
+
+
+def test_names_that_keras_gives_never_contradict_the_order():
+    keras.utils.clear_session()
+    original = zoo.randomize(deep_heads([None, None]), 1)
+    file = zoo.convert(original)
+    keras.utils.clear_session()
+    twin = zoo.randomize(deep_heads([None, None]), 2)
+    report = tflrecover.port(file, twin)
+    assert report.ok
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 4, 4, 3)).astype("float32")
+    for a, b in zip(original(x), twin(x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    with pytest.raises(tflrecover.PortError, match="but the names in the file say"):
+        tflrecover.port(zoo.convert(zoo.randomize(deep_heads(["age", "sex"]), 1)), deep_heads(["sex", "age"]))
+
+
 def classifier(head, depth=2):
     x = inputs = keras.Input((16, 16, 3), name="image")
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem")(x)
@@ -166,7 +205,10 @@ def test_another_architecture_is_said_to_be_one(whole):
         x = layers.LayerNormalization(name=f"norm_{i}")(x)
     other = keras.Model(inputs, layers.Dense(7, name="end")(layers.Flatten()(x)))
     report = tflrecover.diff(file, other)
-    assert "operators match: this is probably another architecture; the first disagreement is at " in report.overview
+    assert (
+        "canonical operators match: this is probably another architecture; the first disagreement is at "
+        in report.overview
+    )
     assert report.overview in str(report)
     assert max(len(d.message) for d in report.differences) < 600
     with pytest.raises(tflrecover.PortError, match="probably another architecture"):

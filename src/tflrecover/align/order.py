@@ -7,8 +7,8 @@ no proof: where another pairing would fit as well, it is told, and names in the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tflrecover.align.alignment import Alignment, align
@@ -17,6 +17,8 @@ from tflrecover.align.view import View
 from tflrecover.ir import Graph
 from tflrecover.weight import leaves
 
+# Steps that decide by names, or not at all.
+_UNSURE = ("names", "symmetry")
 _AUTOMATIC = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[A-Z][a-z])")
 
 
@@ -27,12 +29,14 @@ class ByOrder:
     Attributes:
         inputs: Pairs of inputs.
         outputs: Pairs of outputs.
-        contradicted: Pairs of outputs that the file's names speak for instead; empty where they do not.
+        named_inputs: Pairs of inputs that the file's names speak for instead; empty where they do not.
+        named_outputs: Likewise of outputs.
     """
 
-    inputs: Mapping[int, int]
-    outputs: Mapping[int, int]
-    contradicted: Mapping[int, int]
+    inputs: Mapping[int, int] = field(default_factory=dict)
+    outputs: Mapping[int, int] = field(default_factory=dict)
+    named_inputs: Mapping[int, int] = field(default_factory=dict)
+    named_outputs: Mapping[int, int] = field(default_factory=dict)
 
 
 def align_by_order(file: Graph, keras: Graph, pins: Pins, layers: Mapping[str, Any]) -> tuple[Alignment, ByOrder, Pins]:
@@ -45,7 +49,7 @@ def align_by_order(file: Graph, keras: Graph, pins: Pins, layers: Mapping[str, A
         layers: The model's layers by path.
     """
     found = align(file, keras, pins)
-    nothing = ByOrder({}, {}, {})
+    nothing = ByOrder()
     if pins.ops and pins.numbered_outputs and not found.complete:
         # The mapping says more than a number does.
         fewer = _without(pins, "outputs")
@@ -54,11 +58,10 @@ def align_by_order(file: Graph, keras: Graph, pins: Pins, layers: Mapping[str, A
             return free, nothing, fewer
     if not found.complete:
         return found, nothing, pins
-    inputs, outputs = (_told_by_order(file, keras, pins, found, end) for end in ("inputs", "outputs"))
-    named = _named(found, outputs, layers) if outputs else {}
-    if named == outputs:
-        return found, ByOrder(inputs, {}, {}), pins
-    return found, ByOrder(inputs, outputs, named if len(named) == len(outputs) else {}), pins
+    (inputs, named_inputs), (outputs, named_outputs) = (
+        _told_by_order(file, keras, pins, found, end, layers) for end in ("inputs", "outputs")
+    )
+    return found, ByOrder(inputs, outputs, named_inputs, named_outputs), pins
 
 
 def _without(pins: Pins, end: str) -> Pins:
@@ -70,40 +73,60 @@ def _without(pins: Pins, end: str) -> Pins:
     return replace(pins, outputs=outputs, numbered_outputs=frozenset())
 
 
-def _told_by_order(file: Graph, keras: Graph, pins: Pins, found: Alignment, end: str) -> dict[int, int]:
-    """Pairs by number without which the two could be paired in another way."""
+def _told_by_order(
+    file: Graph, keras: Graph, pins: Pins, found: Alignment, end: str, layers: Mapping[str, Any]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Pairs by number without which the two could be paired in another way, and those that names speak for instead."""
     numbered = getattr(pins, f"numbered_{end}")
     shapes = found.file.inputs if end == "inputs" else found.file.output_shapes
     alike = [i for i in sorted(numbered) if any(i != other and shapes[i] == shapes[other] for other in numbered)]
-    if not alike or align(file, keras, _without(pins, end)).complete:
-        return {}
-    return {i: getattr(pins, end)[i] for i in alike}
+    if not alike:
+        return {}, {}
+    free = align(file, keras, _without(pins, end))
+    if free.complete and not any(match.step in _UNSURE for match in free.matches):
+        return {}, {}
+    pairs = {i: getattr(pins, end)[i] for i in alike}
+    named = _named(found, pairs, end, layers)
+    return ({}, {}) if named == pairs else (pairs, named if len(named) == len(pairs) else {})
 
 
-def _named(found: Alignment, outputs: Mapping[int, int], layers: Mapping[str, Any]) -> dict[int, int]:
-    """File output to the one Keras output of whose layers, named by the user, it alone has the names."""
-    theirs = {j: _layer_names(found.keras, nodes, layers) for j, nodes in _own(found.keras, outputs.values()).items()}
-    pairs: dict[int, int] = {}
-    for i, nodes in _own(found.file, outputs).items():
+def _named(found: Alignment, pairs: Mapping[int, int], end: str, layers: Mapping[str, Any]) -> dict[int, int]:
+    """File's end to the one end of Keras of whose layers, named by the user, it alone has the names."""
+    own = _fed_by if end == "inputs" else _leading_to
+    theirs = {j: _layer_names(found.keras, nodes, layers) for j, nodes in own(found.keras, pairs.values()).items()}
+    named: dict[int, int] = {}
+    for i, nodes in own(found.file, pairs).items():
         words = _words(found.file, nodes)
         fits = [j for j, names in theirs.items() if any(_names(word, name) for word in words for name in names)]
         if len(fits) == 1:
-            pairs[i] = fits[0]
-    return pairs if len(set(pairs.values())) == len(pairs) else {}
+            named[i] = fits[0]
+    return named if len(set(named.values())) == len(named) else {}
 
 
-def _own(side: View, outputs: Any) -> dict[int, set[int]]:
+def _leading_to(side: View, outputs: Iterable[int]) -> dict[int, set[int]]:
     """Output to the nodes that lead to it and to none of the others."""
-    before: dict[int, set[int]] = {}
-    for output in outputs:
-        stack, seen = [side.outputs[output].source], set[int]()
-        while stack:
-            node = stack.pop()
-            if node >= 0 and node not in seen:
-                seen.add(node)
-                stack += [edge.source for edge in side.operands[node]]
-        before[output] = seen
-    return {i: seen.difference(*(other for j, other in before.items() if j != i)) for i, seen in before.items()}
+    sources = [[edge.source for edge in edges] for edges in side.operands]
+    return _alone({output: _reached([side.outputs[output].source], sources) for output in outputs})
+
+
+def _fed_by(side: View, inputs: Iterable[int]) -> dict[int, set[int]]:
+    """Input to the nodes that depend on it and on none of the others."""
+    consumers = [[consumer for consumer, _, _ in uses] for uses in side.consumers]
+    return _alone({i: _reached([consumer for consumer, _ in side.input_uses[i]], consumers) for i in inputs})
+
+
+def _reached(start: list[int], edges: Sequence[Sequence[int]]) -> set[int]:
+    stack, seen = list(start), set[int]()
+    while stack:
+        node = stack.pop()
+        if node >= 0 and node not in seen:
+            seen.add(node)
+            stack += edges[node]
+    return seen
+
+
+def _alone(reached: Mapping[int, set[int]]) -> dict[int, set[int]]:
+    return {i: seen.difference(*(other for j, other in reached.items() if j != i)) for i, seen in reached.items()}
 
 
 def _words(side: View, nodes: set[int]) -> set[str]:

@@ -24,6 +24,6 @@ def overview(counts: OperatorCounts, differences: Sequence[Difference]) -> str:
         at = f"operator {first.tflite_op} ({first.tflite_type}, output {short_name(first.tflite_name or '')!r})"
     place = "" if first.tflite_op is None and first.keras_layer is None else f"; the first disagreement is at {at}"
     return (
-        f"only {counts.matched} of the file's {counts.canonical} operators match: "
+        f"only {counts.matched} of the file's {counts.canonical} canonical operators match: "
         f"this is probably another architecture{place}"
     )
