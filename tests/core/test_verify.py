@@ -14,7 +14,7 @@ from tests.core.test_quantized import MODES, convert
 from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
 from tflrecover.verification.allowance import allowance, clipped, rounded
-from tflrecover.verification.sites import independent, regions, repeats
+from tflrecover.verification.sites import independent, lone, regions, repeats
 
 # float32 and every quantization.
 FORMS = ("float32", *MODES)
@@ -165,6 +165,20 @@ def test_regions_end_at_what_both_sides_show():
 def test_what_repeats_another_has_its_tensor():
     graph = chain(("a", (0, 0), 1), ("b", (0, 0), 2), ("c", (1, 0), 3), ("d", (2, 0), 4), ("e", (0, 1), 5))
     assert repeats(graph) == {2: 1, 4: 3}
+
+
+def test_parts_of_one_operator_are_not_given_apart():
+    values = {v: Value(str(v), (1,), "float32") for v in range(5)}
+    split, relu, twice = Op("s", "SPLIT", (0,), (1, 2)), Op("r", "RELU", (1,), (3,)), Op("a", "ADD", (3, 2), (4,))
+    assert lone(Graph.build([split, relu, twice], values, [0], [4])) == {0, 3, 4}
+
+    inputs = keras.Input((8, 8, 6))
+    parts = keras.ops.split(L.Conv2D(6, 3)(inputs), 3, axis=-1)
+    outputs = [L.Conv2D(4, 1)(parts[0]), L.ReLU()(parts[1]), parts[2]]
+    model = zoo.randomize(keras.Model(inputs, outputs), 1)
+    report = tflrecover.verify(zoo.convert(model), model)
+    assert report.ok
+    assert sum(check.output is not None for check in report.checks) == 3
 
 
 def test_branches_that_repeat_a_layer():

@@ -21,7 +21,7 @@ from tflrecover.ir import Check
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, clipped, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
-from tflrecover.verification.sites import Site, batches, fits, independent, regions, repeats, sites
+from tflrecover.verification.sites import Site, batches, fits, independent, lone, regions, repeats, sites
 from tflrecover.weight import Array
 
 # Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
@@ -93,7 +93,8 @@ class _Both:
 
         trace, graph = self.comparison.trace, flattened(self.comparison.file)
         tensors = {**self.inputs, **{site.value: site.tensor for site in self.sites if self._can_feed(site)}}
-        tensors = {**self._repeated(tensors), **tensors}
+        whole = lone(trace.source)
+        tensors = {v: tensor for v, tensor in {**self._repeated(tensors), **tensors}.items() if v in whole}
         theirs = regions(trace.source, tensors, [site.value for site in self.sites])
         mine = regions(graph, set(tensors.values()), [site.tensor for site in self.sites])
         by_value = {site.value: site for site in self.sites}

@@ -126,6 +126,13 @@ def _region(producers: Mapping[int, Op], stops: Collection[int], target: int) ->
     return Region(tuple(operands), tuple(ops.values()))
 
 
+def lone(graph: Graph) -> set[int]:
+    """Values that are all that anybody takes of their operator: what a run can be given instead of it."""
+    used = {value for op in graph.ops() for value in op.inputs} | set(graph.outputs)
+    several = {v for op in graph.ops() if len(used & set(op.outputs)) > 1 for v in op.outputs}
+    return set(graph.values) - several
+
+
 def repeats(graph: Graph) -> dict[int, int]:
     """Value to the first that is computed in the same way, for all that repeat another.
 
