@@ -133,6 +133,25 @@ def test_names_that_keras_gives_never_contradict_the_order():
         tflrecover.port(zoo.convert(zoo.randomize(deep_heads(["age", "sex"]), 1)), deep_heads(["sex", "age"]))
 
 
+def test_counted_names_do_not_tell_which_output_is_which():
+    """Without a signature, ``conv2d_5`` may be this session's name for that session's ``conv2d_4``."""
+    file = without_signatures(zoo.convert(zoo.randomize(deep_heads(["conv_4", "conv_5"]), 1)))
+    with pytest.raises(tflrecover.PortError) as refused:
+        tflrecover.port(file, deep_heads(["conv_5", "conv_6"]))
+    assert refused.value.report.ambiguities
+
+
+def without_signatures(content):
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content)
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def classifier(head, depth=2):
     x = inputs = keras.Input((16, 16, 3), name="image")
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem")(x)

@@ -13,6 +13,9 @@ from tflrecover.align.steps import BACKWARD_FIRST, FORWARD_FIRST, Groups, Step, 
 from tflrecover.align.view import Edge, View, view
 from tflrecover.ir import Graph, Match
 
+# Steps whose choice is no evidence of which input or output is which.
+_FREE = ("symmetry", "counted names")
+
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
@@ -108,7 +111,7 @@ def _run(file: View, keras: View, pins: Pins, steps: tuple[Step, ...]) -> Matchi
 
 def _undecided_ends(agreed: Matching, trial: Matching) -> bool:
     """Whether a free choice between look-alikes decided which input or output is which."""
-    if all(step != "symmetry" for step, _ in trial.step.values()):
+    if all(step not in _FREE for step, _ in trial.step.values()):
         return False
     free = set(trial.pairs) - set(agreed.pairs)
     outputs = any(e.source in free for i, e in enumerate(trial.file.outputs) if i not in trial.pins.outputs)

@@ -18,7 +18,7 @@ from tflrecover.ir import Graph
 from tflrecover.weight import leaves
 
 # Steps that decide by names, or not at all.
-_UNSURE = ("names", "symmetry")
+_UNSURE = ("names", "counted names", "symmetry")
 _AUTOMATIC = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[A-Z][a-z])")
 
 

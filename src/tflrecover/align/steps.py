@@ -6,6 +6,7 @@ number alone finds what lies on the sound side of a fault. Only what is then sti
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
@@ -13,6 +14,8 @@ from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
 from tflrecover.align.matching import Matching
 from tflrecover.align.view import INPUT, OUTPUT, View
+
+_COUNTED = re.compile(r"_\d+$")
 
 Step = Callable[[Matching], None]
 Groups = list[tuple[list[int], list[int]]]
@@ -228,13 +231,20 @@ def break_ties(matching: Matching, picks: Sequence[int] = ()) -> tuple[int, ...]
         if len(fs) == 1:
             matching.add(fs[0], ks[0], "scalings", "the same scalings around it")
         elif named is not None:
-            matching.add(*named, "names", "the layer's name is in the tensor's name")
+            matching.add(*named, *_evidence(matching, named[1]))
         else:
             pick = picks[len(sizes)] if len(sizes) < len(picks) else 0
             sizes.append(len(ks))
             matching.add(fs[0], ks[pick], "symmetry", "any choice that fits gives the same network")
         propagate(matching)
     return tuple(sizes)
+
+
+def _evidence(matching: Matching, k: int) -> tuple[str, str]:
+    """What a layer's name is worth: one that ends in a number counts what was built before."""
+    if _COUNTED.search(matching.keras.ops[k].layer or ""):
+        return "counted names", "the layer's name, which may be a count, is in the tensor's name"
+    return "names", "the layer's name is in the tensor's name"
 
 
 def _named_pair(matching: Matching, fs: list[int], ks: list[int]) -> tuple[int, int] | None:
