@@ -215,6 +215,9 @@ def test_allowance_counts_what_rounds():
     plain, weights = tolerances.OUTPUT, tolerances.WEIGHT_HALF_STEPS * tolerances.HALF_STEP["int8"]
     step = tolerances.STEPS * 0.1
     peak = {2: 2.0, 3: 10.0}.__getitem__
+    softmax = Op(1, "SOFTMAX", (2,), (3,))
+    looked_up = tolerances.TABLE["SOFTMAX", "int16"]
+    assert allowance(graph, 3, [softmax], peak) == pytest.approx(10 * (plain + looked_up) + step)
     assert allowance(graph, 3, [mul], peak) == pytest.approx(10 * plain + step)
     assert allowance(graph, 2, [add], peak) == pytest.approx(2 * (plain + weights) + step)
     assert allowance(graph, 3, [add, mul], peak) == pytest.approx(

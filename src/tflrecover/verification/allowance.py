@@ -27,6 +27,8 @@ def allowance(graph: Graph, tensor: int, ops: Sequence[Op], peak: Peak) -> float
     """
     own = peak(tensor)
     relative = tolerances.OUTPUT + weight_rounding(graph, ops)
+    kinds = {(op.type, graph.values[op.outputs[0]].dtype) for op in ops if op.outputs}
+    relative += sum(error for kind, error in tolerances.TABLE.items() if kind in kinds)
     for made in {value for op in ops for value in op.outputs} - {tensor}:
         step = step_of(graph.values[made])
         relative += tolerances.ON_THE_WAY * tolerances.STEPS * step / (peak(made) or step) if step else 0.0
