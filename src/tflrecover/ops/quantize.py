@@ -51,6 +51,14 @@ def _reader(source: Source) -> Lowered:
     return Lowered("IDENTITY", operands(source)[:1])
 
 
+def _dequantize(source: Source) -> Lowered:
+    """Constants of half precision are computed with in float32, as the file does."""
+    weight = source.weight(0)
+    if weight is None or str(weight.dtype) not in ("float16", "bfloat16"):
+        return _reader(source)
+    return Lowered("DEQUANTIZE", (weight,), {"dtype": "float32"})
+
+
 def _rounded(args: Sequence[Array], attributes: Attributes) -> list[Array]:
     x = np.asarray(args[0], np.float32)
     scale, zero = (_along(np.asarray(attributes[name]), attributes["axis"], x.ndim) for name in ("scale", "zero_point"))
@@ -65,7 +73,7 @@ ROUNDED = OpSpec("ROUNDED", evaluate=_rounded, roles=("input",), infer_shape=lam
 
 def _quantize(source: Source) -> Lowered:
     """A constant that is quantized as the file runs: its numbers are those that the stored type can hold."""
-    quantization, limits = source.output_quantization(), _LIMITS.get(str(source.output_dtype()))
+    quantization, limits = source.output_quantization(), LIMITS.get(str(source.output_dtype()))
     weight = source.weight(0)
     if weight is None or limits is None or quantization is None or not quantization.scale.size:
         return _reader(source)
@@ -91,13 +99,15 @@ def nudged(minimum: float, maximum: float, low: int, high: int) -> tuple[Array, 
 
 
 # The smallest and the largest number that a type stores.
-_LIMITS = {
+LIMITS = {
     f"{'u' * (not signed)}int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     for bits in (2, 4, 8, 16)
     for signed in (True, False)
 }
 
-DEQUANTIZE = OpSpec("DEQUANTIZE", evaluate=_evaluate, tflite=_reader, roles=("input",))
+_HALF_MAX = float(np.finfo(np.float16).max)
+
+DEQUANTIZE = OpSpec("DEQUANTIZE", evaluate=_evaluate, tflite=_dequantize, roles=("input",))
 QUANTIZE = OpSpec("QUANTIZE", tflite=_quantize, roles=("input",))
 FAKE_QUANT = OpSpec("FAKE_QUANT", tflite=_fake_quant, roles=("input",))
 DENSIFY = OpSpec("DENSIFY", tflite=_reader, roles=("input",))
@@ -133,6 +143,26 @@ def dequantized(weight: Leaf, quantization: Quantization | None, parameters: Seq
 
 def _misfit(weight: Leaf, found: str) -> EvaluationError:
     return EvaluationError(f"tensor {weight.name!r} of shape {weight.shape} has {found}; the file is damaged")
+
+
+def clipped(weight: Weight) -> Weight:
+    """A constant that had to take the grid of another tensor: numbers beyond that grid are stored as its ends."""
+    if not isinstance(weight, Apply) or weight.function is not DEQUANTIZE or str(weight.args[0].dtype) not in LIMITS:
+        return weight
+    scale, zero = weight.attributes["scale"], weight.attributes["zero_point"]
+    if scale.size != 1 or zero.size != 1:
+        return weight
+    low, high = ((end - int(zero[0])) * float(scale[0]) for end in LIMITS[str(weight.args[0].dtype)])
+    return Apply(weight.shape, weight.dtype, DEQUANTIZE, weight.args, {**weight.attributes, "clipped": (low, high)})
+
+
+def ends(weight: Weight) -> tuple[float, float] | None:
+    """The smallest and the largest number that a constant could have been stored as, where it may have been clipped."""
+    while isinstance(weight, Apply) and len(weight.args) == 1 and "clipped" not in weight.attributes:
+        weight = weight.args[0]
+    if isinstance(weight, Apply):
+        return weight.attributes.get("clipped")
+    return (-_HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
 
 
 def _dequantized_blocks(weight: Leaf, parameters: Sequence[Leaf], block_size: int) -> Weight:

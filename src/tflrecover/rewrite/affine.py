@@ -153,7 +153,8 @@ def absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple
     if offset is None:
         return kernel, carried or bias
     # An offset that is one number for all channels still fills a whole bias.
-    offset = offset if offset.shape == bias.shape else ADD(Literal.of(np.zeros(bias.shape, np.float32)), offset)
+    if offset.shape != bias.shape:
+        offset = ADD(Literal.of(np.zeros(bias.shape, np.float32)), offset, shape=bias.shape)
     return kernel, offset if carried is None else ADD(carried, offset, shape=bias.shape)
 
 

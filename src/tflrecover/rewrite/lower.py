@@ -17,7 +17,7 @@ from einops import EinopsError
 from tflrecover import ops
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
-from tflrecover.ops.quantize import dequantized
+from tflrecover.ops.quantize import clipped, dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
@@ -174,17 +174,38 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
     source = threaded(source)
     draft = Draft(source.values, source.inputs, env)
     made = {*source.inputs, *(value for op in source.ops() for value in op.outputs)}
+    borrowed = _on_the_grid_of_another(source)
     for key, value in source.values.items():
         weight = source_weight(key, source.values)
         if weight is None and key not in made and 0 in (value.shape or ()):
             # An empty constant (the shape of a scalar) has no bytes to point at.
             weight = Literal.of(np.zeros(value.shape or (), np.int64))
         if weight is not None:
-            draft.values[key] = _with_weight(value, weight)
+            draft.values[key] = _with_weight(value, clipped(weight) if key in borrowed else weight)
     draft.outputs = source.outputs
     for op in source.ops():
         _lower_op(op, draft, reader_of)
     return draft
+
+
+def _on_the_grid_of_another(source: Graph) -> set[int]:
+    """Constants with the very scale and zero point of a value of the operator that takes them.
+
+    Operators that only choose among their operands' numbers (MINIMUM, SELECT_V2) need one grid for all.
+    """
+    found: set[int] = set()
+    for op in source.ops():
+        used = {value: _grid(source.values[value]) for value in (*op.inputs, *op.outputs) if value is not None}
+        others = {grid for value, grid in used.items() if source.values[value].data is None}
+        found |= {value for value, grid in used.items() if source.values[value].data is not None and grid in others}
+    return {value for value in found if _grid(source.values[value]) is not None}
+
+
+def _grid(value: Value) -> tuple[bytes, bytes] | None:
+    quantization = value.quantization
+    if quantization is None or quantization.scale.size != 1:
+        return None
+    return quantization.scale.tobytes(), quantization.zero_point.tobytes()
 
 
 def _with_weight(value: Value, weight: Weight) -> Value:

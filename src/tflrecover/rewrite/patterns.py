@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tflrecover import ops
+from tflrecover import ops, tolerances
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import scalar
+from tflrecover.weight import leaves
 
 X = "x"
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class _Matcher:
             return self._bind(value)
         if isinstance(formula, (int, float)):
             number = scalar(self.draft, value, math.nan)
-            return number is not None and math.isclose(number, formula, rel_tol=_TOLERANCE)
+            return number is not None and math.isclose(number, formula, rel_tol=self._slack(value))
         if formula[0] == "AFFINE":
             return self._affine(value, formula)
         op = self.draft.producer(value)
@@ -157,22 +157,29 @@ class _Matcher:
     def _affine(self, value: int | None, formula: tuple[Any, ...]) -> bool:
         """One AFFINE or several in a row that together scale and shift as the formula says."""
         _, inner, want_scale, want_offset = formula
-        scale, offset, chain = 1.0, 0.0, []
+        scale, offset, slack, chain = 1.0, 0.0, 0.0, []
         while (op := self.draft.producer(value)) is not None and op.type == "AFFINE":
             s, o = scalar(self.draft, op.inputs[1], 1.0), scalar(self.draft, op.inputs[2], 0.0)
             if s is None or o is None:
                 return False
             scale, offset = scale * s, offset + scale * o
+            slack += self._slack(op.inputs[1]) + self._slack(op.inputs[2])
             chain.append(op)
             value = op.inputs[0]
-            fits = math.isclose(scale, want_scale, rel_tol=_TOLERANCE)
-            if fits and math.isclose(offset, want_offset, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            fits = math.isclose(scale, want_scale, rel_tol=slack)
+            if fits and math.isclose(offset, want_offset, rel_tol=slack, abs_tol=slack):
                 before = self.x, list(self.parts)
                 self.parts += chain
                 if self.match(value, inner):
                     return True
                 self.x, self.parts = before
         return False
+
+    def _slack(self, value: int | None) -> float:
+        """How far a constant may be from the formula's number, relative to it: rounding to the type it is stored in."""
+        weight = self.draft.weight(value)
+        types = [str(leaf.dtype) for leaf in leaves(weight)] if weight is not None else []
+        return tolerances.LITERAL + sum(tolerances.HALF_STEP.get(dtype, 0.0) for dtype in types)
 
     def mark_constants(self) -> None:
         """The formula's own numbers are explained by it."""

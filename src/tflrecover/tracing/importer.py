@@ -63,7 +63,7 @@ def _is_static(graph: Any) -> bool:
 
 
 class _Importer:
-    """Collects operators and values of one concrete function and of the functions that it calls."""
+    """Collects operators and values of one function graph and of the functions that it calls."""
 
     def __init__(self, recorder: CallRecorder, paths: LayerPaths) -> None:
         self.ops: list[Op] = []
@@ -180,14 +180,13 @@ class _Importer:
 
 
 def import_function(
-    function: Any, recorder: CallRecorder, paths: LayerPaths, variables: Mapping[str, Any]
+    graph: Any, recorder: CallRecorder, paths: LayerPaths, variables: Mapping[str, Any]
 ) -> tuple[Graph, dict[int, Any]]:
-    """Reads a concrete function.
+    """Reads a function graph.
 
     Returns:
         The graph in TensorFlow's operator types, and value id to tensor.
     """
-    graph = function.graph
     importer = _Importer(recorder, paths)
     known: dict[int, int] = {}
     captures = graph.captures

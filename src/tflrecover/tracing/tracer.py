@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager.polymorphic_function.autograph_util import py_func_from_autograph
+from tensorflow.python.framework.func_graph import func_graph_from_py_func
 
 from tflrecover import mistaken, ops
 from tflrecover.errors import InputMismatch, InvalidModel, UnbuiltModel, WrongBackend
@@ -30,7 +32,7 @@ class Trace:
     Attributes:
         model: The Keras model.
         source: The graph in TensorFlow's own operators.
-        function: The concrete function.
+        graph: The function graph that it was traced into.
         variables: Unique path to Keras variable, in the model's order.
         layers: Layer path to layer.
         tensors: Value id to tensor of the function's graph.
@@ -42,7 +44,7 @@ class Trace:
 
     model: Any
     source: Graph
-    function: Any
+    graph: Any
     variables: Mapping[str, Any]
     layers: Mapping[str, Any]
     tensors: Mapping[int, Any]
@@ -201,17 +203,17 @@ def trace_model(
 
     try:
         with recorder.recording(_patched_classes(model)), _first_replica(model):
-            function = tf.function(run).get_concrete_function(*signature)
+            graph = _traced(run, signature)
     except Exception as error:
         raise InvalidModel(
             f"model {model.name!r} cannot be called on inputs of shape {shapes}: {_first_line(error)}"
         ) from error
-    variables = variable_paths(model, paths, _captured(function.graph))
-    source, tensors = import_function(function, recorder, paths, variables)
+    variables = variable_paths(model, paths, _captured(graph))
+    source, tensors = import_function(graph, recorder, paths, variables)
     return Trace(
         model,
         source,
-        function,
+        graph,
         variables,
         dict(paths.items()),
         tensors,
@@ -225,6 +227,16 @@ def _captured(graph: Any) -> list[Any]:
     """Variables that a function reads, in the order in which it came upon them."""
     by_handle = {id(variable.handle): variable for variable in graph.variables}
     return [by_handle[id(outer)] for outer, _ in graph.captures if id(outer) in by_handle]
+
+
+def _traced(run: Any, signature: Sequence[Any]) -> Any:
+    """The function graph of a call, its Python control flow converted as tf.function would.
+
+    The graph alone: a concrete function is registered with the runtime, which takes as long and as much memory again.
+    """
+    return func_graph_from_py_func(
+        "model", py_func_from_autograph(run), (), {}, signature=tuple(signature), add_control_dependencies=False
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -31,8 +31,7 @@ def apply(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> No
             done.append((variable, _held(variable)))
             variable.assign(assignment.value)
     except BaseException:
-        for variable, old in reversed(done):
-            variable.assign(old)
+        _restore(done)
         raise
 
 
@@ -55,6 +54,20 @@ def _is_held(assignment: Assignment, variables: Mapping[str, Any]) -> bool:
     wanted = np.asarray(assignment.value, np.float64)
     error = np.abs(np.asarray(variables[assignment.variable], np.float64) - wanted).max(initial=0.0)
     return bool(error <= tolerances.WEIGHT * np.abs(wanted).max(initial=0.0))
+
+
+def _restore(done: list[tuple[Any, Any]]) -> None:
+    """Puts every old value back, whatever interrupts that: the interruption goes on when it is done."""
+    while done:
+        variable, old = done[-1]
+        try:
+            variable.assign(old)
+            done.pop()
+        except KeyboardInterrupt:
+            continue
+        except Exception:
+            # A variable that cannot be written has its old value.
+            done.pop()
 
 
 def _held(variable: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
+from tflrecover.ops.quantize import ends
 from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.solve import Solver, Unsolvable, error, is_moved
 from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
@@ -230,7 +231,9 @@ class _State:
         tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
         # What earlier equations settled was rounded too.
         tolerance += (rounded + sum(self.rounding.get(key, 0.0) for key in mine - fresh)) / peak
-        deviation = error(equation.keras, target, solver.known)
+        # Only a number that is written in the model's code is known to lie beyond.
+        limits = ends(equation.file) if isinstance(equation.keras, Literal) else None
+        deviation = error(equation.keras, target, solver.known, limits)
         if deviation <= tolerance:
             return None
         got = np.asarray(evaluate(equation.keras, solver.known))

@@ -157,9 +157,18 @@ def is_moved(weight: Weight) -> bool:
     return isinstance(weight, Leaf)
 
 
-def error(weight: Weight, target: Array, values: Mapping[Key, Array]) -> float:
-    """Largest deviation of an expression from what it should be, relative to the largest magnitude."""
+def error(weight: Weight, target: Array, values: Mapping[Key, Array], ends: tuple[float, float] | None = None) -> float:
+    """Largest deviation of an expression from what it should be, relative to the largest magnitude.
+
+    Args:
+        weight: The expression.
+        target: What it should be.
+        values: Variables.
+        ends: Where the target may have been clipped.
+    """
     got = np.asarray(evaluate(weight, values), np.float32)
+    if ends is not None:
+        got, target = np.clip(got, *ends), np.clip(target, *ends)
     try:
         got, wanted = np.broadcast_arrays(got, target)
     except ValueError:

@@ -26,8 +26,7 @@ def part(trace: Trace, given: Sequence[int], wanted: Sequence[int]) -> Run:
     Returns:
         A function from arrays by the id of the value fed to arrays in the order of ``wanted``.
     """
-    graph = trace.function.graph
-    function = wrap_function.WrappedFunction(graph, variable_holder=wrap_function.VariableHolder())
+    function = wrap_function.WrappedFunction(trace.graph, variable_holder=wrap_function.VariableHolder())
     inputs = [trace.tensors[value] for value in given]
     pruned = function.prune(inputs, [trace.tensors[value] for value in wanted])
 
