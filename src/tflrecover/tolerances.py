@@ -40,9 +40,12 @@ HALF_STEP = {
     "int4": 0.5 / 7,
     "int2": 0.5,
     "int16": 0.5 / 32767,
-    "float16": 2.0**-11,
 }
-"""Relative, per stored type. What rounding to it may have changed in a number that the model's code has exactly."""
+"""Relative to the largest, per stored type. What rounding to it may have changed in a number that the model's code has
+exactly."""
+
+RELATIVE_HALF_STEP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Relative to the number itself, per stored type: the same of types that have an exponent."""
 
 SUBNORMAL_HALF_STEP = {"float16": 2.0**-25}
 """Absolute, per stored type. What rounding may change in numbers below its normal ones, such as an epsilon of 1e-6."""

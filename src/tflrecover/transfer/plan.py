@@ -13,7 +13,7 @@ from tflrecover import tolerances
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
 from tflrecover.ops.quantize import ends
 from tflrecover.transfer.equations import Equation, System
-from tflrecover.transfer.solve import Solver, Unsolvable, error, is_moved
+from tflrecover.transfer.solve import Slack, Solver, Unsolvable, deviates, is_moved
 from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
 
 
@@ -228,15 +228,12 @@ class _State:
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh
             return None
-        tolerance = tolerances.LITERAL if isinstance(equation.keras, Literal) else tolerances.WEIGHT
-        # What earlier equations settled was rounded too.
-        tolerance += (rounded + sum(self.rounding.get(key, 0.0) for key in mine - fresh)) / peak
-        # Only a number that is written in the model's code is known to lie beyond.
-        limits = ends(equation.file) if isinstance(equation.keras, Literal) else None
-        deviation = error(equation.keras, target, solver.known, limits)
-        if deviation <= tolerance:
-            return None
         got = np.asarray(evaluate(equation.keras, solver.known))
+        # What earlier equations settled was rounded too.
+        earlier = sum(self.rounding.get(key, 0.0) for key in mine - fresh)
+        deviation = deviates(got, target, _slack(equation, peak, rounded, earlier))
+        if not deviation:
+            return None
         return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
 
     def _solve(self, weight: Weight, target: Array, mine: Collection[Key]) -> None:
@@ -273,11 +270,28 @@ class _State:
         return True
 
 
+def _slack(equation: Equation, peak: float, rounded: float, earlier: float) -> Slack:
+    """How far the sides of an equation may be apart: numbers that nothing was computed with are compared one by one."""
+    is_written = isinstance(equation.keras, Literal)
+    if not is_written and not is_moved(equation.keras):
+        return Slack(peak=tolerances.WEIGHT, absolute=rounded + earlier)
+    relative = tolerances.LITERAL if is_written else tolerances.WEIGHT
+    halves = _half_steps(equation.file, tolerances.RELATIVE_HALF_STEP)
+    # A sine near zero is as exact as one near one.
+    floor = relative * min(peak, 1.0)
+    return Slack(
+        relative + halves, 0.0, rounded - halves * peak + earlier + floor, ends(equation.file) if is_written else None
+    )
+
+
+def _half_steps(weight: Weight, table: Mapping[str, float]) -> float:
+    return sum(table.get(str(leaf.dtype), 0.0) for leaf in leaves(weight))
+
+
 def _half_step(weight: Weight, peak: float) -> float:
     """What rounding to the stored types may have changed in numbers of which the largest is ``peak``."""
-    types = [str(leaf.dtype) for leaf in leaves(weight)]
-    relative = sum(tolerances.HALF_STEP.get(dtype, 0.0) for dtype in types)
-    absolute = sum(tolerances.SUBNORMAL_HALF_STEP.get(dtype, 0.0) for dtype in types)
+    relative = _half_steps(weight, tolerances.HALF_STEP) + _half_steps(weight, tolerances.RELATIVE_HALF_STEP)
+    absolute = _half_steps(weight, tolerances.SUBNORMAL_HALF_STEP)
     # A bias has the step of the products it is added to, whatever its own size.
     return relative * peak + absolute + 0.5 * _step(weight, "int32")
 

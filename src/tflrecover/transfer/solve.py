@@ -7,7 +7,6 @@ bit for bit; a constant on the way is divided out, never touched; a variable tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,27 +156,43 @@ def is_moved(weight: Weight) -> bool:
     return isinstance(weight, Leaf)
 
 
-def error(weight: Weight, target: Array, values: Mapping[Key, Array], ends: tuple[float, float] | None = None) -> float:
-    """Largest deviation of an expression from what it should be, relative to the largest magnitude.
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """How far a number may be from what it should be; the parts add up.
 
-    Args:
-        weight: The expression.
-        target: What it should be.
-        values: Variables.
-        ends: Where the target may have been clipped.
+    Attributes:
+        relative: To the number itself.
+        peak: Relative to the largest of the array: float32 sums in another order.
+        absolute: A part of a step of the stored type.
+        ends: Where the numbers may have been clipped.
     """
-    got = np.asarray(evaluate(weight, values), np.float32)
-    if ends is not None:
-        got, target = np.clip(got, *ends), np.clip(target, *ends)
+
+    relative: float = 0.0
+    peak: float = 0.0
+    absolute: float = 0.0
+    ends: tuple[float, float] | None = None
+
+
+def deviates(got: Array, wanted: Array, slack: Slack) -> float:
+    """0 when every number is within its slack; else the largest deviation, relative to the largest magnitude."""
     try:
-        got, wanted = np.broadcast_arrays(got, target)
+        got, wanted = np.broadcast_arrays(got, wanted)
     except ValueError:
         return float("inf")
-    if not wanted.size:
+    if not wanted.size or np.array_equal(got, wanted):
         return 0.0
-    finite = np.abs(wanted[np.isfinite(wanted)])
-    scale = float(finite.max(initial=0.0)) or 1.0
+    if wanted.dtype.kind in "biu" and got.dtype.kind in "biu":
+        got, wanted, slack = got.astype(np.int64), wanted.astype(np.int64), Slack()
+    else:
+        got, wanted = got.astype(np.float32), wanted.astype(np.float32)
+    if slack.ends is not None:
+        got, wanted = np.clip(got, *slack.ends), np.clip(wanted, *slack.ends)
+    largest = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)) or 1.0
     with np.errstate(invalid="ignore"):
         # Infinities are equal to themselves, but their difference is no number.
-        deviation = float(np.where(got == wanted, 0, np.abs(got - wanted)).max()) / scale
-    return deviation if np.isfinite(deviation) else float("inf")
+        off = np.where(got == wanted, 0, np.abs(got - wanted))
+        within = off <= slack.relative * np.abs(wanted) + slack.peak * largest + slack.absolute
+    if within.all():
+        return 0.0
+    worst = float(np.where(within, 0, off).max()) / largest
+    return worst if np.isfinite(worst) else float("inf")
