@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -16,8 +17,8 @@ from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.differences import describe
-from tflrecover.errors import WeightlessFile
-from tflrecover.inputs import Reading, end_names, free_shape, readings
+from tflrecover.errors import InvalidFile, TFLRecoverError, WeightlessFile
+from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
@@ -116,12 +117,50 @@ def compare(
     check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []
     for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
-        comparison = _compared(file, reading, user)
+        # Who gives the shapes of the inputs has them looked at on those alone.
+        comparison = _compared(file, reading, user) if shapes else _on_any_size(file, model, reading, user)
         if reading.is_certain:
             return comparison
         found.append(comparison)
     complete = [comparison for comparison in found if comparison.alignment.complete]
     return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
+
+
+def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapping) -> Comparison:
+    """The comparison; where sizes are free and nothing differs, it must be so on other sizes too."""
+    first = _compared(file, reading, user)
+    if not first.alignment.complete or first.differences or not has_free_sizes(file, reading):
+        return first
+    other = on_other_sizes(file, model, reading)
+    if other is None:
+        sizes = ", ".join(str(list(shape)) for shape in reading.shapes.values())
+        return replace(
+            first, notes=(*first.notes, f"Looked at inputs of {sizes} only: the model takes no other sizes.")
+        )
+    second = _compared(file, other, user)
+    if second.alignment.complete and not second.differences:
+        return first
+    told = f"The sides differ on inputs of {_listed(other)}, not on every size."
+    return replace(second, notes=(*second.notes, told))
+
+
+def _listed(reading: Reading) -> str:
+    return ", ".join(str(list(shape)) for shape in reading.shapes.values())
+
+
+@contextlib.contextmanager
+def _blaming(file: TFLiteModel) -> Iterator[None]:
+    """Operators that cannot be brought together are the file's fault: converters write none that a rule trips over."""
+    try:
+        yield
+    except TFLRecoverError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise InvalidFile(
+            f"has operators that do not fit together ({told}); it is damaged, or this is a bug to report",
+            source=file.source,
+        ) from error
 
 
 def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
@@ -167,9 +206,11 @@ def _count(graph: Graph, kind: str) -> int:
 
 def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *extra: Rule, forget: bool) -> Sides:
     trace = reading.trace
-    drafts = _file_draft(reading.resized(flattened(file)), mapping), trace.draft()
+    drafts = _file_draft(file, reading.resized(flattened(file)), mapping), trace.draft()
     left_out = [forget_states(draft) if forget else () for draft in drafts]
-    mine, theirs = (canonicalize(draft, extra) for draft in drafts)
+    with _blaming(file):
+        mine = canonicalize(drafts[0], extra)
+    theirs = canonicalize(drafts[1], extra)
     canonical = mine.freeze(file.source, forgotten=left_out[0])
     keras = theirs.freeze(str(trace.model.name), forgotten=left_out[1])
     pins = _pins(file, canonical, keras, trace, mapping, reading)
@@ -226,11 +267,12 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
     )
 
 
-def _file_draft(source: Graph, mapping: ResolvedMapping) -> Draft:
+def _file_draft(file: TFLiteModel, source: Graph, mapping: ResolvedMapping) -> Draft:
     def reader(name: str | int) -> Reader | None:
         return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
 
-    draft = lower(source, reader, Contents(source))
+    with _blaming(file):
+        draft = lower(source, reader, Contents(source))
     for index in mapping.ignore:
         _bypass(draft, index)
     return draft

@@ -26,6 +26,8 @@ FreeShape = tuple[int | None, ...]
 _MOST_ORDERS = 120
 # Tried one after the other for sizes that neither the file nor the model fixes.
 _SIZES = (16, 64, 256, 1)
+# For a second look: odd ones first, because windows and strides do otherwise there, then ones that can be halved.
+_OTHER_SIZES = (23, 24, 96, 288)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +39,8 @@ class Reading:
         pairs: File input number to Keras input number, where it is certain or told by what the model accepts.
         shapes: Value id to shape of the file's inputs whose sizes it leaves free.
         is_certain: Whether names and shapes alone tell which input is which.
+        order: Keras input number to file input number.
+        form: How the model is called.
         numbered: File inputs that are paired by a number in the signature alone.
     """
 
@@ -44,6 +48,8 @@ class Reading:
     pairs: Mapping[int, int]
     shapes: Mapping[int, Shape]
     is_certain: bool
+    order: tuple[int, ...]
+    form: Form
     numbered: frozenset[int] = frozenset()
 
     def resized(self, graph: Graph) -> Graph:
@@ -178,9 +184,36 @@ def _accepted(
         except InvalidModel as error:
             first_error = first_error or error
             continue
-        return Reading(trace, pairs, dict(_resizes(file, order, shapes)), is_certain)
+        return Reading(trace, pairs, dict(_resizes(file, order, shapes)), is_certain, order, form)
     assert first_error is not None
     return first_error
+
+
+def has_free_sizes(file: TFLiteModel, reading: Reading) -> bool:
+    """Whether something besides the batch is free on both sides: what is the same on one size may differ on another."""
+    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
+    found = [_shape(*given, _SIZES[0]) for given in zip(reading.form.shapes, reading.form.built, values, strict=True)]
+    other = [_shape(*given, _SIZES[1]) for given in zip(reading.form.shapes, reading.form.built, values, strict=True)]
+    return found != other
+
+
+def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Reading | None:
+    """The same reading on other sizes that the model accepts, or None."""
+    from tflrecover.tracing import trace_model
+
+    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
+    dtypes = [_real_dtype(value) for value in values]
+    for size in _OTHER_SIZES:
+        shapes = tuple(
+            _shape(declared, built, value, size)
+            for declared, built, value in zip(reading.form.shapes, reading.form.built, values, strict=True)
+        )
+        try:
+            trace = trace_model(model, shapes, reading.form, dtypes)
+        except InvalidModel:
+            continue
+        return replace(reading, trace=trace, shapes=dict(_resizes(file, reading.order, shapes)))
+    return None
 
 
 def _real_dtype(value: Value) -> str:

@@ -79,7 +79,7 @@ class Mapping:
 
     def one_of(self, name: str, names: Sequence[str], what: str, *key: str | int) -> int:
         """Number of the one that is called so, or ``"#number"``."""
-        if name.startswith("#") and name[1:].isdigit() and int(name[1:]) < len(names):
+        if name.startswith("#") and name[1:].isdecimal() and int(name[1:]) < len(names):
             return int(name[1:])
         places = [i for i, other in enumerate(names) if other == name]
         if len(places) == 1:

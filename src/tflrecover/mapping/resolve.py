@@ -177,7 +177,7 @@ def _fits(path: str, pattern: str) -> bool:
 
 
 def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
-    number = int(name[1:]) if name.startswith("#") and name[1:].isdigit() else None
+    number = int(name[1:]) if name.startswith("#") and name[1:].isdecimal() else None
     return number if number is not None and any(op.index == number for op in ops) else None
 
 
@@ -210,6 +210,6 @@ def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> 
 
 def _past_the_end(name: str, ops: Sequence[OpName]) -> str:
     """What to say of a number that no operator has, or nothing if the name is no number."""
-    if not (name.startswith("#") and name[1:].isdigit()):
+    if not (name.startswith("#") and name[1:].isdecimal()):
         return ""
     return f"the file has no operator {name}; its operators are #0 to #{max((op.index for op in ops), default=0)}"

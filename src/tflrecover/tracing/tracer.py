@@ -186,12 +186,6 @@ def trace_model(
     """
     check(model)
     form, shapes = _shapes(model, input_shapes, form)
-    signature = [
-        tf.TensorSpec(shape, declared or given, name=f"input_{i}")
-        for i, (shape, declared, given) in enumerate(
-            zip(shapes, form.dtypes, dtypes or ["float32"] * len(shapes), strict=True)
-        )
-    ]
     paths = LayerPaths(model)
     recorder = CallRecorder(paths)
     structure: list[Any] = []
@@ -202,6 +196,12 @@ def trace_model(
         return [leaf for leaf in tf.nest.flatten(result) if tf.is_tensor(leaf)]
 
     try:
+        signature = [
+            tf.TensorSpec(shape, declared or given, name=f"input_{i}")
+            for i, (shape, declared, given) in enumerate(
+                zip(shapes, form.dtypes, dtypes or ["float32"] * len(shapes), strict=True)
+            )
+        ]
         with recorder.recording(_patched_classes(model)), _first_replica(model):
             graph = _traced(run, signature)
     except Exception as error:
