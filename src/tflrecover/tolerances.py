@@ -49,3 +49,7 @@ RELATIVE_HALF_STEP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 SUBNORMAL_HALF_STEP = {"float16": 2.0**-25}
 """Absolute, per stored type. What rounding may change in numbers below its normal ones, such as an epsilon of 1e-6."""
+
+GUARD = 1e3
+"""How far beyond the numbers that a file's integers reach a constant of the model must be to be taken for a guard or a
+mask, which the file could only store as the end of its numbers."""

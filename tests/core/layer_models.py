@@ -74,6 +74,7 @@ def split_and_join(x):
 
 MODELS = {
     "separable": image(lambda x: L.SeparableConv2D(6, 3, activation="relu")(x)),
+    "one_filter": image(lambda x: L.DepthwiseConv2D(3)(L.Conv2D(1, 1, activation="sigmoid")(x))),
     "depthwise_multiplier": image(lambda x: L.DepthwiseConv2D(3, depth_multiplier=2)(x)),
     "transpose_same": image(lambda x: L.Conv2DTranspose(5, 3, strides=2, padding="same")(x)),
     "transpose_valid": image(lambda x: L.Conv2DTranspose(5, 3, strides=2)(x)),

@@ -24,21 +24,21 @@ def numbers(value):
     return np.asarray(value).astype("float32")
 
 
-def assert_ports(make, other=None):
+def assert_ports(make, other=None, inputs=None):
     """From a file without names into a twin with other weights (or another model), and the same answers."""
     original, twin = built(make, 1), built(other or make, 2)
     report = tflrecover.port(stripped(zoo.convert(original)), twin)
     assert report.ok
-    inputs = example_inputs(original)
+    inputs = example_inputs(original) if inputs is None else inputs
     given = inputs if len(inputs) > 1 else inputs[0]
     wanted, got = (keras.tree.flatten(m(given, training=False)) for m in (original, twin))
     for a, b in zip(map(numbers, wanted), map(numbers, got), strict=True):
         assert np.abs(a - b).max() <= tolerances.OUTPUT * np.abs(a).max()
 
 
-def assert_refused(make):
+def assert_refused(make, other=None):
     """Not ported, and nothing changed."""
-    content, twin = file_without_names(make), built(make, 2)
+    content, twin = file_without_names(make), built(other or make, 2)
     before = [np.asarray(v).copy() for v in twin.variables]
     with pytest.raises(tflrecover.PortError):
         tflrecover.port(content, twin)

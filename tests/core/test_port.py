@@ -114,6 +114,23 @@ def test_failed_write_gives_old_values_back(monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(before, twin.variables, strict=True))
 
 
+def test_interrupted_rollback_goes_on(monkeypatch):
+    twin = zoo.randomize(zoo.plain(), 2)
+    before = [np.asarray(v).copy() for v in twin.variables]
+    cls = type(twin.variables[0])
+    assign, calls = cls.assign, iter(range(1000))
+
+    def interrupted(self, value):
+        if next(calls) in (3, 5):
+            raise KeyboardInterrupt
+        return assign(self, value)
+
+    monkeypatch.setattr(cls, "assign", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tflrecover.port(zoo.file_of("plain"), twin)
+    assert all(np.array_equal(a, b) for a, b in zip(before, twin.variables, strict=True))
+
+
 def test_report_is_ready_for_json():
     report = tflrecover.diff(zoo.file_of("plain"), zoo.plain())
     assert report.to_dict()["ok"] is True

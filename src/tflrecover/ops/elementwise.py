@@ -60,16 +60,18 @@ def _binary(
 def _factor(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
     """The factor that gives ``target``; of one that was repeated by broadcasting, the best in the least squares sense.
 
-    A single representative will not do: dividing by one small weight would lose all digits.
+    A single representative will not do: dividing by one small weight would lose all digits. Where both are zero any
+    factor will do, and zero is one: a pruned channel has nothing to say.
     """
     other, shape = args[1 - slot], args[slot].shape
     if other.size and np.all(other == 1) and target.shape == shape:
         return target
     known, wanted = np.broadcast_arrays(np.asarray(other, np.float64), target.astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
-        if wanted.shape == shape:
-            return np.asarray(wanted / known)
-        return np.asarray(_reduced(wanted * known, shape) / _reduced(known * known, shape))
+        above, below = wanted, known
+        if wanted.shape != shape:
+            above, below = _reduced(wanted * known, shape), _reduced(known * known, shape)
+        return np.where((above == 0) & (below == 0), 0.0, above / below)
 
 
 def _reduced(array: Array, shape: Shape) -> Array:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tflrecover import tolerances
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Quantization, Shape
 from tflrecover.ops.readers import operands
@@ -156,13 +157,20 @@ def clipped(weight: Weight) -> Weight:
     return Apply(weight.shape, weight.dtype, DEQUANTIZE, weight.args, {**weight.attributes, "clipped": (low, high)})
 
 
-def ends(weight: Weight) -> tuple[float, float] | None:
-    """The smallest and the largest number that a constant could have been stored as, where it may have been clipped."""
+def ends(weight: Weight) -> tuple[float, float, float] | None:
+    """``(smallest, largest, guard)`` of the numbers that a constant can have been stored as, where it may be clipped.
+
+    Numbers of a magnitude above the guard are taken for clipped ones. The grid of an activation ends where that
+    activation does, be it because of the constant: a limit just beyond may be another limit, a mask of -1e9 is a mask.
+    """
     while isinstance(weight, Apply) and len(weight.args) == 1 and "clipped" not in weight.attributes:
         weight = weight.args[0]
     if isinstance(weight, Apply):
-        return weight.attributes.get("clipped")
-    return (-_HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
+        if "clipped" not in weight.attributes:
+            return None
+        low, high = weight.attributes["clipped"]
+        return low, high, tolerances.GUARD * max(-low, high)
+    return (-_HALF_MAX, _HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
 
 
 def _dequantized_blocks(weight: Leaf, parameters: Sequence[Leaf], block_size: int) -> Weight:

@@ -164,13 +164,13 @@ class Slack:
         relative: To the number itself.
         peak: Relative to the largest of the array: float32 sums in another order.
         absolute: A part of a step of the stored type.
-        ends: Where the numbers may have been clipped.
+        ends: Where the numbers may have been clipped, and the magnitude above which they are taken for clipped ones.
     """
 
     relative: float = 0.0
     peak: float = 0.0
     absolute: float = 0.0
-    ends: tuple[float, float] | None = None
+    ends: tuple[float, float, float] | None = None
 
 
 def deviates(got: Array, wanted: Array, slack: Slack) -> float:
@@ -186,7 +186,8 @@ def deviates(got: Array, wanted: Array, slack: Slack) -> float:
     else:
         got, wanted = got.astype(np.float32), wanted.astype(np.float32)
     if slack.ends is not None:
-        got, wanted = np.clip(got, *slack.ends), np.clip(wanted, *slack.ends)
+        low, high, guard = slack.ends
+        got, wanted = (np.where(np.abs(x) > guard, np.clip(x, low, high), x) for x in (got, wanted))
     largest = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)) or 1.0
     with np.errstate(invalid="ignore"):
         # Infinities are equal to themselves, but their difference is no number.

@@ -1,0 +1,64 @@
+"""Constants that the file could not store as they are: the ends of its numbers stand for what lies beyond."""
+
+import keras
+import keras_models as zoo
+import numpy as np
+import pytest
+from keras import layers as L
+from keras import ops
+from test_quantized import convert
+
+import tflrecover
+from tests.core.test_blazepalm import stripped
+
+SHAPE = (2, 16, 16, 3)
+
+
+def limited(limit):
+    """Values below one, under a limit."""
+
+    def make(seed):
+        inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+        x = ops.minimum(ops.sigmoid(L.Conv2D(40, 3)(inputs)), ops.convert_to_tensor(limit))
+        return zoo.randomize(keras.Model(inputs, L.Conv2D(4, 1)(x)), seed)
+
+    return make
+
+
+@pytest.mark.parametrize(("mode", "limit"), [("int8", 1e9), ("float16", 1e12), ("float16", 66000.0)])
+def test_limit_beyond_what_the_file_stores(mode, limit):
+    make = limited(limit)
+    assert tflrecover.port(stripped(convert(make(1), mode)), make(2)).ok
+
+
+@pytest.mark.parametrize(("mode", "limit", "wrong"), [("int8", 0.4, 0.6), ("float16", 0.4, 0.401), ("float16", 8, 1e9)])
+def test_limit_that_the_file_stores(mode, limit, wrong):
+    content = stripped(convert(limited(limit)(1), mode))
+    (found,) = tflrecover.diff(content, limited(wrong)(2)).differences
+    assert np.isclose(found.tflite_value, limit, rtol=1e-2)
+
+
+MANY = np.array([-1e9, 0.1, 3.0, 0.0], "float32")
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_large_number_hides_no_other(place):
+    def make(constant):
+        inputs = keras.Input((4,))
+        return zoo.randomize(keras.Model(inputs, ops.tanh(ops.relu(inputs) + constant)), 1)
+
+    other = MANY.copy()
+    other[place] = other[place] * 1.01 + 0.001
+    content = stripped(zoo.convert(make(MANY)))
+    assert tflrecover.diff(content, make(MANY)).ok
+    assert not tflrecover.diff(content, make(other)).ok
+
+
+def test_integers_are_exact():
+    def make(number):
+        inputs = keras.Input((4,), dtype="int32")
+        return keras.Model(inputs, ops.mod(inputs, number))
+
+    content = zoo.convert(make(10000001))
+    assert tflrecover.diff(content, make(10000001)).ok
+    assert not tflrecover.diff(content, make(10000003)).ok
