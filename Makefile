@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schema coverage zoo faults bench clean
+.PHONY: help demo test lint format schema coverage kinds zoo faults bench clean
 
 help:
 	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
@@ -17,6 +17,7 @@ help:
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make schema  write docs/mapping.schema.json from the mapping's model"
 	@echo "make coverage  write the derived sections of docs/coverage.md"
+	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
 	@echo "make faults  plant faults in them, one at a time, and look for each in the diff"
 	@echo "make bench   time reading, tracing and porting"
@@ -80,6 +81,10 @@ schema: $(VENV)/.dev
 coverage: $(VENV)/.dev
 	@echo "== writing docs/coverage.md"
 	@$(RUN) -m benchmarks.coverage
+
+# KINDS_OPTIONS="lstm gru --forms int8 --again" chooses less or more; it goes on where it was cut off.
+kinds: $(VENV)/.dev
+	@$(RUN) -m benchmarks.kinds $(KINDS_OPTIONS)
 
 # MODELS="MobileNetV2 ResNet50" MODES=fp32,int8 QUICK=1 ZOO_OPTIONS=--again choose less or more; it goes on where it was cut off.
 zoo: $(VENV)/.dev

@@ -1,11 +1,11 @@
-"""`make coverage`: writes the derived sections of docs/coverage.md; the measured one is written by `make zoo`."""
+"""`make coverage`: writes the derived sections of docs/coverage.md; `make kinds` and `make zoo` write the measured."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +17,7 @@ PATH = ROOT / "docs" / "coverage.md"
 INTRODUCTION = """# Coverage
 
 What is covered by which test, and what is not. The sections are derived from the code and the tests by `make coverage`,
-the last is measured by `make zoo`.
+the last two are measured by `make kinds` and `make zoo`.
 """
 
 
@@ -36,8 +36,8 @@ DERIVED: dict[str, Callable[[Path], str]] = {
     "Layers": layers.text,
     "Quantizations and forms of files": forms.text,
 }
-MEASURED = "Keras Applications, measured"
-_NOTHING = "Not measured yet: run `make zoo`."
+KINDS, APPLICATIONS = "Layers and models in every form, measured", "Keras Applications, measured"
+_NOTHING = {title: f"Not measured yet: run `make {name}`." for title, name in ((KINDS, "kinds"), (APPLICATIONS, "zoo"))}
 
 
 def sections(text: str) -> dict[str, str]:
@@ -51,17 +51,17 @@ def derived(root: Path = ROOT) -> dict[str, str]:
     return {title: make(root) for title, make in DERIVED.items()}
 
 
-def write(measured: str | None = None, path: Path = PATH) -> None:
+def write(measured: Mapping[str, str] | None = None, path: Path = PATH) -> None:
     """Writes the document.
 
     Args:
-        measured: The measured section; None keeps what is there.
+        measured: Title to text of measured sections; the others stay as they are.
         path: Where to.
     """
     before = sections(path.read_text()) if path.is_file() else {}
-    kept = measured if measured is not None else before.get(MEASURED, _NOTHING)
-    listed = {**derived(), MEASURED: kept.strip()}
-    path.write_text("\n".join([INTRODUCTION, *(f"## {title}\n\n{body}\n" for title, body in listed.items())]))
+    kept = {title: (measured or {}).get(title, before.get(title, nothing)) for title, nothing in _NOTHING.items()}
+    listed = {**derived(), **kept}
+    path.write_text("\n".join([INTRODUCTION, *(f"## {title}\n\n{body.strip()}\n" for title, body in listed.items())]))
 
 
 if __name__ == "__main__":

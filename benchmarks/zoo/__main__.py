@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.coverage.__main__ import write
+from benchmarks.coverage.__main__ import APPLICATIONS, write
 from benchmarks.zoo import results, table
 from benchmarks.zoo.models import EVERY_MODEL, MODELS, MODES, QUICK, cases
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _sweep(console, waiting, given.cache, path, current, measure=not given.cached_only)
     newest = results.latest(results.load(path))
     (given.cache / "table.md").write_text(table.markdown(newest))
-    write(table.markdown(newest))
+    write({APPLICATIONS: table.markdown(newest)})
     failed = [case for case in wanted if not newest.get(case, {}).get("passed")]
     made = [case for case in wanted if not newest.get(case, {}).get("no_file")]
     console.print(f"{len(wanted) - len(failed)}/{len(made)} ported with no mapping; {given.cache / 'table.md'}")
