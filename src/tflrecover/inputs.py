@@ -191,9 +191,7 @@ def _accepted(
 
 def has_free_sizes(file: TFLiteModel, reading: Reading) -> bool:
     """Whether something besides the batch is free on both sides: what is the same on one size may differ on another."""
-    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
-    found = [_shape(*given, _SIZES[0]) for given in zip(reading.form.shapes, reading.form.built, values, strict=True)]
-    other = [_shape(*given, _SIZES[1]) for given in zip(reading.form.shapes, reading.form.built, values, strict=True)]
+    found, other = (_of_size(file, reading, size) for size in _SIZES[:2])
     return found != other
 
 
@@ -201,19 +199,22 @@ def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Reading |
     """The same reading on other sizes that the model accepts, or None."""
     from tflrecover.tracing import trace_model
 
-    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
-    dtypes = [_real_dtype(value) for value in values]
+    dtypes = [_real_dtype(file.graph.values[file.graph.inputs[i]]) for i in reading.order]
     for size in _OTHER_SIZES:
-        shapes = tuple(
-            _shape(declared, built, value, size)
-            for declared, built, value in zip(reading.form.shapes, reading.form.built, values, strict=True)
-        )
+        shapes = _of_size(file, reading, size)
         try:
             trace = trace_model(model, shapes, reading.form, dtypes)
         except InvalidModel:
             continue
         return replace(reading, trace=trace, shapes=dict(_resizes(file, reading.order, shapes)))
     return None
+
+
+def _of_size(file: TFLiteModel, reading: Reading, size: int) -> tuple[Shape, ...]:
+    """Shapes of the inputs in Keras's order, with that size where none is fixed."""
+    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
+    given = zip(reading.form.shapes, reading.form.built, values, strict=True)
+    return tuple(_shape(declared, built, value, size, None) for declared, built, value in given)
 
 
 def _real_dtype(value: Value) -> str:
