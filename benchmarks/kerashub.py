@@ -49,7 +49,7 @@ MOBILE = {
     "strides": [[2], [2, 1], [1, 1]],
     "act_layers": [["relu"], ["relu", "gelu"], ["relu", "relu"]],
     "exp_ratios": [[2.0], [2.0, 2.0], [1.0, 2.0]],
-    "se_ratios": [[0.0], [0.0, 0.25], [0.0, 0.0]],
+    "se_ratios": [[0.0], [0.0, 0.0], [0.0, 0.0]],
     "dw_kernel_sizes": [[0], [5, 3], [3, 0]],
     "dw_start_kernel_sizes": [[0], [0, 3], [0, 0]],
     "dw_end_kernel_sizes": [[0], [0, 0], [0, 0]],

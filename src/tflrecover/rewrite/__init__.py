@@ -10,7 +10,7 @@ from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.functions import expand_functions
@@ -58,7 +58,7 @@ RULES: tuple[Rule, ...] = (
     divide_by_root,
     split_products,
     merge_reshapes,
-    fuse_einsum,
+    fuse_merged_axes,
     sink_transposes,
     fuse_einsum,
     unit_transposes,

@@ -11,15 +11,23 @@ from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.writer import Writer
 
 
+def fuse_merged_axes(draft: Draft) -> int:
+    """A product whose merged axes are axes of their own takes in its transposes before these sink.
+
+    Others wait: a scaling that stands between a product and a transpose on one side stands behind both on the other.
+    """
+    count = _name_axes(draft)
+    for op in draft.of_type("EINSUM"):
+        if split_axes(draft, op):
+            _take_in_operands(draft, draft.ops[op.id])
+            _take_in_result(draft, draft.ops[op.id])
+            count += 1
+    return count
+
+
 def fuse_einsum(draft: Draft) -> int:
     """A batched product of two activations becomes an EINSUM that has taken in the transposes around it."""
-    count = 0
-    for op in draft.of_type("BATCH_MATMUL"):
-        x, y = draft.shape(op.inputs[0]), draft.shape(op.inputs[1])
-        is_plain = len(x) == len(y) >= 2 and x[:-2] == y[:-2]
-        if is_plain and all(draft.weight(value) is None for value in op.inputs):
-            draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
-            count += 1
+    count = _name_axes(draft)
     for op in draft.of_type("EINSUM"):
         count += split_axes(draft, op)
         count += _take_in_operands(draft, draft.ops[op.id])
@@ -27,6 +35,18 @@ def fuse_einsum(draft: Draft) -> int:
         count += _drop_units(draft, draft.ops[op.id])
     for op in draft.of_type("EINSUM"):
         count += _order_operands(draft, op)
+    return count
+
+
+def _name_axes(draft: Draft) -> int:
+    """Batched products of two activations as EINSUM."""
+    count = 0
+    for op in draft.of_type("BATCH_MATMUL"):
+        x, y = draft.shape(op.inputs[0]), draft.shape(op.inputs[1])
+        is_plain = len(x) == len(y) >= 2 and x[:-2] == y[:-2]
+        if is_plain and all(draft.weight(value) is None for value in op.inputs):
+            draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
+            count += 1
     return count
 
 
