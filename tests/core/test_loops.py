@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.core.test_rewrite import Build, kernel
+from tests.core.test_rewrite import SAME, Build, kernel
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.ops import tflite_reader
 from tflrecover.rewrite import canonicalize
@@ -65,6 +65,14 @@ def test_loop_without_known_trips_stays():
     b, final = recurrent(3)
     b.ops = [op if op.type != "LESS" else Op(op.id, "GREATER", op.inputs, op.outputs) for op in b.ops]
     assert "END_LOOP" in b.canonical(final, unroll=True)[0]
+
+
+def test_convolution_of_zeros_without_a_bias_is_nothing():
+    """A file's convolution has a bias in any case: zeros, where the layer has none."""
+    b = Build((1, 4, 4, 3))
+    zeros = b("ZEROS_LIKE", 0, shape=(1, 4, 4, 3))
+    y = b("CONV_2D", zeros, b.const(kernel(3, 1, 1, 3)), b.const(np.zeros(3, "float32")), shape=(1, 4, 4, 3), **SAME)
+    assert b.text(b("TANH", b("ADD", 0, y, shape=(1, 4, 4, 3)), shape=(1, 4, 4, 3)))[0] == "TANH"
 
 
 def test_element_is_taken_through_transpose_and_reverse():

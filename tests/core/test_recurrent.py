@@ -29,7 +29,7 @@ def assert_ported(make, form, batch, make_twin=None):
 # Every layer once with each kind of lists, what is particular to a form in that form.
 BUILTIN = ["any_length", "bidirectional_none", "cells", "conv_lstm_1d", "deep", "encoder_decoder", "lstm_all", "masked"]
 BOTH_UNROLLED = ["backwards", "bidirectional", "gru", "lstm_state", "masked", "two"]
-ACROSS = ["backwards", "gru_reset_before", "lstm_sequences", "two"]
+ACROSS = ["backwards", "conv_lstm_1d", "gru_reset_before", "lstm_sequences", "two"]
 
 
 @pytest.mark.parametrize("name", sorted(recurrent.MODELS))

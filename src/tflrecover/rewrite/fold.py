@@ -84,7 +84,7 @@ def _folded(draft: Draft, op: Op) -> int | Weight | None:
         return Literal.of(np.zeros(shape, np.float32))
     if op.type in _LINEAR and zeros[0]:
         bias = draft.weight(op.inputs[2])
-        return None if bias is None else _spread(bias, shape)
+        return None if bias is None else _spread(_no_bias(draft, op, bias), shape)
     if op.type in ("ADD", "SUB") and any(zeros):
         other = op.inputs[0] if zeros[1] else op.inputs[1] if op.type == "ADD" else None
         if other is not None and draft.shape(other) == shape:
@@ -104,6 +104,15 @@ def _is_all(draft: Draft, value: int | None, *, neutral: bool) -> bool:
         return False
     draft.mark_structural(weight)
     return True
+
+
+def _no_bias(draft: Draft, op: Op, bias: Weight) -> Weight:
+    """A convolution of a file always has a bias: where the model gave none, zeros of the file's own."""
+    array = known_array(draft, bias)
+    if op.type == "FULLY_CONNECTED" or array is None or array.any():
+        return bias
+    draft.mark_structural(bias)
+    return Literal.of(np.zeros(bias.shape, np.float32))
 
 
 def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:
