@@ -212,6 +212,15 @@ def test_state_that_no_output_depends_on_goes():
     assert b.canonical(b("RELU", 0, shape=(1, 4)))[0] == "RELU"
 
 
+def test_state_that_begins_with_no_constant_stays_as_it_is():
+    b = BuildVariables((1, 4))
+    v = b.variable("v")
+    b.assign(v, b("TANH", 0, shape=(1, 4)), once=True)
+    y = b("MUL", b.read(v, (1, 4)), 0, shape=(1, 4))
+    b.assign(v, y)
+    assert "STATE (unreadable)" in [op.type for op in b.canonical(y)[1].ops()]
+
+
 def test_variable_that_a_loop_assigns_stays_as_it_is():
     b = BuildVariables((1, 4))
     v = b.variable("v", START)

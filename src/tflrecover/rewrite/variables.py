@@ -78,8 +78,7 @@ class _Threads:
 
     def _note(self, op: Op, *, in_loop: bool) -> None:
         key, value = self._key(op), op.inputs[1]
-        is_constant = value is not None and self.values[value].is_constant
-        if op.attributes.get("once") and is_constant and value is not None and not in_loop:
+        if op.attributes.get("once") and value is not None and not in_loop:
             self.initial[key] = value
             return
         self.assigned.add(key)
@@ -154,8 +153,11 @@ class _Threads:
 
 
 def lower_state(op: Op, draft: Draft, origin: Origin) -> None:
-    """One end of a state; it has the shape of what it is given."""
+    """One end of a state; it has the shape of what it is given. One that begins with no constant stays opaque."""
     given = op.inputs[-1]
+    if op.type == "STATE" and draft.weight(given) is None:
+        draft.opaque.add(op.id)
+        op = op.evolve(type="STATE (unreadable)")
     dtype = "float32" if given is None else draft.values[given].dtype
     for result in op.outputs:
         draft.values[result] = Value(draft.values[result].name, draft.shape(given), dtype)
