@@ -72,11 +72,23 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
         weight, before = draft.weight(value), draft.producer(value)
         if weight is not None and weight.shape == ():
             found.append(value)
-        elif weight is not None and weight.shape == outside:
-            found.append(draft.constant(RESHAPE(weight, shape=inside, target_shape=inside)))
+        elif weight is not None and (shape := _moved(weight.shape, outside, inside)) is not None:
+            found.append(draft.constant(RESHAPE(weight, shape=shape, target_shape=shape)))
         elif before is not None and before.type == "RESHAPE" and draft.shape(value) == outside:
             found.append(before.inputs[0])
         else:
             return None
-    shapes = [draft.shape(value) for value in found]
-    return tuple(found) if all(shape in ((), inside) for shape in shapes) else None
+    shapes = [draft.shape(value) for value in found if draft.weight(value) is None]
+    return tuple(found) if all(shape == inside for shape in shapes) else None
+
+
+def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:
+    """The shape before the RESHAPE of a constant that is broadcast behind it; None where it has none."""
+    full = (1,) * (len(outside) - len(shape)) + shape
+    if full == outside:
+        return inside
+    if [n for n in inside if n != 1] != [n for n in outside if n != 1]:
+        return None
+    # Only axes of size 1 are moved: the others of the constant move with those that they are broadcast over.
+    sizes = iter([n for n, size in zip(full, outside, strict=True) if size != 1])
+    return tuple(1 if size == 1 else next(sizes) for size in inside)

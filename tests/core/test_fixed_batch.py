@@ -1,0 +1,36 @@
+"""Files of a fixed batch of one, in which converters turn transposes into reshapes and leave out what is one."""
+
+import keras
+import keras_models as zoo
+import layer_models
+import layer_models_more
+import numpy as np
+import pytest
+from model_kinds import convert_call
+
+import tflrecover
+from tests.core.test_blazepalm import stripped
+from tflrecover import tolerances
+
+MODELS = layer_models.MODELS | layer_models_more.MODELS
+NAMES = [
+    "additive_attention",
+    "attention_plain",
+    "concat_attention",
+    "conv_1d_causal",
+    "einsum_abc,bc->abc",
+    "einsum_abc,bcd->abd",
+    "separable_1d",
+    "squeeze_excite",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_port(name):
+    keras.utils.clear_session()
+    original, twin = zoo.randomize(MODELS[name](), 1), zoo.randomize(MODELS[name](), 2)
+    inputs = layer_models.example_inputs(original)
+    given = inputs if len(inputs) > 1 else inputs[0]
+    assert tflrecover.port(stripped(convert_call(original, (given,), {})), twin).ok
+    wanted, got = (np.asarray(model(given)) for model in (original, twin))
+    assert np.abs(wanted - got).max() <= tolerances.OUTPUT * np.abs(wanted).max()
