@@ -49,7 +49,7 @@ def test_read_show_and_compare_with_itself(name):
         pytest.fail(f"every file of the corpus can be brought to canonical form, but: {error}")
     same = {i: i for i in range(len(graph.inputs))}
     alignment = align(graph, graph, Pins(same, {i: i for i in range(len(graph.outputs))}, {}))
-    assert not differences.find(alignment, ())
+    assert not differences.find(alignment, (), {})
     for equation in equations(alignment):
         left, right = (evaluate(side, contents) for side in (equation.file, equation.keras))
         assert np.array_equal(left, right, equal_nan=True)

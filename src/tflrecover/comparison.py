@@ -17,7 +17,7 @@ from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.differences import describe
-from tflrecover.errors import InvalidFile, TFLRecoverError, WeightlessFile
+from tflrecover.errors import EvaluationError, InvalidFile, TFLRecoverError, WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
@@ -131,17 +131,18 @@ def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapp
     first = _compared(file, reading, user)
     if not first.alignment.complete or first.differences or not has_free_sizes(file, reading):
         return first
-    other = on_other_sizes(file, model, reading)
-    if other is None:
-        sizes = ", ".join(str(list(shape)) for shape in reading.shapes.values())
-        return replace(
-            first, notes=(*first.notes, f"Looked at inputs of {sizes} only: the model takes no other sizes.")
-        )
-    second = _compared(file, other, user)
-    if second.alignment.complete and not second.differences:
-        return first
-    told = f"The sides differ on inputs of {_listed(other)}, not on every size."
-    return replace(second, notes=(*second.notes, told))
+    for other in on_other_sizes(file, model, reading):
+        try:
+            second = _compared(file, other, user)
+        except EvaluationError:
+            # A table of positions is only so long.
+            continue
+        if second.alignment.complete and not second.differences:
+            return first
+        told = f"The sides differ on inputs of {_listed(other)}, not on every size."
+        return replace(second, notes=(*second.notes, told))
+    told = f"Looked at inputs of {_listed(reading)} only: there are no other sizes that both sides take."
+    return replace(first, notes=(*first.notes, told))
 
 
 def _listed(reading: Reading) -> str:

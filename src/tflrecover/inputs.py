@@ -195,8 +195,8 @@ def has_free_sizes(file: TFLiteModel, reading: Reading) -> bool:
     return found != other
 
 
-def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Reading | None:
-    """The same reading on other sizes that the model accepts, or None."""
+def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Iterator[Reading]:
+    """The same reading on other sizes that the model accepts."""
     from tflrecover.tracing import trace_model
 
     dtypes = [_real_dtype(file.graph.values[file.graph.inputs[i]]) for i in reading.order]
@@ -206,8 +206,7 @@ def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Reading |
             trace = trace_model(model, shapes, reading.form, dtypes)
         except InvalidModel:
             continue
-        return replace(reading, trace=trace, shapes=dict(_resizes(file, reading.order, shapes)))
-    return None
+        yield replace(reading, trace=trace, shapes=dict(_resizes(file, reading.order, shapes)))
 
 
 def _of_size(file: TFLiteModel, reading: Reading, size: int) -> tuple[Shape, ...]:

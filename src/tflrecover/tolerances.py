@@ -47,6 +47,9 @@ exactly."""
 RELATIVE_HALF_STEP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Relative to the number itself, per stored type: the same of types that have an exponent."""
 
+ROUNDING = HALF_STEP | RELATIVE_HALF_STEP
+"""Relative, per stored type, where the difference does not matter."""
+
 SUBNORMAL_HALF_STEP = {"float16": 2.0**-25}
 """Absolute, per stored type. What rounding may change in numbers below its normal ones, such as an epsilon of 1e-6."""
 

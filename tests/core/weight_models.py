@@ -97,6 +97,9 @@ WEIGHTS = {
         (8,),
         (8,),
     ),
+    # The file has a part of it; the rest is not read.
+    "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),
+    "masked": param(lambda x, w: ops.matmul(x, w * np.tril(np.ones((8, 8), "float32"))), (8, 8)),
 }
 # Formulas that no walk back gives the weight of: refused, never guessed.
 REFUSED = {
@@ -105,7 +108,5 @@ REFUSED = {
     ),
     "standardized": param(lambda x, w: ops.matmul(x, w - ops.mean(w, axis=0)), (8, 3)),
     "clipped": param(lambda x, w: ops.matmul(x, ops.clip(w, -0.3, 0.3)), (8, 3)),
-    "masked": param(lambda x, w: ops.matmul(x, w * np.tril(np.ones((8, 8), "float32"))), (8, 8)),
     "gram": param(lambda x, w: ops.matmul(x, ops.matmul(w, ops.transpose(w))), (8, 5)),
-    "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),
 }

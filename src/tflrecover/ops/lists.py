@@ -23,7 +23,7 @@ def _reserved(source: Source) -> Lowered | None:
 
 
 def _item(source: Source) -> Lowered:
-    return Lowered("GATHER", operands(source)[:2], {"axis": 0})
+    return Lowered("GATHER", operands(source)[:2], {"axis": 0, "batch_dims": 0})
 
 
 def _set_item(source: Source) -> Lowered:

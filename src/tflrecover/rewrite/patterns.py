@@ -179,8 +179,7 @@ class _Matcher:
         """How far a constant may be from the formula's number, relative to it: rounding to the type it is stored in."""
         weight = self.draft.weight(value)
         types = [str(leaf.dtype) for leaf in leaves(weight)] if weight is not None else []
-        steps = {**tolerances.HALF_STEP, **tolerances.RELATIVE_HALF_STEP}
-        return tolerances.LITERAL + sum(steps.get(dtype, 0.0) for dtype in types)
+        return tolerances.LITERAL + sum(tolerances.ROUNDING.get(dtype, 0.0) for dtype in types)
 
     def mark_constants(self) -> None:
         """The formula's own numbers are explained by it."""

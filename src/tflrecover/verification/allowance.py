@@ -38,13 +38,13 @@ def allowance(graph: Graph, tensor: int, ops: Sequence[Op], peak: Peak) -> float
 def weight_rounding(graph: Graph, ops: Sequence[Op]) -> float:
     """Relative: what rounding the constants may have changed in what the operators make."""
     constants = {value for op in ops for value in op.inputs if value is not None and _is_rounded(graph.values[value])}
-    half_steps = sum(tolerances.HALF_STEP[str(graph.values[value].dtype)] for value in constants)
+    half_steps = sum(tolerances.ROUNDING[str(graph.values[value].dtype)] for value in constants)
     return min(tolerances.WEIGHT_HALF_STEPS * half_steps, tolerances.MOST_WEIGHT_ROUNDING)
 
 
 def _is_rounded(value: Value) -> bool:
     is_scaled = value.dtype == "float16" or value.quantization is not None
-    return value.data is not None and is_scaled and value.dtype in tolerances.HALF_STEP
+    return value.data is not None and is_scaled and value.dtype in tolerances.ROUNDING
 
 
 def step_of(value: Value) -> float:
