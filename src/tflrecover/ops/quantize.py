@@ -173,6 +173,24 @@ def ends(weight: Weight) -> tuple[float, float, float] | None:
     return (-_HALF_MAX, _HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
 
 
+def half_steps(weight: Weight) -> Array | None:
+    """Half of the step of each number of a constant that is only dequantized and moved; None for any other.
+
+    A converter may give a channel a far coarser step than its numbers need, so that its bias fits into 32 bits.
+    """
+    moves = []
+    while isinstance(weight, Apply) and weight.function is not DEQUANTIZE and len(weight.args) == 1:
+        moves.append(weight)
+        weight = weight.args[0]
+    if not isinstance(weight, Apply) or weight.function is not DEQUANTIZE or "scale" not in weight.attributes:
+        return None
+    scale = _along(weight.attributes["scale"], weight.attributes["axis"], len(weight.shape))
+    steps = np.broadcast_to(scale.astype(np.float32) / 2, weight.shape)
+    for move in reversed(moves):
+        steps = move.function.compute([steps], move.attributes)
+    return np.abs(steps)
+
+
 def _dequantized_blocks(weight: Leaf, parameters: Sequence[Leaf], block_size: int) -> Weight:
     """A scale per block. The shape of the scales says along which axes the blocks lie; a flat list is per last axis."""
     scale = parameters[0]

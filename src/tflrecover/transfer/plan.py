@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tflrecover import tolerances
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
 from tflrecover.ops.quantize import ends
 from tflrecover.transfer.equations import Equation, System
-from tflrecover.transfer.solve import Slack, Solver, Unsolvable, deviates, is_moved
-from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
+from tflrecover.transfer.rounding import half_step, slack, step
+from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
+from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,11 +151,12 @@ class _State:
         """Solves equations that give a variable's own numbers as the file rounded them, the finest first.
 
         They leave nothing to choose. A file may have one bias twice: in the step of the products that it is added to,
-        and as a constant of its own in the far coarser one of eight bits, which is then only checked.
+        and as a constant of its own in the far coarser one of eight bits, which is then only checked. A table that had
+        to take the grid of what is looked up in it comes last: its ends stand for numbers beyond.
         """
-        moved = [(_step(equation.file), equation) for equation in equations if is_moved(equation.keras)]
-        for step, equation in sorted(moved, key=lambda pair: pair[0]):
-            if step:
+        moved = [equation for equation in equations if is_moved(equation.keras)]
+        for equation in sorted(moved, key=lambda one: (ends(one.file) is not None, step(one.file))):
+            if step(equation.file):
                 self.done.add(id(equation))
                 self._settle(equation)
 
@@ -176,7 +177,7 @@ class _State:
             for key in unknown:
                 uses[key].append(i)
         # Of several tensors for one variable the one with the finest step tells it best.
-        steps = [_step(equation.file) for equation in equations]
+        steps = [step(equation.file) for equation in equations]
         heap = [(len(unknown), steps[i], i) for i, unknown in enumerate(open_)]
         heapq.heapify(heap)
         done: set[int] = set()
@@ -220,8 +221,7 @@ class _State:
         fresh -= self.held
         for key in fresh:
             self.recipes[key] = recipe(equation.file) if key not in solver.neutral else "neutral"
-        peak = float(np.abs(target).max(initial=0.0)) or 1.0
-        rounded = _half_step(equation.file, peak)
+        rounded = half_step(equation.file, target)
         for key in fresh - solver.neutral:
             # Parts of a variable may come from tensors of different steps.
             self.rounding[key] = max(rounded, self.rounding.get(key, 0.0))
@@ -229,12 +229,23 @@ class _State:
             self.moved |= fresh
             return None
         got = np.asarray(evaluate(equation.keras, solver.known))
-        # What earlier equations settled was rounded too.
-        earlier = sum(self.rounding.get(key, 0.0) for key in mine - fresh)
-        deviation = deviates(got, target, _slack(equation, peak, rounded, earlier))
+        settled = mine - fresh
+        if not deviates(got, target, slack(equation, target, 0.0)):
+            return None
+        deviation = deviates(got, target, slack(equation, target, self._drift(equation.keras, got, settled)))
         if not deviation:
             return None
         return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+
+    def _drift(self, weight: Weight, got: Array, settled: Collection[Key]) -> Array | float:
+        """How far an expression moves, number by number, with the rounding of what earlier equations settled."""
+        known, total = self.solver.known, 0.0
+        for key in settled:
+            size = self.rounding.get(key, 0.0)
+            if size:
+                with np.errstate(all="ignore"):
+                    total = total + np.abs(evaluate(weight, ChainMap({key: known[key] + size}, known)) - got)
+        return total
 
     def _solve(self, weight: Weight, target: Array, mine: Collection[Key]) -> None:
         """Solves for all unknowns; if that cannot be, with integers (positions, indices) as they are in the model."""
@@ -268,45 +279,6 @@ class _State:
         self.rounding, self.held = tried.rounding, tried.held
         self.consumed |= tried.consumed
         return True
-
-
-def _slack(equation: Equation, peak: float, rounded: float, earlier: float) -> Slack:
-    """How far the sides of an equation may be apart: numbers that nothing was computed with are compared one by one."""
-    is_written = isinstance(equation.keras, Literal)
-    if not is_written and not is_moved(equation.keras):
-        return Slack(peak=tolerances.WEIGHT, absolute=rounded + earlier)
-    relative = tolerances.LITERAL if is_written else tolerances.WEIGHT
-    halves = _half_steps(equation.file, tolerances.RELATIVE_HALF_STEP)
-    # A sine near zero is as exact as one near one.
-    floor = relative * min(peak, 1.0)
-    return Slack(
-        relative + halves, 0.0, rounded - halves * peak + earlier + floor, ends(equation.file) if is_written else None
-    )
-
-
-def _half_steps(weight: Weight, table: Mapping[str, float]) -> float:
-    return sum(table.get(str(leaf.dtype), 0.0) for leaf in leaves(weight))
-
-
-def _half_step(weight: Weight, peak: float) -> float:
-    """What rounding to the stored types may have changed in numbers of which the largest is ``peak``."""
-    relative = _half_steps(weight, tolerances.HALF_STEP) + _half_steps(weight, tolerances.RELATIVE_HALF_STEP)
-    absolute = _half_steps(weight, tolerances.SUBNORMAL_HALF_STEP)
-    # A bias has the step of the products it is added to, whatever its own size.
-    return relative * peak + absolute + 0.5 * _step(weight, "int32")
-
-
-def _step(weight: Weight, dtype: str | None = None) -> float:
-    """The largest difference between two neighbours of a stored type; 0 for what is not stored as integers."""
-    largest, stack = 0.0, [weight]
-    while stack:
-        node = stack.pop()
-        if not isinstance(node, Apply):
-            continue
-        stack.extend(node.args)
-        if node.function.name == "DEQUANTIZE" and dtype in (None, node.args[0].dtype):
-            largest = max(largest, float(np.max(node.attributes.get("scale", 0.0))))
-    return largest
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:

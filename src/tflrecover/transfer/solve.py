@@ -163,13 +163,13 @@ class Slack:
     Attributes:
         relative: To the number itself.
         peak: Relative to the largest of the array: float32 sums in another order.
-        absolute: A part of a step of the stored type.
+        absolute: A part of a step of the stored type, one for all or one per number.
         ends: Where the numbers may have been clipped, and the magnitude above which they are taken for clipped ones.
     """
 
     relative: float = 0.0
     peak: float = 0.0
-    absolute: float = 0.0
+    absolute: float | Array = 0.0
     ends: tuple[float, float, float] | None = None
 
 
