@@ -10,6 +10,7 @@ from benchmarks.kinds.cases import FORMS
 
 _MEANING = """Static sizes, no tensor names, no mapping, twins with other weights. *exact*: the outputs of the original.
 *as close*: as close to the original as the file itself is under LiteRT. *no file*: the converter makes none."""
+_HEADER = f"| kind | {' | '.join(FORMS)} |\n" + "|---" * (len(FORMS) + 1) + "|"
 GOOD = ("exact", "as close", "no file")
 
 

@@ -6,6 +6,7 @@ import layer_models
 import layer_models_more
 import numpy as np
 import pytest
+import recurrent_models
 from model_kinds import convert_call
 
 import tflrecover
@@ -25,10 +26,15 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+MADE = {name: MODELS[name] for name in NAMES} | {
+    name: lambda make=recurrent_models.MODELS[name]: make(1) for name in ("bidirectional", "conv_lstm_2d", "deep")
+}
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
 def test_port(name):
     keras.utils.clear_session()
-    original, twin = zoo.randomize(MODELS[name](), 1), zoo.randomize(MODELS[name](), 2)
+    original, twin = zoo.randomize(MADE[name](), 1), zoo.randomize(MADE[name](), 2)
     inputs = layer_models.example_inputs(original)
     given = inputs if len(inputs) > 1 else inputs[0]
     assert tflrecover.port(stripped(convert_call(original, (given,), {})), twin).ok

@@ -28,6 +28,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    unit_reshapes,
     unit_transposes,
 )
 from tflrecover.rewrite.roots import divide_by_root
@@ -59,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     split_products,
     merge_reshapes,
     fuse_merged_axes,
+    unit_reshapes,
     sink_transposes,
     fuse_einsum,
     unit_transposes,

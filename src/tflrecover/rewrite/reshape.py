@@ -64,6 +64,28 @@ def _swap_with_reverse(draft: Draft, op: Op, before: Op) -> None:
     draft.add(before.evolve(inputs=(middle,), outputs=op.outputs, attributes={"axis": axes}))
 
 
+def unit_reshapes(draft: Draft) -> int:
+    """``RESHAPE(x)`` that only moves axes of size 1 becomes ``TRANSPOSE(x)``, which passes more operators.
+
+    A converter makes the one of the other; :func:`unit_transposes` makes what is left of them the same again.
+    """
+    count = 0
+    for op in draft.of_type("RESHAPE"):
+        inside, outside = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+        ones, others = ([i for i, n in enumerate(inside) if (n == 1) is is_one] for is_one in (True, False))
+        if (
+            len(inside) != len(outside)
+            or inside == outside
+            or [inside[i] for i in others] != [n for n in outside if n != 1]
+        ):
+            continue
+        rest = iter(ones), iter(others)
+        perm = tuple(next(rest[n != 1]) for n in outside)
+        draft.replace(op.evolve(type="TRANSPOSE", attributes={"perm": perm}))
+        count += 1
+    return count
+
+
 def unit_transposes(draft: Draft) -> int:
     """``TRANSPOSE(x)`` that only moves axes of size 1 becomes ``RESHAPE(x)``: no number changes its place."""
     count = 0
