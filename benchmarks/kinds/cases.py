@@ -76,9 +76,9 @@ def _others() -> Iterator[Kind]:
 
 def _called(make: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     model = make(*args)
-    inputs = [
-        x.astype(i.dtype) for x, i in zip(_module("layer_models").example_inputs(model), model.inputs, strict=True)
-    ]
+    is_free = any(None in tensor.shape[1:] for tensor in model.inputs)
+    made = _module("recurrent_models" if is_free else "layer_models").example_inputs(model)
+    inputs = [array.astype(tensor.dtype) for array, tensor in zip(made, model.inputs, strict=True)]
     return model, (inputs if len(inputs) > 1 else inputs[0],), {}
 
 
