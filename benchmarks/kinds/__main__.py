@@ -34,7 +34,8 @@ def main() -> int:
     finished = set() if given.again else results.done(results.load(path), current)
     chosen = [kind for kind in cases.kinds() if kind.name in (given.names or [kind.name])]
     count: Counter[str] = Counter()
-    waiting = [(k, form) for k in chosen for form in given.forms.split(",") if (k.key, form) not in finished]
+    wanted = [] if given.table_only else [(kind, form) for kind in chosen for form in given.forms.split(",")]
+    waiting = [(kind, form) for kind, form in wanted if (kind.key, form) not in finished]
     for (kind, form), (word, detail) in _outcomes(waiting):
         count[word] += 1
         stamp = {"version": current, "commit": results.commit()}
@@ -51,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="kinds (default: all)")
     parser.add_argument("--forms", default=",".join(cases.FORMS), help=f"some of {','.join(cases.FORMS)}")
     parser.add_argument("--again", action="store_true", help="run also what this version of the library has done")
+    parser.add_argument("--table-only", action="store_true", help="write the table from the results that are there")
     parser.add_argument("--cache", type=Path, default=Path("build/kinds"), help="where results are kept")
     return parser.parse_args()
 
