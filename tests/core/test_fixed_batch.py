@@ -19,6 +19,7 @@ NAMES = [
     "attention_plain",
     "concat_attention",
     "conv_1d_causal",
+    "conv_3d_groups_same",
     "einsum_abc,bc->abc",
     "einsum_abc,bcd->abd",
     "separable_1d",

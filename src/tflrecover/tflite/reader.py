@@ -13,6 +13,7 @@ import tflite
 from tflrecover import mistaken
 from tflrecover.errors import InvalidFile
 from tflrecover.ir import Graph, Op, Value
+from tflrecover.tflite import nodedef
 from tflrecover.tflite.flat import Walker, int32, integers, numbers, text
 from tflrecover.tflite.model import Signature, TFLiteModel
 from tflrecover.tflite.options import builtin, flexbuffer
@@ -143,6 +144,8 @@ def _op(
     decoded = flexbuffer(raw) if is_custom else None
     if decoded is not None:
         attributes["custom_options"] = decoded
+    if is_custom and str(kind).startswith(nodedef.PREFIX):
+        attributes |= nodedef.attributes(raw)
     return Op(
         index,
         kind,
