@@ -125,7 +125,16 @@ def convert(kind: Kind, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any
             converter._experimental_lower_tensor_list_ops = True
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return bytes(_module("model_kinds").convert_call(model, args, kwargs, "static", options))
+        return bytes(_module("model_kinds").convert_call(_inferring(model), args, kwargs, "static", options))
+
+
+def _inferring(model: Any) -> Any:
+    """A Functional model with its training argument given; layers that augment images are active otherwise."""
+    if not getattr(model, "inputs", None):
+        return model
+    call = functools.partial(model, training=False)
+    call.variables = model.variables  # type: ignore[attr-defined]
+    return call
 
 
 def outputs(model: Any, args: Any, kwargs: Any) -> list[Any]:
@@ -133,6 +142,6 @@ def outputs(model: Any, args: Any, kwargs: Any) -> list[Any]:
     import numpy as np
     import tensorflow as tf
 
-    result = model(*args, **kwargs)
+    result = _inferring(model)(*args, **kwargs)
     result = vars(result) if dataclasses.is_dataclass(result) else result
     return [np.asarray(y).astype("float32") for y in tf.nest.flatten(result) if y is not None]
