@@ -1,5 +1,6 @@
 """docs/coverage.md says what the code and the tests say."""
 
+from benchmarks.coverage import __main__ as coverage
 from benchmarks.coverage import layers, operators
 from benchmarks.zoo import models, results, table
 
@@ -56,3 +57,11 @@ def test_table_names_what_fails_and_what_the_converter_cannot_make():
     )
     assert "- VGG16 fp32: ValueError: no" in text
     assert "| VGG16 | int8 | no file |" in text
+
+
+def test_the_document_is_current():
+    """`make coverage` writes it anew."""
+    before = coverage.sections(coverage.PATH.read_text())
+    assert {title: before[title] for title in coverage.DERIVED} == {
+        title: text.strip() for title, text in coverage.derived().items()
+    }
