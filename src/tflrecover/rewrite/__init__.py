@@ -13,7 +13,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
-from tflrecover.rewrite.functions import expand_functions
+from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     split_softmax,
     expand_batch_statistics,
     expand_functions,
+    fuse_squares,
     divide_by_root,
     split_products,
     merge_reshapes,
@@ -74,6 +75,7 @@ RULES: tuple[Rule, ...] = (
     merge_common,
     fuse_dilation,
     fuse_prelu,
+    fuse_squares,
     fuse_squared_difference,
     lift_constants,
     to_affine,

@@ -41,10 +41,7 @@ POWERS: dict[float, Any] = {
 
 
 def expand_functions(draft: Draft) -> int:
-    """Every operator of the table, and every power by one of the listed numbers, becomes its formula.
-
-    A product of a value with itself is its square: converters write either.
-    """
+    """Every operator of the table, and every power by one of the listed numbers, becomes its formula."""
     count = 0
     for op in [op for op in draft.ops.values() if op.type in FORMULAS or op.type == "POW"]:
         if op.type == "POW":
@@ -60,6 +57,12 @@ def expand_functions(draft: Draft) -> int:
         draft.opaque.discard(op.id)
         _write(draft, op, formula, op.outputs[0], _namer(op))
         count += 1
+    return count
+
+
+def fuse_squares(draft: Draft) -> int:
+    """``MUL(x, x)`` becomes ``SQUARE(x)``: converters write either."""
+    count = 0
     for op in draft.of_type("MUL"):
         if op.id not in draft.opaque and op.inputs[0] == op.inputs[1]:
             draft.replace(op.evolve(type="SQUARE", inputs=op.inputs[:1]))
