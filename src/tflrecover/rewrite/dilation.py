@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.window import named_padding
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.writer import Writer
 
 
 def fuse_dilation(draft: Draft) -> int:
@@ -25,13 +26,19 @@ def fuse_dilation(draft: Draft) -> int:
 
 @dataclass(frozen=True)
 class _Between:
-    """The convolution between blocks to batch and back, and the RESHAPEs around it or None."""
+    """The convolution between blocks to batch and back.
+
+    Attributes:
+        to_batch: What puts the blocks into the batch.
+        conv: The convolution.
+        back: What puts them back.
+        unit: Where among the image's own axes RESHAPEs around the convolution put one of size 1; None without them.
+    """
 
     to_batch: Op
-    before: Op | None
     conv: Op
-    after: Op | None
     back: Op
+    unit: int | None
 
 
 def _found(draft: Draft, back: Op) -> _Between | None:
@@ -43,8 +50,8 @@ def _found(draft: Draft, back: Op) -> _Between | None:
         return None
     if to_batch.attributes["block_shape"] != back.attributes["block_shape"] or (before is None) != (after is None):
         return None
-    found = _Between(to_batch, before, conv, after, back)
-    return found if _place(draft, found) is not None else None
+    units = _units(draft, before, conv, after, len(back.attributes["block_shape"]))
+    return _Between(to_batch, conv, back, units[0]) if units else None
 
 
 def _past_reshape(draft: Draft, value: int | None) -> tuple[Op | None, Op | None]:
@@ -55,60 +62,39 @@ def _past_reshape(draft: Draft, value: int | None) -> tuple[Op | None, Op | None
     return op, draft.producer(op.inputs[0])
 
 
-def _place(draft: Draft, found: _Between) -> int | None:
-    """The first axis of the image that the blocks run over; 0 when they run over all; None when they do not fit."""
-    block, rank = len(found.back.attributes["block_shape"]), len(found.conv.attributes["kernel_size"])
-    if found.before is None or found.after is None:
-        return 0 if block == rank else None
-    steps = draft.shape(found.before.inputs[0])
-    image, result = draft.shape(found.conv.inputs[0]), draft.shape(found.conv.outputs[0])
-    if block != 1 or rank != 2 or len(steps) != 3 or len(draft.shape(found.after.outputs[0])) != 3:
-        return None
-    # The axis of size 1 stands before the steps (image[1]) or behind them.
-    fits = [place for place in (1, 0) if _image(steps, place) == image and result[2 - place] == 1]
-    return fits[0] if fits else None
+def _units(draft: Draft, before: Op | None, conv: Op, after: Op | None, block: int) -> list[int | None]:
+    """What :attr:`_Between.unit` may be; nothing where the axes of the blocks do not fit the convolution's."""
+    rank = len(conv.attributes["kernel_size"])
+    if before is None or after is None:
+        return [None] if block == rank else []
+    steps = draft.shape(before.inputs[0])
+    image, result = draft.shape(conv.inputs[0]), draft.shape(conv.outputs[0])
+    if block != 1 or rank != 2 or len(steps) != 3 or len(draft.shape(after.outputs[0])) != 3:
+        return []
+    return [unit for unit in (0, 1) if _image(steps, unit) == image and result[1 + unit] == 1]
 
 
-def _image(steps: Shape, place: int) -> Shape:
-    batch, length, channels = steps
-    return (batch, 1, length, channels) if place else (batch, length, 1, channels)
+def _image(shape: Shape, unit: int | None) -> Shape:
+    return shape if unit is None else (*shape[: 1 + unit], 1, *shape[1 + unit :])
 
 
 def _fuse(draft: Draft, found: _Between) -> None:
-    conv, back, place = found.conv, found.back, _place(draft, found)
-    assert place is not None
-    rank = len(conv.attributes["kernel_size"])
+    conv, back = found.conv, found.back
     pads = zip(found.to_batch.attributes["paddings"], back.attributes["crops"], strict=True)
     padding = [(a - c, b - d) for (a, b), (c, d) in pads]
     rate = list(back.attributes["block_shape"])
-    if found.before is not None:
-        rate.insert(1 - place, 1)
-        padding.insert(1 - place, (0, 0))
-    assert len(rate) == rank
+    if found.unit is not None:
+        rate.insert(found.unit, 1)
+        padding.insert(found.unit, (0, 0))
+    x, result = found.to_batch.inputs[0], draft.shape(back.outputs[0])
+    given, made = _image(draft.shape(x), found.unit), _image(result, found.unit)
     attributes = {**conv.attributes, "dilation_rate": tuple(rate), "padding": tuple(padding)}
-    inputs, outputs = found.to_batch.inputs[0], back.outputs
-    draft.remove(back.id)
-    if found.before is not None and found.after is not None:
-        given = _image(draft.shape(inputs), place)
-        made = _image(draft.shape(back.outputs[0]), place)
-        inputs = _reshape(draft, found.before, inputs, given)
-        draft.remove(found.after.id)
-        outputs = (draft.new_value(made, draft.values[back.outputs[0]].dtype),)
-        target = {"target_shape": draft.shape(back.outputs[0])}
-        draft.add(found.after.evolve(inputs=outputs, outputs=back.outputs, attributes=target))
     # SAME was declared, but its numbers depend on the dilation and on the size.
-    attributes["padding"] = named_padding(draft.shape(inputs)[1:-1], attributes)
-    origins = merged_origins(conv, found.to_batch, back)
-    draft.replace(
-        conv.evolve(inputs=(inputs, *conv.inputs[1:]), outputs=outputs, attributes=attributes, origins=origins)
-    )
-
-
-def _reshape(draft: Draft, like: Op, value: int | None, shape: Shape) -> int:
-    made = draft.new_value(shape, draft.values[like.outputs[0]].dtype)
-    draft.remove(like.id)
-    draft.add(like.evolve(inputs=(value,), outputs=(made,), attributes={"target_shape": shape}))
-    return made
+    attributes["padding"] = named_padding(given[1:-1], attributes)
+    draft.remove(back.id)
+    writer = Writer(draft, conv.evolve(outputs=back.outputs, origins=merged_origins(conv, found.to_batch, back)))
+    y = writer.add(str(conv.type), (writer.reshaped(x, given), *conv.inputs[1:]), made, **attributes)
+    writer.finish(writer.reshaped(y, result))
 
 
 def _is_plain(op: Op) -> bool:

@@ -103,7 +103,7 @@ def _drop_units(draft: Draft, op: Op) -> int:
     shapes = [tuple(sizes[axis] for axis in axes) for axes in names]
     writer = Writer(draft, op)
     inputs = tuple(writer.reshaped(value, shape) for value, shape in zip(op.inputs, shapes, strict=False))
-    product = writer.add("EINSUM", inputs, shapes[2], equation=canonical_equation(*names))
+    product = writer.add("EINSUM", inputs, equation=canonical_equation(*names))
     writer.finish(writer.reshaped(product, draft.shape(op.outputs[0])))
     return 1
 

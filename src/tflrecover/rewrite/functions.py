@@ -6,19 +6,17 @@ A formula is read as in :mod:`tflrecover.rewrite.patterns`: ``X`` and ``Y`` are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
 
 X, Y = "x", "y"
-_BOOLEAN = frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "LESS"})
 
 FORMULAS: dict[str | int, Any] = {
     "Expm1": ("SUB", ("EXP", X), 1.0),
@@ -52,10 +50,8 @@ def expand_functions(draft: Draft) -> int:
             continue
         if op.type == "POW" and (weight := draft.weight(op.inputs[1])) is not None:
             draft.mark_structural(weight)
-        draft.remove(op.id)
-        # What no reader knows by itself is known by its formula.
-        draft.opaque.discard(op.id)
-        _write(draft, op, formula, op.outputs[0], _namer(op))
+        writer = Writer(draft, op)
+        writer.finish(_written(draft, writer, op, formula))
         count += 1
     return count
 
@@ -70,35 +66,11 @@ def fuse_squares(draft: Draft) -> int:
     return count
 
 
-def _namer(op: Op) -> Callable[[bool], str | int]:
-    """Names for the parts: the outermost keeps the operator's own."""
-    made = 0
-
-    def name(is_last: bool) -> str | int:
-        nonlocal made
-        made += 1
-        return op.id if is_last else f"{op.id}.part{made}"
-
-    return name
-
-
-def _write(draft: Draft, op: Op, formula: Any, result: int | None, name: Callable[[bool], str | int]) -> int:
-    """Adds the operators of a formula; returns the value that it is."""
+def _written(draft: Draft, writer: Writer, op: Op, formula: Any) -> int | None:
+    """The value that a formula is, with the operators that make it."""
     if formula in (X, Y):
-        operand = op.inputs[(X, Y).index(formula)]
-        assert operand is not None
-        return operand
+        return op.inputs[(X, Y).index(formula)]
     if isinstance(formula, float):
         return draft.constant(Literal.of(np.float32(formula)))
     kind, *parts = formula
-    is_last = result is not None
-    own = name(is_last)
-    inputs = tuple(_write(draft, op, part, None, name) for part in parts)
-    if result is None:
-        spec = ops.by_name(kind)
-        shapes = [draft.shape(value) for value in inputs]
-        shape = tuple(spec.infer_shape(shapes, {})) if spec is not None and spec.infer_shape is not None else shapes[0]
-        dtype = "bool" if kind in _BOOLEAN else draft.values[inputs[-1]].dtype
-        result = draft.new_value(shape, dtype)
-    draft.add(Op(own, kind, inputs, (result,), {}, op.layer, op.origins))
-    return result
+    return writer.add(kind, tuple(_written(draft, writer, op, part) for part in parts))
