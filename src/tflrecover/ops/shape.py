@@ -13,6 +13,11 @@ from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array
 
 
+def only_moves_units(inside: Shape, outside: Shape) -> bool:
+    """Whether a reshape from one shape to the other only moves, adds or drops axes of size 1."""
+    return [n for n in inside if n != 1] == [n for n in outside if n != 1]
+
+
 def _target_shape(source: Source) -> Shape | None:
     """Shape of a reshape's result: from its operand, else from its options, else as the dialect has it."""
     wanted = source.constant(1) if len(source.inputs) > 1 else None

@@ -6,7 +6,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op
-from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -72,14 +72,9 @@ def unit_reshapes(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("RESHAPE"):
         inside, outside = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
-        ones, others = ([i for i, n in enumerate(inside) if (n == 1) is is_one] for is_one in (True, False))
-        if (
-            len(inside) != len(outside)
-            or inside == outside
-            or [inside[i] for i in others] != [n for n in outside if n != 1]
-        ):
+        if len(inside) != len(outside) or inside == outside or not only_moves_units(inside, outside):
             continue
-        rest = iter(ones), iter(others)
+        rest = [iter([i for i, n in enumerate(inside) if (n != 1) is is_wide]) for is_wide in (False, True)]
         perm = tuple(next(rest[n != 1]) for n in outside)
         draft.replace(op.evolve(type="TRANSPOSE", attributes={"perm": perm}))
         count += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft
 
 Operands = tuple[int | None, ...]
@@ -87,8 +87,8 @@ def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:
     full = (1,) * (len(outside) - len(shape)) + shape
     if full == outside:
         return inside
-    if [n for n in inside if n != 1] != [n for n in outside if n != 1]:
+    if not only_moves_units(inside, outside):
         return None
-    # Only axes of size 1 are moved: the others of the constant move with those that they are broadcast over.
+    # The other axes of the constant move with those that they are broadcast over.
     sizes = iter([n for n, size in zip(full, outside, strict=True) if size != 1])
     return tuple(1 if size == 1 else next(sizes) for size in inside)

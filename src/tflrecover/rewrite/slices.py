@@ -10,6 +10,7 @@ STRIDED_SLICE(x, 0) = RESHAPE(x)                                  along an axis 
 from __future__ import annotations
 
 from tflrecover.ir import Op
+from tflrecover.ops.shape import only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 _WHOLE = (None, None, 1)
@@ -53,7 +54,7 @@ def _reshaped(draft: Draft, op: Op) -> bool:
         return False
     inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
     axes, moved = ([i for i, n in enumerate(shape) if n != 1] for shape in (inside, outside))
-    if place[0] not in moved or [inside[i] for i in axes] != [outside[i] for i in moved]:
+    if place[0] not in moved or not only_moves_units(inside, outside):
         return False
     axis = axes[moved.index(place[0])]
     shape, result = tuple(n for i, n in enumerate(inside) if i != axis), draft.shape(op.outputs[0])

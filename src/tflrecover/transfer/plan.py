@@ -11,6 +11,7 @@ import numpy as np
 
 from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
 from tflrecover.ops.quantize import ends
+from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.rounding import half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
@@ -208,7 +209,7 @@ class _State:
             shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
             return Failure(equation, f"shapes differ: {shapes}")
         target = np.asarray(evaluate(equation.file, self.env))
-        if _squeezed(equation.file, equation.keras):
+        if only_moves_units(equation.file.shape, equation.keras.shape):
             target = target.reshape(equation.keras.shape)
         fresh = {key for key in mine if solver.is_unknown(key)}
         if fresh and target.dtype.kind == "f" and np.isnan(target).any():
@@ -291,12 +292,8 @@ def _broadcasts(file: Weight, keras: Weight) -> bool:
         keras.shape == file.shape
         or int(np.prod(file.shape)) == 1
         or isinstance(keras, Literal)
-        or _squeezed(file, keras)
+        or only_moves_units(file.shape, keras.shape)
     )
-
-
-def _squeezed(file: Weight, keras: Weight) -> bool:
-    return [n for n in file.shape if n != 1] == [n for n in keras.shape if n != 1]
 
 
 def _assignment(
