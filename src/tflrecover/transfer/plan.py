@@ -231,9 +231,11 @@ class _State:
             return None
         got = np.asarray(evaluate(equation.keras, solver.known))
         settled = mine - fresh
-        if not deviates(got, target, slack(equation, target, 0.0)):
+        allowed = slack(equation, target, rounded)
+        if not deviates(got, target, allowed):
             return None
-        deviation = deviates(got, target, slack(equation, target, self._drift(equation.keras, got, settled)))
+        drifted = replace(allowed, absolute=allowed.absolute + self._drift(equation.keras, got, settled))
+        deviation = deviates(got, target, drifted)
         if not deviation:
             return None
         return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)

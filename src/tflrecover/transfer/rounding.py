@@ -13,25 +13,25 @@ from tflrecover.transfer.solve import Slack, is_moved
 from tflrecover.weight import Apply, Array, Literal, Weight, leaves
 
 
-def slack(equation: Equation, target: Array, earlier: float | Array) -> Slack:
+def slack(equation: Equation, target: Array, rounded: float) -> Slack:
     """How far the sides may be apart: numbers that nothing was computed with are compared one by one.
 
     Args:
         equation: The equation.
         target: What the file has.
-        earlier: What rounding may have changed in the variables that other equations settled.
+        rounded: The :func:`half_step` of that.
     """
-    rounded, peak = half_step(equation.file, target), _peak(target)
+    peak = _peak(target)
     is_written = isinstance(equation.keras, Literal)
     if not is_written and not is_moved(equation.keras):
-        return Slack(peak=tolerances.WEIGHT, absolute=rounded + earlier)
+        return Slack(peak=tolerances.WEIGHT, absolute=rounded)
     relative = tolerances.LITERAL if is_written else tolerances.WEIGHT
     halves = _sum(equation.file, tolerances.RELATIVE_HALF_STEP)
     # A sine near zero is as exact as one near one.
     floor = relative * min(peak, 1.0)
     found = half_steps(equation.file)
     own = rounded - halves * peak if found is None or found.shape != target.shape else found
-    return Slack(relative + halves, 0.0, own + earlier + floor, _limits(equation))
+    return Slack(relative + halves, 0.0, own + floor, _limits(equation))
 
 
 def _limits(equation: Equation) -> tuple[float, float, float] | None:
