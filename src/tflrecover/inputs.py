@@ -173,47 +173,53 @@ def _accepted(
     is_certain: bool,
 ) -> Reading | InvalidModel:
     """The reading with the first sizes that the model accepts, or why it accepts none."""
-    from tflrecover.tracing import trace_model
-
-    values = [file.graph.values[file.graph.inputs[i]] for i in order]
-    dtypes = [_real_dtype(value) for value in values]
     first_error: InvalidModel | None = None
-    for shapes in _sizes(form, values, [None if wanted is None else wanted[i] for i in order]):
-        try:
-            trace = trace_model(model, shapes, form, dtypes)
-        except InvalidModel as error:
-            first_error = first_error or error
-            continue
-        return Reading(trace, pairs, dict(_resizes(file, order, shapes)), is_certain, order, form)
+    for found in _traces(file, model, form, order, (None, *_SIZES), wanted):
+        if not isinstance(found, InvalidModel):
+            trace, shapes = found
+            return Reading(trace, pairs, shapes, is_certain, order, form)
+        first_error = first_error or found
     assert first_error is not None
     return first_error
 
 
 def has_free_sizes(file: TFLiteModel, reading: Reading) -> bool:
     """Whether something besides the batch is free on both sides: what is the same on one size may differ on another."""
-    found, other = (_of_size(file, reading, size) for size in _SIZES[:2])
-    return found != other
+    return len(_shapes(file, reading.form, reading.order, _SIZES[:2])) > 1
 
 
 def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Iterator[Reading]:
     """The same reading on other sizes that the model accepts."""
+    for found in _traces(file, model, reading.form, reading.order, _OTHER_SIZES):
+        if not isinstance(found, InvalidModel):
+            trace, shapes = found
+            yield replace(reading, trace=trace, shapes=shapes)
+
+
+def _traces(
+    file: TFLiteModel,
+    model: Any,
+    form: Form,
+    order: tuple[int, ...],
+    sizes: Sequence[int | None],
+    wanted: Sequence[Shape] | None = None,
+) -> Iterator[tuple[Trace, dict[int, Shape]] | InvalidModel]:
+    """The model on each of these sizes and shapes of the file's inputs, or why it does not accept them."""
     from tflrecover.tracing import trace_model
 
-    dtypes = [_real_dtype(file.graph.values[file.graph.inputs[i]]) for i in reading.order]
-    for size in _OTHER_SIZES:
-        shapes = _of_size(file, reading, size)
+    dtypes = [_real_dtype(value) for value in _values(file, order)]
+    for shapes in _shapes(file, form, order, sizes, wanted):
         try:
-            trace = trace_model(model, shapes, reading.form, dtypes)
-        except InvalidModel:
-            continue
-        yield replace(reading, trace=trace, shapes=dict(_resizes(file, reading.order, shapes)))
+            trace = trace_model(model, shapes, form, dtypes)
+        except InvalidModel as error:
+            yield error
+        else:
+            yield trace, dict(_resizes(file, order, shapes))
 
 
-def _of_size(file: TFLiteModel, reading: Reading, size: int) -> tuple[Shape, ...]:
-    """Shapes of the inputs in Keras's order, with that size where none is fixed."""
-    values = [file.graph.values[file.graph.inputs[i]] for i in reading.order]
-    given = zip(reading.form.shapes, reading.form.built, values, strict=True)
-    return tuple(_shape(declared, built, value, size, None) for declared, built, value in given)
+def _values(file: TFLiteModel, order: tuple[int, ...]) -> list[Value]:
+    """The file's inputs in Keras's order."""
+    return [file.graph.values[file.graph.inputs[i]] for i in order]
 
 
 def _real_dtype(value: Value) -> str:
@@ -222,16 +228,23 @@ def _real_dtype(value: Value) -> str:
     return "float32" if is_quantized else str(value.dtype)
 
 
-def _sizes(form: Form, values: Sequence[Value], wanted: Sequence[Shape | None]) -> Collection[tuple[Shape, ...]]:
-    """Shapes to call the model with: its own sizes where fixed, the file's, what is wanted, what it was built with."""
-    found: dict[tuple[Shape, ...], None] = {}
-    for size in (None, *_SIZES):
-        shapes = tuple(
-            _shape(declared, built, value, size, given)
-            for declared, built, value, given in zip(form.shapes, form.built, values, wanted, strict=True)
-        )
-        found[shapes] = None
-    return found
+def _shapes(
+    file: TFLiteModel,
+    form: Form,
+    order: tuple[int, ...],
+    sizes: Sequence[int | None],
+    wanted: Sequence[Shape] | None = None,
+) -> Collection[tuple[Shape, ...]]:
+    """Shapes to call the model with, one set for each size that makes a difference.
+
+    The model's own sizes where fixed, the file's, what is wanted, what it was built with (where the size is None), or
+    that size.
+    """
+    given = [None if wanted is None else wanted[i] for i in order]
+    inputs = list(zip(form.shapes, form.built, _values(file, order), given, strict=True))
+    return dict.fromkeys(
+        tuple(_shape(declared, built, value, size, shape) for declared, built, value, shape in inputs) for size in sizes
+    )
 
 
 def _shape(
