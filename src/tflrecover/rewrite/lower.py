@@ -193,12 +193,15 @@ def _on_the_grid_of_another(source: Graph) -> set[int]:
 
     Operators that only choose among their operands' numbers (MINIMUM, SELECT_V2) need one grid for all.
     """
+    grids = {value: grid for value, one in source.values.items() if (grid := _grid(one)) is not None}
     found: set[int] = set()
+    if not grids:
+        return found
     for op in source.ops():
-        used = {value: _grid(source.values[value]) for value in (*op.inputs, *op.outputs) if value is not None}
-        others = {grid for value, grid in used.items() if source.values[value].data is None}
-        found |= {value for value, grid in used.items() if source.values[value].data is not None and grid in others}
-    return {value for value in found if _grid(source.values[value]) is not None}
+        used = [value for value in (*op.inputs, *op.outputs) if value in grids]
+        others = {grids[value] for value in used if source.values[value].data is None}
+        found.update(value for value in used if source.values[value].data is not None and grids[value] in others)
+    return found
 
 
 def _grid(value: Value) -> tuple[bytes, bytes] | None:
