@@ -42,7 +42,7 @@ FORMS: tuple[tuple[str, str], ...] = (
 
 
 # They list what there is to test, and test nothing of it.
-_LISTS = {"test_coverage.py", "op_examples.py", "builders.py"}
+_LISTS = {"test_coverage.py", "op_examples.py", "builders.py", "lite.py"}
 
 
 def text(root: Path) -> str:

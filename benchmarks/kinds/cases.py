@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.core.lite import INTEGER, quantize
+
 FORMS = ("fp32", "fp16", "dynamic", "int8", "int16x8")
 _TESTS = Path(__file__).parents[2] / "tests" / "core"
 _CALIBRATIONS = 8
@@ -106,21 +108,13 @@ def convert(kind: Kind, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     """The model's file: static sizes, the inputs in the order of the arguments."""
     import tensorflow as tf
 
+    def samples() -> Iterator[list[Any]]:
+        for seed in range(_CALIBRATIONS):
+            yield [x for x in tf.nest.flatten(feeds(args, kwargs, seed)) if x is not None]
+
     def options(converter: Any) -> None:
-        sets = tf.lite.OpsSet
-        if form != "fp32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if form == "fp16":
-            converter.target_spec.supported_types = [tf.float16]
-        if form.startswith("int"):
-            converter.representative_dataset = lambda: (
-                [x for x in tf.nest.flatten(feeds(args, kwargs, seed)) if x is not None]
-                for seed in range(_CALIBRATIONS)
-            )
-            integer = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-            first = sets.TFLITE_BUILTINS_INT8 if form == "int8" else integer
-            converter.target_spec.supported_ops = [first, sets.TFLITE_BUILTINS]
-        if kind.is_recurrent and form.startswith("int"):
+        quantize(converter, form, samples, falls_back=True)
+        if kind.is_recurrent and form in INTEGER:
             # The calibration cannot run TensorFlow's lists.
             converter._experimental_lower_tensor_list_ops = True
 

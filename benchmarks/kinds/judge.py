@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.kinds import cases
-from benchmarks.zoo.judge import MARGIN, signal_to_noise, without_names
+from benchmarks.zoo.judge import MARGIN, signal_to_noise
+from tests.core.lite import by_order, stripped
 
 _SEEDS = range(100, 108)
 
@@ -47,7 +48,7 @@ def _outcome(kind: cases.Kind, form: str) -> tuple[str, str]:
     except Exception as error:
         return "no file", _first_line(error)
     try:
-        tflrecover.port(without_names(content), twin)
+        tflrecover.port(stripped(content), twin)
     except tflrecover.PortError as error:
         word = "ambiguous" if error.report.ambiguities else "refused"
         return word, " ".join(str(error).split("\n")[1:2])[:200]
@@ -80,32 +81,15 @@ def _all(run: Any, given: list[tuple[Any, Any]]) -> list[Any]:
 
 
 def _file(content: bytes, args: Any, kwargs: Any) -> list[Any]:
-    """What LiteRT computes, by the order of the file's own inputs and outputs."""
+    """What LiteRT computes, by the order of its inputs and outputs."""
     import tensorflow as tf
 
-    runner = tf.lite.Interpreter(
+    interpreter = tf.lite.Interpreter(
         model_content=content,
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    runner.allocate_tensors()
-    signature = runner.get_signature_list()
-    order = next(iter(signature.values())) if signature else None
-    inputs, results = runner.get_input_details(), runner.get_output_details()
     values = [x for x in tf.nest.flatten((args, kwargs)) if x is not None]
-    if order is not None:
-        run = runner.get_signature_runner()
-        names = sorted(order["inputs"], key=_number)
-        found = run(**{n: np.asarray(x) for n, x in zip(names, values, strict=True)})
-        return [found[n].astype("float32") for n in sorted(order["outputs"], key=_number)]
-    for detail, value in zip(inputs, values, strict=True):
-        runner.set_tensor(detail["index"], np.asarray(value).astype(detail["dtype"]))
-    runner.invoke()
-    return [runner.get_tensor(detail["index"]).astype("float32") for detail in results]
-
-
-def _number(name: str) -> tuple[int, str]:
-    digits = "".join(c for c in name if c.isdigit())
-    return int(digits or 0), name
+    return [y.astype("float32") for y in by_order(interpreter)(*values)]
 
 
 def _first_line(error: BaseException) -> str:

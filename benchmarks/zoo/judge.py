@@ -19,20 +19,6 @@ _EXACT = 200.0
 _COMPARED = ("Activation", "ReLU", "Add", "Multiply", "Concatenate", "LayerNormalization", "Dropout")
 
 
-def without_names(content: bytes) -> bytes:
-    """The file with every tensor name replaced: nothing but structure is left to match by."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content)
-    for graph in model.subgraphs:
-        for i, tensor in enumerate(graph.tensors):
-            tensor.name = f"t{i}"
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 def signal_to_noise(wanted: Any, got: Any) -> float:
     """Decibel; 200 when nothing differs."""
     noise = float(np.mean((wanted - got) ** 2))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import os
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from tests.core.lite import converted, quantize
 
 MODES = ("fp32", "int8", "fp16", "dynamic", "int16x8")
 EVERY_MODEL = ("fp32", "int8")
@@ -102,21 +102,12 @@ def convert(model: Any, mode: str) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if mode != "fp32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if mode == "fp16":
-        converter.target_spec.supported_types = [tf.float16]
-    if mode in ("int8", "int16x8"):
-        rng = np.random.default_rng(0)
-        shapes = [(1, *tensor.shape[1:]) for tensor in model.inputs]
-        converter.representative_dataset = lambda: (
-            [rng.uniform(0, 1, shape).astype("float32") for shape in shapes] for _ in range(4)
-        )
-        kinds = tf.lite.OpsSet
-        integer = kinds.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        converter.target_spec.supported_ops = [
-            kinds.TFLITE_BUILTINS_INT8 if mode == "int8" else integer,
-            kinds.TFLITE_BUILTINS,
-        ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        return bytes(converter.convert())
+    shapes = [(1, *tensor.shape[1:]) for tensor in model.inputs]
+    rng = np.random.default_rng(0)
+    quantize(
+        converter,
+        mode,
+        lambda: ([rng.uniform(0, 1, shape).astype("float32") for shape in shapes] for _ in range(4)),
+        falls_back=True,
+    )
+    return bytes(converted(converter))

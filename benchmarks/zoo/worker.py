@@ -76,6 +76,7 @@ def run(name: str, mode: str, cache: Path, *, measure: bool) -> dict[str, Any]:
     import tflrecover
     from benchmarks.zoo import judge, memory
     from benchmarks.zoo.models import builders
+    from tests.core import lite
 
     warm_up()
     zoo = builders()
@@ -84,7 +85,7 @@ def run(name: str, mode: str, cache: Path, *, measure: bool) -> dict[str, Any]:
     keras.utils.clear_session()
     twin = zoo.randomize(zoo.build(name), 2)
     weights = sum(int(np.prod(v.shape)) * 4 for v in twin.variables)
-    stripped = judge.without_names(content)
+    stripped = lite.stripped(content)
     peak, (porting, report) = memory.peak_above(lambda: timed(lambda: tflrecover.port(stripped, twin)))
     keras.utils.clear_session()
     original = zoo.randomize(zoo.build(name), 1)

@@ -7,7 +7,7 @@ import pytest
 from layer_models import example_inputs
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 

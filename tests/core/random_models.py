@@ -5,16 +5,13 @@ takes one of the last values and adds one; its numbers choose operands and setti
 twin with one number changed is a model too.
 """
 
-import contextlib
-import io
-
 import keras
 import numpy as np
 from hypothesis import strategies as st
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import by_order, converted, quantize, stripped
 from tflrecover import tolerances
 
 SHAPES = {"image": (8, 8, 4), "steps": (6, 8), "vector": (5,)}
@@ -251,15 +248,9 @@ def convert(model, mode):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if mode != "fp32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if mode == "fp16":
-        converter.target_spec.supported_types = [tf.float16]
-    if mode == "int8":
-        examples = feeds(model, 7, 20)
-        converter.representative_dataset = lambda: ([x[i : i + 1] for x in examples] for i in range(20))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return stripped(converter.convert())
+    examples = feeds(model, 7, 20)
+    quantize(converter, mode, lambda: ([x[i : i + 1] for x in examples] for i in range(20)), falls_back=True)
+    return stripped(converted(converter))
 
 
 def run_file(content, inputs):
@@ -268,12 +259,8 @@ def run_file(content, inputs):
 
     # XNNPACK refuses some of these small files.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    runner = Interpreter(model_content=content, experimental_op_resolver_type=plain).get_signature_runner()
-    names = sorted(runner.get_input_details())
-    results = []
-    for i in range(len(inputs[0])):
-        found = runner(**{name: x[i : i + 1] for name, x in zip(names, inputs, strict=True)})
-        results.append([found[name] for name in sorted(found)])
+    run = by_order(Interpreter(model_content=content, experimental_op_resolver_type=plain))
+    results = [run(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
     return [np.concatenate(values) for values in zip(*results, strict=True)]
 
 

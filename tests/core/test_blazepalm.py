@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tflrecover
+from tests.core.lite import stripped
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "blazepalm"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real BlazePalm files (../shared/data) are not here")
@@ -32,20 +33,6 @@ def build(*args, **kwargs):
 
 def boxes(model, image):
     return np.asarray(model(image)[0])
-
-
-def stripped(content):
-    """The same file with every tensor name replaced."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content)
-    for graph in model.subgraphs:
-        for i, tensor in enumerate(graph.tensors):
-            tensor.name = f"t{i}"
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 @pytest.mark.parametrize(("strip", "first"), [(False, "boxes"), (True, "boxes"), (False, "classes")])

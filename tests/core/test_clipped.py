@@ -9,7 +9,7 @@ from keras import ops
 from test_quantized import convert
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 
 SHAPE = (2, 16, 16, 3)
 
@@ -25,13 +25,13 @@ def limited(limit):
     return make
 
 
-@pytest.mark.parametrize(("mode", "limit"), [("int8", 1e9), ("float16", 1e12), ("float16", 66000.0)])
+@pytest.mark.parametrize(("mode", "limit"), [("int8", 1e9), ("fp16", 1e12), ("fp16", 66000.0)])
 def test_limit_beyond_what_the_file_stores(mode, limit):
     make = limited(limit)
     assert tflrecover.port(stripped(convert(make(1), mode)), make(2)).ok
 
 
-@pytest.mark.parametrize(("mode", "limit", "wrong"), [("int8", 0.4, 0.6), ("float16", 0.4, 0.401), ("float16", 8, 1e9)])
+@pytest.mark.parametrize(("mode", "limit", "wrong"), [("int8", 0.4, 0.6), ("fp16", 0.4, 0.401), ("fp16", 8, 1e9)])
 def test_limit_that_the_file_stores(mode, limit, wrong):
     content = stripped(convert(limited(limit)(1), mode))
     (found,) = tflrecover.diff(content, limited(wrong)(2)).differences

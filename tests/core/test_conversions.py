@@ -14,7 +14,7 @@ from keras import layers as L
 
 import tflrecover
 from tests.core.file_builders import File, run
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 

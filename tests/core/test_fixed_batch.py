@@ -10,7 +10,7 @@ import recurrent_models
 from model_kinds import convert_call
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 MODELS = layer_models.MODELS | layer_models_more.MODELS

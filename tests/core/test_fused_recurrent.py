@@ -11,7 +11,7 @@ import recurrent_models as recurrent
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 BATCH, STEPS, SIZE, UNITS = 2, 5, 6, 4

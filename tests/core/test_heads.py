@@ -8,7 +8,7 @@ import yaml
 from keras import layers
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 
 V = {"tflrecover": 1}
 

@@ -9,7 +9,7 @@ import pytest
 from model_kinds import KINDS, convert_call
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 # A free number of steps changes nothing about vectors.

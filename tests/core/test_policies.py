@@ -11,7 +11,7 @@ from keras import layers as L
 
 import tflrecover
 from tests.conftest import ROOT
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 
 X = np.random.default_rng(3).uniform(-1, 1, (1, 8, 8, 3)).astype("float32")
 # What the model's own arithmetic rounds to, relative to the largest output; sums of a hundred products.

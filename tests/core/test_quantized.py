@@ -1,8 +1,6 @@
 """Quantized files: the port is at least as close to the original as the file is, and the report says what it was."""
 
-import contextlib
 import functools
-import io
 
 import keras
 import keras_models as zoo
@@ -13,18 +11,10 @@ from keras import layers as L
 
 import tflrecover
 from tests.core.file_builders import FUSED, File, quantization, run
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import converted, quantize, stripped
 
 SHAPE = (2, 16, 16, 3)
-MODES = {
-    "float16": ("float16", {"supported_types": [tf.float16]}),
-    "dynamic": ("dynamic range", {}),
-    "int8": ("full integer", {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]}),
-    "int16x8": (
-        "int16x8",
-        {"supported_ops": [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]},
-    ),
-}
+MODES = {"fp16": "float16", "dynamic": "dynamic range", "int8": "full integer", "int16x8": "int16x8"}
 
 
 def normed(x, filters, size=3, activation="relu"):
@@ -64,13 +54,8 @@ def images(seed):
 
 def convert(model, mode):
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    for name, value in MODES[mode][1].items():
-        setattr(converter.target_spec, name, value)
-    if mode.startswith("int"):
-        converter.representative_dataset = lambda: ([images(seed)] for seed in range(8))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return converter.convert()
+    quantize(converter, mode, lambda: ([images(seed)] for seed in range(8)))
+    return converted(converter)
 
 
 @functools.cache
@@ -89,7 +74,7 @@ def test_port_is_as_close_to_the_original_as_the_file(name, mode):
     original, twin, content = build(name, 1), build(name, 2), file_of(name, mode)
     report = tflrecover.port(content, twin)
     assert report.ok
-    assert any(f"quantized ({MODES[mode][0]})" in note for note in report.notes)
+    assert any(f"quantized ({MODES[mode]})" in note for note in report.notes)
     given = [images(100 + seed) for seed in range(8)]
     wanted, ported = (np.array([model(x) for x in given], "float64") for model in (original, twin))
     file = np.array([run(content, x, delegates=True)[0] for x in given])
@@ -101,7 +86,7 @@ def test_report_counts_what_is_quantized():
     assert report.notes[-1].startswith("The file is quantized (full integer): 3 int8 weights and 6 int8 activations. ")
     report = tflrecover.diff(file_of("dense", "dynamic"), build("dense", 2))
     assert report.notes[-1].startswith("The file is quantized (dynamic range): 2 int8 weights. ")
-    report = tflrecover.diff(file_of("dense", "float16"), build("dense", 2))
+    report = tflrecover.diff(file_of("dense", "fp16"), build("dense", 2))
     assert report.notes[-1].startswith("The file is quantized (float16): 6 float16 weights. ")
 
 

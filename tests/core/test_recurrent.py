@@ -7,7 +7,7 @@ import pytest
 import recurrent_models as recurrent
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 

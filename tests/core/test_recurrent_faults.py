@@ -7,7 +7,7 @@ import recurrent_models as recurrent
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 
 
 def build(function):

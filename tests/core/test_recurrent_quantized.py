@@ -3,9 +3,6 @@
 There are no full-integer files with loops: the converter's calibrator dies on WHILE (measured with TensorFlow 2.21).
 """
 
-import contextlib
-import io
-
 import keras
 import numpy as np
 import pytest
@@ -16,8 +13,8 @@ from keras import layers as L
 
 import tflrecover
 from tests.core.file_builders import run
-from tests.core.test_blazepalm import stripped
-from tests.core.test_quantized import MODES, signal_to_noise
+from tests.core.lite import converted, quantize, stripped
+from tests.core.test_quantized import signal_to_noise
 from tflrecover.ir import Quantization
 from tflrecover.ops.quantize import dequantized
 from tflrecover.transfer.equations import Equation, System
@@ -49,13 +46,8 @@ def of_tf_keras(function, seed):
 
 def convert(built, mode):
     converter = tf.lite.TFLiteConverter.from_keras_model(built)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    for name, value in MODES[mode][1].items():
-        setattr(converter.target_spec, name, value)
-    if mode.startswith("int"):
-        converter.representative_dataset = lambda: ([x] for x in samples(8, 1))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return stripped(converter.convert())
+    quantize(converter, mode, lambda: ([x] for x in samples(8, 1)))
+    return stripped(converted(converter))
 
 
 def assert_as_close(original, content, twin):
@@ -90,7 +82,7 @@ def test_unrolled(make, unroll_twin, mode):
     assert_as_close(original, convert(original, mode), twin)
 
 
-@pytest.mark.parametrize("mode", ["float16", "dynamic", "int8"])
+@pytest.mark.parametrize("mode", ["fp16", "dynamic", "int8"])
 def test_fused(mode):
     original = of_tf_keras(lambda x, layers: layers.LSTM(UNITS)(x), 1)
     content = convert(original, mode)

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tests.core.test_rewrite import Build
 from tflrecover import tolerances
 from tflrecover.errors import WeightlessFile

@@ -9,7 +9,7 @@ import tf_keras
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_blazepalm import stripped
+from tests.core.lite import stripped
 from tflrecover import tolerances
 
 K = tf_keras.layers

@@ -17,7 +17,7 @@ from tflrecover.verification.allowance import allowance, clipped, rounded
 from tflrecover.verification.sites import independent, lone, regions, repeats
 
 # float32 and every quantization.
-FORMS = ("float32", *MODES)
+FORMS = ("fp32", *MODES)
 
 
 def net(seed, pool_size=2):
@@ -44,7 +44,7 @@ def net(seed, pool_size=2):
 
 @functools.cache
 def file_of(form):
-    return zoo.convert(net(1)) if form == "float32" else convert(net(1), form)
+    return zoo.convert(net(1)) if form == "fp32" else convert(net(1), form)
 
 
 def ported(form):
