@@ -171,12 +171,21 @@ def activation(name):
     return image(lambda x: L.Conv2D(3, 1)(L.Activation(name)(L.Conv2D(4, 1)(x))))
 
 
+def behind_dense(function):
+    """A function of a dense layer over steps without a bias: nothing stands between its reshape and the function."""
+    return steps(lambda x: L.Dense(4)(L.Lambda(function)(L.Dense(6, use_bias=False)(x))))
+
+
 def merge(name):
     layer = getattr(L, name)
     return image(lambda x: layer()([L.Conv2D(4, 1, activation="relu")(x), L.Conv2D(4, 1, activation="relu")(x)]))
 
 
 MODELS |= {f"activation_{name}": activation(name) for name in ACTIVATIONS.split()}
+MODELS |= {
+    "gelu_behind_dense": behind_dense(lambda x: keras.ops.gelu(x, approximate=False)),
+    "gelu_tanh_behind_dense": behind_dense(lambda x: keras.ops.gelu(x, approximate=True)),
+}
 MODELS |= {f"merge_{name}": merge(name) for name in MERGES.split()}
 
 
