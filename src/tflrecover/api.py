@@ -11,6 +11,7 @@ from tflrecover.ir import short_name
 from tflrecover.render.text import suggested
 from tflrecover.report import Report
 from tflrecover.tflite import read
+from tflrecover.trials import explained
 
 
 def diff(path: Any, model: Any, mapping: Any = None) -> Report:
@@ -34,7 +35,7 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         >>> for difference in report.differences:
         ...     print(difference.message)
     """
-    return _report("diff", compare(path, model, mapping))
+    return _report("diff", explained(compare(path, model, mapping)))
 
 
 def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> Report:
@@ -66,6 +67,7 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     comparison = compare(path, model, mapping)
     report = _report("port", comparison)
     if strict and not report.ok:
+        report = _report("port", explained(comparison))
         raise PortError(_refusal(report), report)
     apply(comparison.assignments, comparison.trace.variables)
     return _report("port", comparison, applied=True)
@@ -105,7 +107,7 @@ def verify(
     file = read(path)
     arrays = None if inputs is None else given(file, inputs)
     comparison = compare(file, model, mapping, None if arrays is None else [array.shape for array in arrays])
-    checks, notes = check_all(comparison, random(file, comparison.shapes) if arrays is None else arrays)
+    checks, notes = check_all(comparison, random(file, comparison.reading.shapes) if arrays is None else arrays)
     report = _report("verify", comparison, checks=checks, notes=notes)
     return replace(report, assignments=held(comparison.assignments, comparison.trace.variables))
 

@@ -40,6 +40,7 @@ from tflrecover.weight import Key, keys
 
 if TYPE_CHECKING:
     from tflrecover.tracing import Trace
+    from tflrecover.tracing.standin import StandIn
 
 Path = str | os.PathLike[str] | bytes | bytearray | memoryview
 
@@ -56,7 +57,7 @@ class Comparison:
     Attributes:
         file: The file.
         trace: The traced model.
-        shapes: Value id to shape on which the file's inputs of free sizes were looked at.
+        reading: On which inputs both were looked at.
         mapping: The mapping with names resolved.
         alignment: Pairs of canonical operators.
         plan: New values of variables, and equations that do not hold.
@@ -72,7 +73,7 @@ class Comparison:
 
     file: TFLiteModel
     trace: Trace
-    shapes: Mapping[int, Shape]
+    reading: Reading
     mapping: ResolvedMapping
     alignment: Alignment
     plan: Plan
@@ -124,6 +125,18 @@ def compare(
         found.append(comparison)
     complete = [comparison for comparison in found if comparison.alignment.complete]
     return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
+
+
+def compared_again(comparison: Comparison, stand_in: StandIn) -> Comparison:
+    """The same file and model on the same inputs, with another layer in the place of one of the model's."""
+    from tflrecover.tracing import trace_model
+
+    old, form = comparison.trace.source, comparison.reading.form
+    inputs = [old.values[value] for value in old.inputs]
+    shapes, dtypes = [value.shape or () for value in inputs], [str(value.dtype) for value in inputs]
+    trace = trace_model(comparison.trace.model, shapes, form, dtypes, stand_in)
+    reading, file, mapping = replace(comparison.reading, trace=trace), comparison.file, comparison.mapping
+    return _solved(file, reading, mapping, *_aligned(file, reading, mapping))
 
 
 def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapping) -> Comparison:
@@ -349,7 +362,7 @@ def _solved(
     return Comparison(
         file,
         trace,
-        reading.shapes,
+        reading,
         mapping,
         alignment,
         outcome,

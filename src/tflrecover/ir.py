@@ -260,6 +260,7 @@ class Difference:
         consequences: Differences that follow from this one.
         accepted: Whether the mapping says that it is wanted.
         operators: Ids in the canonical graph of the file of all operators that it is about, where they are several.
+        layers: Layer paths that it is about, where they are several.
     """
 
     kind: str
@@ -274,6 +275,7 @@ class Difference:
     consequences: tuple[Difference, ...] = ()
     accepted: bool = False
     operators: tuple[int | str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,8 @@ def extra(nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequence[str] = (
         told = f"remove {computed} from {layer_names(named)}"
     else:
         told = f"remove {layer_names(named)} ({classes or computed})"
-    return Difference("extra", f"{told}: the file has nothing like it there", keras_layer=named[0] if named else None)
+    message = f"{told}: the file has nothing like it there"
+    return Difference("extra", message, keras_layer=named[0] if named else None, layers=tuple(named))
 
 
 def is_weightless(ops: Iterable[Op]) -> bool:

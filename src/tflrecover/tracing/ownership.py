@@ -13,15 +13,18 @@ import threading
 from collections.abc import Callable, Container, Iterator
 from typing import Any
 
+from tflrecover.tracing.standin import StandIn
+
 _PATCH = threading.Lock()
 
 
 class CallRecorder:
     """Records calls of layers and operations; use it as ``with recorder.recording(classes): ...``."""
 
-    def __init__(self, known: Container[Any]) -> None:
+    def __init__(self, known: Container[Any], stand_in: StandIn | None = None) -> None:
         # Keras makes operations on the fly inside layers (ZeroPadding2D calls a Pad): only known ones can own.
         self._known = known
+        self._stand_in = stand_in
         self._intervals: dict[int, list[tuple[int, int, Any]]] = {}
 
     @contextlib.contextmanager
@@ -47,6 +50,8 @@ class CallRecorder:
             graph = v1.get_default_graph()
             start = graph.version
             try:
+                if self._stand_in is not None:
+                    return self._stand_in.call(original, operation, *args, **kwargs)
                 return original(operation, *args, **kwargs)
             finally:
                 self._intervals.setdefault(id(graph), []).append((start, graph.version, operation))

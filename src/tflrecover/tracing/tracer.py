@@ -21,6 +21,7 @@ from tflrecover.tracing.importer import import_function
 from tflrecover.tracing.inputs import Form, declared_inputs, forms
 from tflrecover.tracing.layers import LayerPaths, variable_paths
 from tflrecover.tracing.ownership import CallRecorder
+from tflrecover.tracing.standin import StandIn
 
 InputShapes = Sequence[Shape] | Mapping[str, Shape]
 
@@ -168,6 +169,7 @@ def trace_model(
     input_shapes: InputShapes | None = None,
     form: Form | None = None,
     dtypes: Sequence[str] | None = None,
+    stand_in: StandIn | None = None,
 ) -> Trace:
     """Traces a model.
 
@@ -177,6 +179,7 @@ def trace_model(
             own, with 1 for free sizes.
         form: How to call it; None: the likeliest way.
         dtypes: One per input, for inputs whose dtype the model does not declare; None: float32.
+        stand_in: Another layer that takes the calls of one of the model's.
 
     Raises:
         InvalidModel: it is no model, or cannot be called on those shapes.
@@ -187,7 +190,7 @@ def trace_model(
     check(model)
     form, shapes = _shapes(model, input_shapes, form)
     paths = LayerPaths(model)
-    recorder = CallRecorder(paths)
+    recorder = CallRecorder(paths, stand_in)
     structure: list[Any] = []
 
     def run(*tensors: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Plants one fault at a time in Keras models and looks for each in the diff."""

@@ -1,0 +1,95 @@
+"""Whether a diff names a planted fault, and it alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+
+import tflrecover
+from benchmarks.faults.plant import Fault
+from tflrecover.ir import Difference
+
+# A fault that the outputs do not show to this part is none: a padding that no window reaches, a stride over one position.
+_SAME = 1e-5
+
+
+def converted(model: Any) -> bytes:
+    """The model's file."""
+    import tensorflow as tf
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+
+
+def randomized(model: Any, seed: int) -> Any:
+    """Random weights, never zeros or ones."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        if str(variable.dtype).startswith("float"):
+            low, high = (0.5, 1.5) if variable.name in ("gamma", "moving_variance") else (-0.5, 0.5)
+            variable.assign(rng.uniform(low, high, variable.shape).astype("float32"))
+    return model
+
+
+def is_fault(model: Any, bad: Any) -> bool:
+    """Whether the changed model computes something else; one whose weights do not fit any more surely does."""
+    weights = {v.path: v for v in model.variables}
+    for variable in bad.variables:
+        mine = weights.get(variable.path)
+        if mine is None or tuple(mine.shape) != tuple(variable.shape):
+            return True
+        variable.assign(mine)
+    if len(bad.variables) != len(weights):
+        return True
+    if any(tuple(a.shape) != tuple(b.shape) for a, b in zip(model.inputs, bad.inputs, strict=True)):
+        return True
+    return any(_differ(one, two) for one, two in _outputs(model, bad))
+
+
+def _outputs(model: Any, bad: Any) -> list[tuple[Any, Any]]:
+    """What both make of the same random inputs."""
+    rng = np.random.default_rng(3)
+    shapes = [((2, *tensor.shape[1:]), "int" in str(tensor.dtype)) for tensor in model.inputs]
+    inputs = [rng.integers(0, 30, shape) if whole else rng.normal(0, 1, shape) for shape, whole in shapes]
+    given = inputs if len(inputs) > 1 else inputs[0]
+    one, two = ([np.asarray(y) for y in _listed(m(given, training=False))] for m in (model, bad))
+    return list(zip(one, two, strict=True))
+
+
+def _differ(one: Any, two: Any) -> bool:
+    return one.shape != two.shape or bool(np.abs(one - two).max() > _SAME * np.abs(one).max())
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _ports(file: bytes, model: Any, bad: Any) -> bool:
+    """Whether other weights make up for the change: then the changed model is the file's network too."""
+    return tflrecover.port(file, bad).ok and not any(_differ(*pair) for pair in _outputs(model, bad))
+
+
+def outcome(file: bytes, fault: Fault, model: Any, bad: Any) -> tuple[str, str]:
+    """``("exact", what the diff said)``, or in what way it is not exact."""
+    try:
+        found = tflrecover.diff(file, bad).differences
+    except tflrecover.TFLRecoverError as error:
+        return "refused", f"{type(error).__name__}: {str(error)[:200]}"
+    told = " | ".join(f"[{d.kind} {d.keras_layer} {d.attribute}] {d.message}" for d in found)
+    if not found:
+        return ("no fault", "") if _ports(file, model, bad) else ("silent", "")
+    if len(found) > 1:
+        return f"{len(found)} roots", told
+    return ("exact", told) if _names(found[0], fault) else ("other", told)
+
+
+def _names(difference: Difference, fault: Fault) -> bool:
+    layer = (difference.keras_layer or "").rsplit("/", 1)[-1]
+    if fault.moves == "missing" and difference.kind == "missing":
+        return True
+    if fault.layer and fault.layer not in (difference.keras_layer or "").split("/") and layer != fault.layer:
+        return False
+    return fault.attribute is None or difference.attribute == fault.attribute

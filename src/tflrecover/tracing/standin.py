@@ -1,0 +1,51 @@
+"""Another layer in the place of one of the model's, for one trace: what would the model be if it were built so?
+
+The model itself is not touched. Every call of a layer goes through the recorder of the trace, which lets the stand-in
+take the call; layers behind it that do not fit its shapes are built anew from their configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class StandIn:
+    """Takes the calls of a layer.
+
+    Attributes:
+        target: The layer that does not get its calls.
+        layer: Who gets them: not built, or the layer itself.
+        arguments: What these calls are given besides.
+    """
+
+    target: Any
+    layer: Any
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def call(self, original: Callable[..., Any], operation: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call of any layer of the model, or of a ``keras.ops`` operation, during the trace."""
+        if operation is self.target:
+            return original(self.layer, *args, **{**kwargs, **self.arguments})
+        try:
+            return original(operation, *args, **kwargs)
+        except Exception:
+            if not hasattr(operation, "get_config"):
+                raise
+            return original(type(operation).from_config(operation.get_config()), *args, **kwargs)
+
+
+def identity(layer: Any) -> Any:
+    """A layer that gives back what it gets, of the same family as another: of Keras 3 or of tf_keras."""
+    base = next(cls for cls in type(layer).__mro__ if cls.__name__ in ("Layer", "Operation"))
+
+    class Identity(base):  # type: ignore[misc, valid-type]
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            return args[0] if args else next(iter(kwargs.values()))
+
+        def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+            return self.call(*args)
+
+    return Identity()
