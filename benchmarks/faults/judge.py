@@ -12,7 +12,7 @@ import tflrecover
 from benchmarks.faults.plant import Fault
 from tflrecover.ir import Difference
 
-# A fault that the outputs do not show to this part is none: a padding that no window reaches, a stride over one position.
+# What the outputs do not show to this part is no fault: a padding that no window reaches, a stride over one position.
 _SAME = 1e-5
 
 

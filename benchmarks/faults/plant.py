@@ -1,7 +1,7 @@
 """Every single change of a functional model's configuration that could alter what it computes.
 
-A fault is a change of one argument of one layer, of a layer's class, or of the wiring. What is possible is read from the
-configuration, so that a new layer needs a line here only if it has an argument of a new name.
+A fault is a change of one argument of one layer, of a layer's class, or of the wiring. What is possible is read from
+the configuration: a new layer needs a line here only if it has an argument of a new name.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _arguments(config: Config, number: int) -> Iterator[Fault]:
                 other = change(value, layer["config"])
             except (KeyError, TypeError, IndexError):
                 continue
-            if other is None and key == "groups" or other == value:
+            if (other is None and key == "groups") or other == value:
                 continue
             made, mine = _changed(config, number)
             _at(mine, place)[key] = other

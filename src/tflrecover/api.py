@@ -65,9 +65,10 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     from tflrecover.transfer.apply import apply
 
     comparison = compare(path, model, mapping)
+    if not _report("port", comparison).ok:
+        comparison = explained(comparison)
     report = _report("port", comparison)
     if strict and not report.ok:
-        report = _report("port", explained(comparison))
         raise PortError(_refusal(report), report)
     apply(comparison.assignments, comparison.trace.variables)
     return _report("port", comparison, applied=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -12,24 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tflrecover import differences, ops
-from tflrecover.align import Alignment, Pins, align
-from tflrecover.align.order import ByOrder, align_by_order
-from tflrecover.align.pins import numbered_only, pin
+from tflrecover import differences
+from tflrecover.align import Alignment
 from tflrecover.differences import describe
-from tflrecover.errors import EvaluationError, InvalidFile, TFLRecoverError, WeightlessFile
+from tflrecover.errors import EvaluationError, WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Graph, Match, OperatorCounts, Shape
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
-from tflrecover.ops.spec import Reader
-from tflrecover.rewrite import Rule, canonicalize
-from tflrecover.rewrite.contents import Contents
-from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.lower import lower
-from tflrecover.rewrite.scalars import scale_operands
-from tflrecover.rewrite.unroll import unroll_loops
-from tflrecover.rewrite.variables import forget_states, unfilled
+from tflrecover.rewrite.variables import unfilled
+from tflrecover.sides import Sides, aligned
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
@@ -44,9 +35,6 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str] | bytes | bytearray | memoryview
 
-Aligner = Callable[[Sequence[int]], Alignment]
-Sides = tuple[Draft, Graph, Graph, Alignment, Aligner, ByOrder]
-
 _MOST_READINGS = 24
 
 
@@ -56,8 +44,7 @@ class Comparison:
 
     Attributes:
         file: The file.
-        trace: The traced model.
-        reading: On which inputs both were looked at.
+        reading: The traced model, and on which inputs both were looked at.
         mapping: The mapping with names resolved.
         alignment: Pairs of canonical operators.
         plan: New values of variables, and equations that do not hold.
@@ -72,7 +59,6 @@ class Comparison:
     """
 
     file: TFLiteModel
-    trace: Trace
     reading: Reading
     mapping: ResolvedMapping
     alignment: Alignment
@@ -85,6 +71,11 @@ class Comparison:
     overview: str = ""
     assumptions: tuple[str, ...] = ()
     suggestion: str = ""
+
+    @property
+    def trace(self) -> Trace:
+        """The traced model."""
+        return self.reading.trace
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -136,7 +127,7 @@ def compared_again(comparison: Comparison, stand_in: StandIn) -> Comparison:
     shapes, dtypes = [value.shape or () for value in inputs], [str(value.dtype) for value in inputs]
     trace = trace_model(comparison.trace.model, shapes, form, dtypes, stand_in)
     reading, file, mapping = replace(comparison.reading, trace=trace), comparison.file, comparison.mapping
-    return _solved(file, reading, mapping, *_aligned(file, reading, mapping))
+    return _solved(file, reading, mapping, aligned(file, reading, mapping))
 
 
 def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapping) -> Comparison:
@@ -162,74 +153,9 @@ def _listed(reading: Reading) -> str:
     return ", ".join(str(list(shape)) for shape in reading.shapes.values())
 
 
-@contextlib.contextmanager
-def _blaming(file: TFLiteModel) -> Iterator[None]:
-    """Operators that cannot be brought together are the file's fault: converters write none that a rule trips over."""
-    try:
-        yield
-    except TFLRecoverError:
-        raise
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise InvalidFile(
-            f"has operators that do not fit together ({told}); it is damaged, or this is a bug to report",
-            source=file.source,
-        ) from error
-
-
 def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
     resolved = _resolve(user, file, reading.trace)
-    return _solved(file, reading, resolved, *_aligned(file, reading, resolved))
-
-
-def _aligned(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> Sides:
-    """Both sides in canonical form, their alignment, and what makes others of it.
-
-    Where one side keeps states between calls and the other does not, and nothing else differs, both are looked at as
-    if they kept none; that they do is then told as the difference that it is.
-    """
-    found = _aligned_in_loops(file, reading, mapping, forget=False)
-    states = [_count(graph, "STATE") for graph in found[1:3]]
-    if found[3].complete or all(states) or not any(states):
-        return found
-    blank = _aligned_in_loops(file, reading, mapping, forget=True)
-    return blank if blank[3].complete else found
-
-
-def _aligned_in_loops(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *, forget: bool) -> Sides:
-    """Loops stay loops where that proves the two sides the same.
-
-    Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
-    behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
-    before.
-    """
-    found = _aligned_as(file, reading, mapping, forget=forget)
-    loops = [_count(graph, "LOOP") for graph in found[1:3]]
-    if any(loops) and not found[3].complete:
-        unrolled = _aligned_as(file, reading, mapping, unroll_loops, forget=forget)
-        return unrolled if unrolled[3].complete or loops[0] != loops[1] else found
-    if found[3].complete and found[3].odd:
-        scaled = _aligned_as(file, reading, mapping, scale_operands, forget=forget)
-        return scaled if scaled[3].complete and not scaled[3].odd else found
-    return found
-
-
-def _count(graph: Graph, kind: str) -> int:
-    return sum(op.type == kind for op in graph.ops())
-
-
-def _aligned_as(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping, *extra: Rule, forget: bool) -> Sides:
-    trace = reading.trace
-    drafts = _file_draft(file, reading.resized(flattened(file)), mapping), trace.draft()
-    left_out = [forget_states(draft) if forget else () for draft in drafts]
-    with _blaming(file):
-        mine = canonicalize(drafts[0], extra)
-    theirs = canonicalize(drafts[1], extra)
-    canonical = mine.freeze(file.source, forgotten=left_out[0])
-    keras = theirs.freeze(str(trace.model.name), forgotten=left_out[1])
-    pins = _pins(file, canonical, keras, trace, mapping, reading)
-    alignment, by_order, pins = align_by_order(canonical, keras, pins, trace.layers)
-    return mine, canonical, keras, alignment, partial(align, canonical, keras, pins), by_order
+    return _solved(file, reading, resolved, aligned(file, reading, resolved))
 
 
 def _undecided(complete: list[Comparison]) -> Comparison:
@@ -281,43 +207,6 @@ def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapp
     )
 
 
-def _file_draft(file: TFLiteModel, source: Graph, mapping: ResolvedMapping) -> Draft:
-    def reader(name: str | int) -> Reader | None:
-        return ops.tflite_reader(mapping.custom_ops.get(str(name), name))
-
-    with _blaming(file):
-        draft = lower(source, reader, Contents(source))
-    for index in mapping.ignore:
-        _bypass(draft, index)
-    return draft
-
-
-def _bypass(draft: Draft, index: int) -> None:
-    """An operator that the mapping ignores lets its first operand through."""
-    op = draft.ops.get(index)
-    if op is None:
-        return
-    activations = [v for v in op.inputs if v is not None and draft.weight(v) is None]
-    if len(activations) == 1 and len(op.outputs) == 1:
-        draft.remove(index)
-        draft.redirect(op.outputs[0], activations[0])
-
-
-def _pins(
-    file: TFLiteModel, canonical: Graph, keras: Graph, trace: Trace, mapping: ResolvedMapping, reading: Reading
-) -> Pins:
-    mine = [canonical.values[v].shape or () for v in canonical.outputs]
-    theirs = [keras.values[v].shape or () for v in keras.outputs]
-    names = end_names(file, "outputs")
-    given = max(trace.output_names, trace.layer_outputs, key=lambda given: len(set(given) & set(names)))
-    possible = [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs]
-    has_signature = file.signature() is not None
-    outputs = pin(names, given, possible, mapping.outputs, numbered=has_signature)
-    numbered = numbered_only(names, given, possible, mapping.outputs) if has_signature else frozenset[int]()
-    inputs = {**reading.pairs, **mapping.inputs}
-    return Pins(inputs, outputs, mapping.match, reading.numbered - mapping.inputs.keys(), numbered)
-
-
 def _skipped_variables(trace: Trace, skip: Collection[str]) -> set[str]:
     """Paths of the variables of skipped layers and of all layers inside them."""
     ids = {id(variable) for path in skip for variable in trace.layers[path].variables}
@@ -328,14 +217,9 @@ def _solved(
     file: TFLiteModel,
     reading: Reading,
     mapping: ResolvedMapping,
-    mine: Draft,
-    canonical: Graph,
-    keras: Graph,
-    alignment: Alignment,
-    again: Aligner,
-    by_order: ByOrder,
+    sides: Sides,
 ) -> Comparison:
-    trace = reading.trace
+    trace, draft = reading.trace, sides.draft
     skipped = _skipped_variables(trace, mapping.skip)
     variables = {
         path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None, partial(np.asarray, v))
@@ -344,7 +228,11 @@ def _solved(
     given = given_values(mapping.weights, file, variables)
     values = {path: (value, text) for path, (value, text, _) in given.items()}
 
-    settled = settle(alignment, again, lambda system: plan(system, variables, leaf_keys(keras), mine.env, values))
+    settled = settle(
+        sides.alignment,
+        sides.again,
+        lambda system: plan(system, variables, leaf_keys(sides.keras), draft.env, values),
+    )
     alignment, outcome = settled.alignment, settled.plan
     found = (
         *differences.find(alignment, outcome.failed, trace.layers),
@@ -354,38 +242,42 @@ def _solved(
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
     }
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
-    marked = tuple(_accepted(d, mapping, trace) for d in found)
-    ignored |= _excused(alignment, marked, mapping.skip)
+    told = tuple(_accepted(d, mapping) for d in found)
+    ignored |= _excused(alignment, told, mapping.skip)
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
-    constants = constant_uses(flattened(file), consumed - ignored, mine.structural, ignored, leaf_keys(canonical))
+    constants = constant_uses(flattened(file), consumed - ignored, draft.structural, ignored, leaf_keys(sides.file))
     counts = differences.count(alignment, len(file.graph))
     return Comparison(
         file,
-        trace,
         reading,
         mapping,
         alignment,
         outcome,
-        marked,
-        (*ambiguities(alignment, mapping.skip), *contradictions(by_order, file, trace)),
+        told,
+        (*ambiguities(alignment, mapping.skip), *contradictions(sides.by_order, file, trace)),
         constants,
         _notes(file, trace, alignment, outcome),
         counts,
         differences.overview(counts, found),
-        assumptions(by_order, file, trace),
-        differences.accepting(alignment, marked, outcome.assignments),
+        assumptions(sides.by_order, file, trace),
+        differences.accepting(alignment, told, outcome.assignments),
     )
 
 
-def _accepted(difference: Difference, mapping: ResolvedMapping, trace: Trace) -> Difference:
+def marked(difference: Difference, comparison: Comparison) -> Difference:
+    """A difference that is wanted by the mapping of a comparison says so."""
+    return _accepted(difference, comparison.mapping)
+
+
+def _accepted(difference: Difference, mapping: ResolvedMapping) -> Difference:
     is_wanted = difference.keras_layer in mapping.skip or any(a.accepts(difference) for a in mapping.accept)
     return replace(difference, accepted=True) if is_wanted else difference
 
 
-def _excused(alignment: Alignment, marked: Sequence[Difference], skip: Collection[str]) -> set[Key]:
+def _excused(alignment: Alignment, told: Sequence[Difference], skip: Collection[str]) -> set[Key]:
     """Constants of operators that the mapping does without, or that may belong to layers which keep their weights."""
     graph = alignment.file.graph
-    listed = {op_id for d in marked if d.accepted for op_id in d.operators if op_id in graph}
+    listed = {op_id for d in told if d.accepted for op_id in d.operators if op_id in graph}
     for fs, ks in alignment.ambiguous:
         if ks and all(describe.layer_of(alignment.keras.ops[k]) in skip for k in ks):
             listed |= {alignment.file.ops[f].id for f in fs}

@@ -79,6 +79,12 @@ def layers_of(ops: Iterable[Op]) -> list[str]:
     return list(dict.fromkeys(filter(None, map(layer_of, ops))))
 
 
+def layers_within(ops: Iterable[Op]) -> list[str]:
+    """Paths of all layers that operators were made from, each once, in order."""
+    listed = [layer for op in ops for layer in (layer_of(op), *(origin.layer for origin in op.origins))]
+    return list(dict.fromkeys(filter(None, listed)))
+
+
 def file_index(op: Op) -> int | None:
     """Index in the file's main graph of what an operator was made from; of its caller when it is in a subgraph."""
     index = str(op.origins[0].op if op.origins else op.id).split("/")[0]

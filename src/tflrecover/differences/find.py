@@ -155,6 +155,7 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
         want,
         have,
         operators=_ids(file, mine),
+        layers=tuple(named),
     )
 
 

@@ -1,0 +1,112 @@
+"""Values worth trying for an argument: what the differences tell, what Keras's words are, what a class takes itself."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tflrecover.ir import Difference
+
+# Arguments that take one of a few words, by the end of their names.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "activation": (
+        *("linear", "relu", "sigmoid", "tanh", "silu", "gelu", "elu", "relu6", "hard_sigmoid", "softmax"),
+        *("leaky_relu", "softplus", "selu", "hard_silu", "softsign", "exponential", "mish"),
+    ),
+    "padding": ("same", "valid", "causal"),
+    "interpolation": ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"),
+    "merge_mode": ("concat", "sum", "mul", "ave"),
+    "score_mode": ("dot", "concat"),
+}
+_AXES = (-1, 1, 2, 3)
+# The digits of a float32, for numbers that were computed from others.
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the differences tell of the file.
+
+    Attributes:
+        numbers: Its single numbers.
+        ratios: Those of the model divided by its own.
+        lists: Its values that are several numbers.
+        words: Its values that are words.
+    """
+
+    numbers: tuple[float, ...]
+    ratios: tuple[float, ...]
+    lists: tuple[tuple[Any, ...], ...]
+    words: tuple[str, ...]
+
+    @staticmethod
+    def of(found: Sequence[Difference]) -> Hints:
+        """Those of some differences and of what follows from them."""
+        every = [*found, *(consequence for difference in found for consequence in difference.consequences)]
+        values = [difference.tflite_value for difference in every]
+        pairs = [(_numbers(d.tflite_value), _numbers(d.keras_value)) for d in every]
+        ratios = [
+            b / a
+            for mine, theirs in pairs
+            if len(mine) == len(theirs)
+            for a, b in zip(mine, theirs, strict=True)
+            if a and b and a != b
+        ]
+        return Hints(
+            tuple(dict.fromkeys(number for mine, _ in pairs for number in mine if math.isfinite(number))),
+            tuple(dict.fromkeys(ratios)),
+            tuple(dict.fromkeys(value for value in values if isinstance(value, tuple))),
+            tuple(dict.fromkeys(value for value in values if isinstance(value, str))),
+        )
+
+    def values(self, key: str, have: Any, default: Any = inspect.Parameter.empty) -> list[Any]:
+        """Other values of an argument, the likeliest first.
+
+        Args:
+            key: The argument.
+            have: The model's value.
+            default: What the class itself would take; ``inspect.Parameter.empty``: nothing.
+        """
+        words = next((words for end, words in _WORDS.items() if key.endswith(end)), ())
+        found: list[Any] = []
+        if isinstance(have, str) or (have is None and words):
+            told = [word for word in self.words if word in words]
+            found = [*told, *words]
+        elif isinstance(have, bool):
+            found = [not have]
+        elif key == "axis" and isinstance(have, int):
+            found = list(_AXES)
+        elif isinstance(have, (list, tuple)) and all(isinstance(item, (list, tuple)) for item in have):
+            found = _sides(have)
+        elif isinstance(have, (list, tuple)):
+            # Operators over images stand for layers over steps, with an axis more.
+            found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
+        elif isinstance(have, int):
+            scaled = [have * r for ratio in self.ratios for r in (1 / ratio, ratio, ratio**-2, ratio**2)]
+            found = [round(n) for n in (*scaled, have * 2, have / 2) if n == round(n) and n > 0]
+        elif isinstance(have, float) or have is None:
+            scaled = [(have or 0.0) * r for ratio in self.ratios for r in (1 / ratio, ratio)]
+            found = [*self.numbers, *(float(f"{n:.{_DIGITS}g}") for n in scaled)]
+        if default is not inspect.Parameter.empty and _comparable(default) != have:
+            found.insert(0, _comparable(default))
+        return [value for value in dict.fromkeys(found) if value != _comparable(have)]
+
+
+def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
+    """Paddings or croppings of the same sums on other sides."""
+    sums = [sum(pair) for pair in pairs]
+    turned = tuple((b, a) for a, b in pairs)
+    behind, before = tuple((0, n) for n in sums), tuple((n, 0) for n in sums)
+    return [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
+
+
+def _comparable(value: Any) -> Any:
+    return tuple(map(_comparable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _numbers(value: Any) -> list[float]:
+    listed = value if isinstance(value, tuple) else (value,)
+    return [float(n) for n in listed if isinstance(n, (int, float)) and not isinstance(n, bool)]
