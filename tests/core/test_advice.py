@@ -95,7 +95,7 @@ ADVICE = {
         partial(scaled),
         "add BatchNormalization (or another scaling per channel):",
     ),
-    "activation inside": (partial(inside), partial(inside, "relu"), "remove relu from layer 'stem':"),
+    "activation inside": (partial(inside), partial(inside, "relu"), "set `activation=None` on layer 'stem':"),
     "size": (
         partial(sized, 16),
         partial(sized, 8),

@@ -58,8 +58,8 @@ def layer_name(op: Op) -> str:
 
 
 def operator_names(ops: Sequence[Op]) -> str:
-    """Several operators in a row; a long row by its ends."""
-    names = list(map(layer_name, ops))
+    """Several operators in a row, reshapes only where there is nothing else; a long row by its ends."""
+    names = [layer_name(op) for op in ops if op.type != "RESHAPE"] or list(map(layer_name, ops))
     if len(names) <= _LISTED:
         return " + ".join(names)
     return f"{names[0]} + {names[1]} + … + {names[-1]} ({len(names)} operators)"

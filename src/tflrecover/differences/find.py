@@ -15,6 +15,8 @@ from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, short_name
 from tflrecover.transfer.plan import Failure
 
+_LAYOUT = ("RESHAPE", "TRANSPOSE")
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -102,22 +104,31 @@ def _place(alignment: Alignment, region: Region) -> int:
 
 
 def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
-    file, keras = alignment.file, alignment.keras
+    keras = alignment.keras
     mine, theirs = open_regions(alignment)
     paired = replacements(mine, theirs)
     for a, b in paired:
-        yield _Found(a.nodes[0], _replacement(alignment, a, b, layers))
+        # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
+        is_nothing = all(keras.ops[node].type in _LAYOUT for node in b.nodes)
+        told = _missing(alignment, a) if is_nothing else _replacement(alignment, a, b, layers)
+        yield _Found(a.nodes[0], told)
     done = {id(region) for pair in paired for region in pair}
     for region in mine:
         if id(region) not in done:
-            nodes = [file.ops[node] for node in region.nodes]
-            told = describe.missing(file, nodes, _after(alignment, region), function_name(file, region.nodes))
-            yield _Found(region.nodes[0], replace(told, operators=_ids(file, region)))
+            yield _Found(region.nodes[0], _missing(alignment, region))
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
     for region in theirs:
         if id(region) not in done:
             nodes = [keras.ops[node] for node in region.nodes]
             yield _Found(_place(alignment, region), describe.extra(nodes, layers, elsewhere))
+
+
+def _missing(alignment: Alignment, region: Region) -> Difference:
+    """A region of the file that the model has nothing for."""
+    file = alignment.file
+    nodes = [file.ops[node] for node in region.nodes]
+    told = describe.missing(file, nodes, _after(alignment, region), function_name(file, region.nodes))
+    return replace(told, operators=_ids(file, region))
 
 
 def _ids(side: View, region: Region) -> tuple[int | str, ...]:

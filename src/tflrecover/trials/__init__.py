@@ -9,7 +9,7 @@ the differences suggest. If differences are gone then, that argument is their ro
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +30,11 @@ def explained(comparison: Comparison) -> Comparison:
     trials = 0
     layers = comparison.trace.layers
     owners = _owners(layers)
+    paired = _paired(comparison)
     for path in _suspects(comparison, owners):
         before = opened(comparison)
         best: tuple[list[Difference], Candidate] | None = None
-        for candidate in candidates(layers[path], path, before):
+        for candidate in candidates(layers[path], path, before, is_surplus=path not in paired):
             trials += 1
             left = _left(comparison, candidate) if trials <= _MOST_TRIALS else None
             if left is not None and len(left) < len(before if best is None else best[0]):
@@ -55,15 +56,17 @@ def opened(comparison: Comparison) -> list[Difference]:
 def _suspects(comparison: Comparison, owners: Mapping[str, str]) -> list[str]:
     """Paths of layers that may be built otherwise, the most often named first."""
     found, layers = opened(comparison), comparison.trace.layers
-    clear = [d for d in found if _is_argument(d, layers) and d.keras_layer not in owners]
+    paired = _paired(comparison)
+    clear = [d for d in found if d.keras_layer not in owners and (_is_argument(d, layers) or _is_layer(d, paired))]
     if comparison.overview or (len(found) == 1 and clear):
         return []
     counts: dict[str, int] = {}
     for difference in found:
-        # What is one argument already comes first: the rest may follow from it.
-        weight = len(found) if difference in clear else 1
         for path in _near(comparison, difference):
             owner = owners.get(path, path)
+            # What is one argument already, or one layer too many, comes first: the rest may follow from it.
+            is_surplus = difference.kind == "extra" and path not in paired and owner == path
+            weight = len(found) if difference in clear or is_surplus else 1
             if owner in layers:
                 counts[owner] = counts.get(owner, 0) + weight
     return sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
@@ -73,6 +76,17 @@ def _is_argument(difference: Difference, layers: Layers) -> bool:
     """Whether a difference is an argument that the layer was given."""
     layer = layers.get(difference.keras_layer or "")
     return difference.kind == "attribute" and layer is not None and difference.attribute in configuration(layer)
+
+
+def _is_layer(difference: Difference, paired: Collection[str]) -> bool:
+    """Whether a difference is one layer too many."""
+    return difference.kind == "extra" and len(difference.layers) == 1 and difference.keras_layer not in paired
+
+
+def _paired(comparison: Comparison) -> set[str]:
+    """Paths of layers of which the file has something."""
+    alignment = comparison.alignment
+    return set(describe.layers_within(alignment.keras.ops[k] for k in alignment.pairs.values()))
 
 
 def _owners(layers: Layers) -> dict[str, str]:

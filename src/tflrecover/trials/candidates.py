@@ -44,21 +44,24 @@ class Candidate:
     stand_in: StandIn
 
 
-def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
-    """Every argument of a layer with other values; then other classes of its kind; then the model without it.
+def candidates(layer: Any, path: str, found: Sequence[Difference], *, is_surplus: bool) -> Iterator[Candidate]:
+    """A surplus layer left out; every argument of a layer with other values; then other classes of its kind.
 
     Args:
         layer: The layer.
         path: Its path.
         found: What differs.
+        is_surplus: Whether the file has nothing of the layer.
     """
     from tflrecover.tracing.standin import StandIn, identity
 
+    if is_surplus:
+        yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
     config = configuration(layer)
     hints = Hints.of(found)
     named = {d.attribute for d in found if d.keras_layer == path}
-    # An activation that is missing may as well have been a layer of its own.
-    is_missing = any(d.kind == "missing" for d in found)
+    # One activation that is missing may as well have been a layer of its own.
+    is_missing = [d.kind for d in found].count("missing") == 1
     for place, have in sorted(_arguments(config), key=lambda item: item[0][-1] not in named):
         if is_missing and have == "linear":
             continue
@@ -72,8 +75,6 @@ def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[C
         made = _built(sibling, config) if config else None
         if made is not None:
             yield Candidate(path, SIBLING, type(layer).__name__, sibling.__name__, StandIn(layer, made))
-    if any(d.kind == "extra" for d in found):
-        yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
 
 
 def configuration(layer: Any) -> dict[str, Any]:
