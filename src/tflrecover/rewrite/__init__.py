@@ -83,6 +83,7 @@ RULES: tuple[Rule, ...] = (
     merge_clamps,
     merge_common,
     sink_reshapes,
+    take_apart,
     merge_reshapes,
     drop_broadcast_reshapes,
     fuse_patterns,

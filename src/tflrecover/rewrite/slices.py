@@ -61,7 +61,7 @@ def _reshaped(draft: Draft, op: Op) -> bool:
     if shape != result:
         whole = draft.new_value(shape, draft.values[op.outputs[0]].dtype)
         draft.replace(op.evolve(outputs=(whole,)))
-        back = op.evolve(id=f"{op.id}.shape", type="RESHAPE", attributes={"target_shape": result})
+        back = op.evolve(id=f"{op.id}.{whole}", type="RESHAPE", attributes={"target_shape": result})
         draft.add(back.evolve(inputs=(whole,), outputs=op.outputs))
     _take_from(draft, draft.ops[op.id], before, axis, place[1])
     return True

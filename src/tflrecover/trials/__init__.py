@@ -9,8 +9,9 @@ the differences suggest. If differences are gone then, that argument is their ro
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tflrecover.comparison import Comparison, compared_again, marked
@@ -18,7 +19,7 @@ from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
-from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, candidates, configuration
+from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, candidates, configuration, removal
 
 # So many traces at most, of so many layers: what is wholly another network is not explained by an argument.
 _MOST_TRIALS = 40
@@ -30,22 +31,33 @@ def explained(comparison: Comparison) -> Comparison:
     trials = 0
     layers = comparison.trace.layers
     owners = _owners(layers)
-    paired = _paired(comparison)
-    for path in _suspects(comparison, owners):
+    for attempts in _attempts(comparison):
         before = opened(comparison)
+        if all(_is_argument(difference, layers) for difference in before) and trials:
+            break
         best: tuple[list[Difference], Candidate] | None = None
-        for candidate in candidates(layers[path], path, before, is_surplus=path not in paired):
+        for candidate in attempts(before):
             trials += 1
             left = _left(comparison, candidate) if trials <= _MOST_TRIALS else None
             if left is not None and len(left) < len(before if best is None else best[0]):
                 best = left, candidate
-            if best is not None and not best[0]:
+            if best is not None and not any(candidate.path in _concerned(d, owners) for d in best[0]):
                 break
         if best is not None:
             comparison = _told(comparison, best[1], best[0])
-        if all(_is_argument(difference, layers) for difference in opened(comparison)):
-            break
     return comparison
+
+
+def _attempts(comparison: Comparison) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
+    """What is tried together, of which the best counts: the model without a layer, then one layer otherwise."""
+    layers = comparison.trace.layers
+    suspects = _suspects(comparison)
+    surplus = [layer for d in opened(comparison) if d.kind == "extra" for layer in d.layers]
+    paired = _paired(comparison)
+    for path in dict.fromkeys(path for path in surplus if path in suspects and path not in paired):
+        yield partial(removal, layers[path], path)
+    for path in suspects:
+        yield partial(candidates, layers[path], path)
 
 
 def opened(comparison: Comparison) -> list[Difference]:
@@ -53,22 +65,24 @@ def opened(comparison: Comparison) -> list[Difference]:
     return [difference for difference in comparison.differences if not difference.accepted]
 
 
-def _suspects(comparison: Comparison, owners: Mapping[str, str]) -> list[str]:
+def _suspects(comparison: Comparison) -> list[str]:
     """Paths of layers that may be built otherwise, the most often named first."""
+    owners = _owners(comparison.trace.layers)
     found, layers = opened(comparison), comparison.trace.layers
     paired = _paired(comparison)
     clear = [d for d in found if d.keras_layer not in owners and (_is_argument(d, layers) or _is_layer(d, paired))]
-    if comparison.overview or (len(found) == 1 and clear):
+    if len(found) == 1 and clear:
         return []
     counts: dict[str, int] = {}
     for difference in found:
         for path in _near(comparison, difference):
             owner = owners.get(path, path)
-            # What is one argument already, or one layer too many, comes first: the rest may follow from it.
-            is_surplus = difference.kind == "extra" and path not in paired and owner == path
-            weight = len(found) if difference in clear or is_surplus else 1
+            # What is one argument already comes first: the rest may follow from it.
+            weight = len(found) if difference in clear else 1
             if owner in layers:
                 counts[owner] = counts.get(owner, 0) + weight
+    if comparison.overview and len(counts) > _MOST_SUSPECTS:
+        return []
     return sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
 
 
@@ -76,6 +90,12 @@ def _is_argument(difference: Difference, layers: Layers) -> bool:
     """Whether a difference is an argument that the layer was given."""
     layer = layers.get(difference.keras_layer or "")
     return difference.kind == "attribute" and layer is not None and difference.attribute in configuration(layer)
+
+
+def _concerned(difference: Difference, owners: Mapping[str, str]) -> set[str]:
+    """Paths of the layers that a difference is about."""
+    named = (difference.keras_layer, *difference.layers)
+    return {owners.get(path, path) for path in named if path is not None}
 
 
 def _is_layer(difference: Difference, paired: Collection[str]) -> bool:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 SIBLING, REMOVED = "layer", ""
 
 # They do not change what a trained layer computes.
-_IDLE = ("name", "trainable", "dtype", "seed", "unroll", "dropout", "recurrent_dropout", "rate", "momentum", "stateful")
+_IDLE = ("name", "trainable", "dtype", "seed", "unroll", "rate", "momentum", "stateful", "return_state", "data_format")
+_IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
 _IDLE_CALL = ("training", "mask")
 # Arguments that hold the configuration of another layer.
-_WRAPPED = ("layer", "forward_layer", "backward_layer", "cell")
+_WRAPPED = ("layer", "backward_layer", "cell")
 
 _Place = tuple[str, ...]
 
@@ -44,33 +45,41 @@ class Candidate:
     stand_in: StandIn
 
 
-def candidates(layer: Any, path: str, found: Sequence[Difference], *, is_surplus: bool) -> Iterator[Candidate]:
-    """A surplus layer left out; every argument of a layer with other values; then other classes of its kind.
+def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """The model without a layer; whatever differs."""
+    from tflrecover.tracing.standin import StandIn, identity
+
+    yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
+
+
+def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """Every argument of a layer with other values; then other classes of its kind.
 
     Args:
         layer: The layer.
         path: Its path.
         found: What differs.
-        is_surplus: Whether the file has nothing of the layer.
     """
-    from tflrecover.tracing.standin import StandIn, identity
+    from tflrecover.tracing.standin import StandIn
 
-    if is_surplus:
-        yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
     config = configuration(layer)
     hints = Hints.of(found)
     named = {d.attribute for d in found if d.keras_layer == path}
     # One activation that is missing may as well have been a layer of its own.
     is_missing = [d.kind for d in found].count("missing") == 1
-    for place, have in sorted(_arguments(config), key=lambda item: item[0][-1] not in named):
-        if is_missing and have == "linear":
-            continue
-        for value in hints.values(place[-1], have, _default(layer, place)):
-            made = _built(type(layer), _changed(config, place, value))
-            if made is not None:
-                yield Candidate(path, place[-1], have, value, StandIn(layer, made))
     for key, have in _call_switches(layer):
         yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
+    options = [
+        (place, have, hints.values(place[-1], have, _default(layer, place)))
+        for place, have in _arguments(config)
+        if not (is_missing and have == "linear")
+    ]
+    # What was named first, then what takes few values.
+    for place, have, values in sorted(options, key=lambda option: (option[0][-1] not in named, len(option[2]))):
+        for value in values:
+            made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
+            if made is not None:
+                yield Candidate(path, place[-1], have, value, StandIn(layer, made))
     for sibling in _siblings(layer):
         made = _built(sibling, config) if config else None
         if made is not None:
@@ -88,15 +97,34 @@ def configuration(layer: Any) -> dict[str, Any]:
 def _arguments(config: Mapping[str, Any], place: _Place = ()) -> Iterator[tuple[_Place, Any]]:
     """Where each argument stands in a configuration, and its value; those of a wrapped layer too."""
     for key, value in config.items():
+        if key == "backward_layer":
+            continue
         if key in _WRAPPED and isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
             yield from _arguments(value["config"], (*place, key, "config"))
-        elif key not in _IDLE:
+        elif key not in _IDLE and not key.endswith(_IDLE_ENDS):
             yield (*place, key), value
 
 
 def _changed(config: Mapping[str, Any], place: _Place, value: Any) -> dict[str, Any]:
+    """The configuration with another value there; layers that are wrapped together are built alike."""
     first, *rest = place
-    return {**config, first: _changed(config[first], tuple(rest), value) if rest else value}
+    if not rest:
+        return {**config, first: value}
+    have = _at(config, place)
+    alike = [key for key in _WRAPPED if key in config and _at(config, (key, *rest)) == have]
+    return {**config, **{key: _changed(config[key], tuple(rest), value) for key in {first, *alike}}}
+
+
+def _at(config: Any, place: _Place) -> Any:
+    for key in place:
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
+
+
+def _followed(layer: Any, config: Mapping[str, Any], have: Any) -> dict[str, Any]:
+    """Arguments that need not be given, and had the value of the one that was changed, follow it."""
+    follow = {key for key, value in config.items() if _default(layer, (key,)) is None and value == have}
+    return {key: None if key in follow else value for key, value in config.items()}
 
 
 def _default(layer: Any, place: _Place) -> Any:

@@ -1,0 +1,123 @@
+"""An argument of a layer that is several operators, or that changes shapes, is the one difference; the rest is its."""
+
+import keras
+import keras_models as zoo
+import numpy as np
+import pytest
+from keras import layers as L
+
+import tflrecover
+
+
+def steps(function):
+    def build(**settings):
+        inputs = keras.Input((6, 8), name="steps")
+        return keras.Model(inputs, L.Dense(3, name="head")(function(inputs, **settings)))
+
+    return build
+
+
+@steps
+def attention(x, num_heads=2, key_dim=4, causal=True, **settings):
+    return L.MultiHeadAttention(num_heads, key_dim, name="attention", **settings)(x, x, use_causal_mask=causal)
+
+
+@steps
+def norm(x, **settings):
+    return L.LayerNormalization(name="norm", **settings)(L.Dense(8, name="before")(x))
+
+
+@steps
+def gru(x, **settings):
+    return L.GRU(5, unroll=True, name="gru", **settings)(x)
+
+
+@steps
+def both(x, activation="tanh", merge_mode="concat"):
+    return L.Bidirectional(L.SimpleRNN(4, activation=activation, unroll=True), merge_mode=merge_mode, name="both")(x)
+
+
+@steps
+def convolution(x, **settings):
+    return L.Flatten()(L.LSTM(3, unroll=True, return_sequences=True)(L.Conv1D(8, 3, name="conv", **settings)(x)))
+
+
+@steps
+def merge(x, layer=L.Add):
+    return L.ReLU()(layer(name="merge")([L.Dense(8, activation="relu", name="left")(x), x]))
+
+
+@steps
+def surplus(x, extra=False):
+    x = L.ZeroPadding1D(1, name="pad")(L.Dense(8, activation="relu", name="before")(x))
+    x = L.Activation("tanh", name="surplus")(x) if extra else x
+    return L.Conv1D(4, 3, activation="relu", name="conv")(x)
+
+
+FAULTS = {
+    "heads": (attention, {"num_heads": 4}, "attention", "num_heads", 2),
+    "width": (attention, {"key_dim": 8}, "attention", "key_dim", 4),
+    "mask": (attention, {"causal": False}, "attention", "use_causal_mask", True),
+    "biases": (attention, {"use_bias": False}, "attention", "use_bias", True),
+    "epsilon": (norm, {"epsilon": 0.1}, "norm", "epsilon", 0.001),
+    "no center": (norm, {"center": False}, "norm", "center", True),
+    "no scale": (norm, {"scale": False}, "norm", "scale", True),
+    "reset": (gru, {"reset_after": False}, "gru", "reset_after", True),
+    "backwards": (gru, {"go_backwards": True}, "gru", "go_backwards", False),
+    "gates": (gru, {"recurrent_activation": "hard_sigmoid"}, "gru", "recurrent_activation", "sigmoid"),
+    "wrapped": (both, {"activation": "relu"}, "both", "activation", "tanh"),
+    "wrapper": (both, {"merge_mode": "sum"}, "both", "merge_mode", "concat"),
+    "length": (convolution, {"strides": 2}, "conv", "strides", (1,)),
+    "class": (merge, {"layer": L.Average}, "merge", "layer", "Add"),
+    "layer": (surplus, {"extra": True}, "surplus", None, None),
+}
+
+
+@pytest.mark.parametrize(("build", "fault", "layer", "attribute", "value"), FAULTS.values(), ids=FAULTS)
+def test_one_argument_is_the_one_root(build, fault, layer, attribute, value):
+    file, wrong = zoo.convert(zoo.randomize(build(), 1)), build(**fault)
+    before = [np.array(variable) for variable in wrong.variables]
+    (difference,) = tflrecover.diff(file, wrong).differences
+    assert (difference.keras_layer, difference.attribute, difference.tflite_value) == (layer, attribute, value)
+    assert layer in difference.message
+    assert all(np.array_equal(*pair) for pair in zip(before, wrong.variables, strict=True))
+    assert all(len(layer._inbound_nodes) == 1 for layer in wrong.layers)
+    assert tflrecover.diff(file, build()).ok
+
+
+class Block(keras.Model):
+    """A model whose call says what it does; nothing can be built from its configuration."""
+
+    def __init__(self, epsilon=1e-3):
+        super().__init__()
+        self.first, self.norm, self.last = L.Dense(8), L.LayerNormalization(epsilon=epsilon, name="norm"), L.Dense(3)
+
+    def call(self, x):
+        return self.last(self.norm(self.first(x)))
+
+
+def built(**settings):
+    model = Block(**settings)
+    model(np.zeros((1, 6, 8), "float32"))
+    return model
+
+
+def test_a_subclassed_model_is_no_exception():
+    file = zoo.convert(zoo.randomize(norm(epsilon=1e-3), 1))
+    (difference,) = tflrecover.diff(file, built(epsilon=1e-2)).differences
+    assert (difference.keras_layer, difference.attribute, difference.tflite_value) == ("norm", "epsilon", 0.001)
+
+
+def test_what_follows_is_told_under_the_root():
+    file = zoo.convert(zoo.randomize(attention(), 1))
+    (difference,) = tflrecover.diff(file, attention(use_bias=False)).differences
+    assert {d.attribute for d in difference.consequences} == {"use_bias"}
+    assert len(difference.consequences) == 4
+
+
+def test_two_faults_are_two_roots():
+    file = zoo.convert(zoo.randomize(attention(), 1))
+    wrong = attention(num_heads=4)
+    wrong.get_layer("head").activation = keras.activations.tanh
+    found = {(d.keras_layer, d.attribute) for d in tflrecover.diff(file, wrong).differences}
+    assert found == {("attention", "num_heads"), ("head", "activation")}
