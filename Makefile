@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOG := build/install.log
-SHARED ?= ../shared
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,7 +18,7 @@ help:
 	@echo "make coverage  write the derived sections of docs/coverage.md"
 	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
-	@echo "make faults  plant faults in them, one at a time, and look for each in the diff"
+	@echo "make faults  plant every fault that fits, one at a time, and look for each in the diff; FAULTS_OPTIONS=…"
 	@echo "make bench   time reading, tracing and porting"
 	@echo "make clean   remove build/ and the caches, keep $(VENV)"
 
@@ -90,9 +89,10 @@ kinds: $(VENV)/.dev
 zoo: $(VENV)/.dev
 	@$(RUN) -m benchmarks.zoo $(MODELS) $(if $(MODES),--modes $(MODES)) $(if $(QUICK),--quick) $(ZOO_OPTIONS)
 
+# FAULTS_OPTIONS="unet --only Conv2D --verbose" chooses less or shows more.
 faults: $(VENV)/.dev
 	@echo "== planting faults"
-	@$(RUN) $(SHARED)/bench/mutate.py build/zoo MobileNetV2 ResNet50
+	@$(RUN) -W ignore -m benchmarks.faults $(FAULTS_OPTIONS)
 
 bench: $(VENV)/.dev
 	@echo "== timing"

@@ -184,6 +184,8 @@ def merge(name):
 MODELS |= {f"activation_{name}": activation(name) for name in ACTIVATIONS.split()}
 MODELS |= {
     "gelu_behind_dense": behind_dense(lambda x: keras.ops.gelu(x, approximate=False)),
+    "unrolled_behind_convolution": steps(lambda x: L.LSTM(3, unroll=True)(L.Conv1D(6, 3)(x))),
+    "unrolled_behind_dense": steps(lambda x: L.SimpleRNN(3, unroll=True)(L.Dense(6, activation="tanh")(x))),
     "gelu_tanh_behind_dense": behind_dense(lambda x: keras.ops.gelu(x, approximate=True)),
 }
 MODELS |= {f"merge_{name}": merge(name) for name in MERGES.split()}
