@@ -1,0 +1,102 @@
+"""Which layers may be built otherwise than the file's."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from tflrecover.comparison import Comparison
+from tflrecover.differences import describe
+from tflrecover.differences.layers import Layers
+from tflrecover.ir import Difference
+from tflrecover.trials.candidates import configuration
+
+# What names more layers is another network, which no argument of one layer explains.
+_MOST_SUSPECTS = 6
+
+
+def opened(comparison: Comparison) -> list[Difference]:
+    """Differences that the mapping does not accept."""
+    return [difference for difference in comparison.differences if not difference.accepted]
+
+
+class Suspects:
+    """The layers that the differences of a comparison point to.
+
+    Args:
+        comparison: With its differences as they were found.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._found = opened(comparison)
+        self.layers: Layers = comparison.trace.layers
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Their paths, the most often named first; none where all is one argument, or one layer too many, already."""
+        counts: dict[str, int] = {}
+        for difference in self._found:
+            # What is one argument already comes first: the rest may follow from it.
+            weight = len(self._found) if self.is_clear(difference) else 1
+            for path in self._near(difference):
+                owner = self._owners.get(path, path)
+                if owner in self.layers:
+                    counts[owner] = counts.get(owner, 0) + weight
+        is_one = len(self._found) == 1 and self.is_clear(self._found[0])
+        is_another = bool(self._comparison.overview) and len(counts) > _MOST_SUSPECTS
+        return [] if is_one or is_another else sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
+
+    @property
+    def surplus(self) -> list[str]:
+        """Those of them of which the file has nothing."""
+        named = [layer for d in self._found if d.kind == "extra" for layer in d.layers]
+        return [path for path in dict.fromkeys(named) if path in self.paths and path not in self._paired]
+
+    def is_clear(self, difference: Difference) -> bool:
+        """Whether a difference is an argument that a layer was given, or one layer too many."""
+        path = difference.keras_layer
+        if path is None or path in self._owners:
+            return False
+        if difference.kind == "extra":
+            return len(difference.layers) == 1 and path not in self._paired
+        is_argument = path in self.layers and difference.attribute in configuration(self.layers[path])
+        return difference.kind == "attribute" and is_argument
+
+    def concerned(self, difference: Difference) -> set[str]:
+        """Paths of the layers that a difference is about."""
+        named = (difference.keras_layer, *difference.layers)
+        return {self._owners.get(path, path) for path in named if path is not None}
+
+    @cached_property
+    def _paired(self) -> set[str]:
+        """Paths of layers of which the file has something."""
+        alignment = self._comparison.alignment
+        return set(describe.layers_within(alignment.keras.ops[k] for k in alignment.pairs.values()))
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        """Path of a layer to that of the outermost layer around it that is no model."""
+        paths = {id(layer): path for path, layer in self.layers.items()}
+        found: dict[str, str] = {}
+        for path, layer in self.layers.items():
+            if not hasattr(layer, "_flatten_layers") or hasattr(layer, "compile"):
+                continue
+            for inner in layer._flatten_layers(include_self=False):
+                if id(inner) in paths:
+                    # Layers are listed from the outside in.
+                    found.setdefault(paths[id(inner)], found.get(path, path))
+        return found
+
+    def _near(self, difference: Difference) -> list[str]:
+        """The layers of a difference; where it has none, those next to what the file has in excess."""
+        if difference.keras_layer is not None:
+            return [*difference.layers] or [difference.keras_layer]
+        alignment = self._comparison.alignment
+        file, keras = alignment.file, alignment.keras
+        listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
+        before = {edge.source for f in listed for edge in file.operands[f]}
+        behind = [alignment.pairs[c] for f in listed for c, _, _ in file.consumers[f] if c in alignment.pairs]
+        # What the model has in its place may be paired with something else: two equal layers are one operator.
+        instead = [edge.source for k in behind for edge in keras.operands[k] if edge.source >= 0]
+        nodes = [*(alignment.pairs[f] for f in sorted(before) if f in alignment.pairs), *instead, *behind]
+        return describe.layers_within(keras.ops[k] for k in nodes)
