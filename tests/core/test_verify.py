@@ -13,7 +13,9 @@ import tflrecover
 from tests.core.test_quantized import MODES, convert
 from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
+from tflrecover.tracing import trace_model
 from tflrecover.verification.allowance import allowance, clipped, rounded
+from tflrecover.verification.keras import part
 from tflrecover.verification.sites import independent, lone, regions, repeats
 
 # float32 and every quantization.
@@ -232,3 +234,12 @@ def test_grids():
     assert clipped(x, Value("v", (3,), "float32")) is x
     assert rounded(np.array([12.7, 0.26], "float32")).tolist() == pytest.approx([12.7, 0.3])
     assert rounded(np.arange(3)).tolist() == [0, 1, 2]
+
+
+def test_what_tensorflow_cannot_run_is_one_error():
+    inputs = keras.Input((3,))
+    checked = L.Lambda(lambda x: tf.debugging.check_numerics(tf.math.log(x), "not a number"))(inputs)
+    trace = trace_model(keras.Model(inputs, L.Dense(2)(checked)))
+    run = part(trace, trace.source.inputs, trace.source.outputs)
+    with pytest.raises(tflrecover.EvaluationError, match=r"TensorFlow cannot run model .* not a number"):
+        run({trace.source.inputs[0]: -np.ones((1, 3), "float32")})

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import wrap_function
 
+from tflrecover.errors import EvaluationError
 from tflrecover.tracing import Trace
 from tflrecover.weight import Array
 
@@ -24,7 +25,8 @@ def part(trace: Trace, given: Sequence[int], wanted: Sequence[int]) -> Run:
         wanted: Ids of the values to fetch. All have a tensor in ``trace.tensors``.
 
     Returns:
-        A function from arrays by the id of the value fed to arrays in the order of ``wanted``.
+        A function from arrays by the id of the value fed to arrays in the order of ``wanted``; it raises
+        ``EvaluationError`` where TensorFlow cannot run an operator here.
     """
     function = wrap_function.WrappedFunction(trace.graph, variable_holder=wrap_function.VariableHolder())
     inputs = [trace.tensors[value] for value in given]
@@ -32,10 +34,23 @@ def part(trace: Trace, given: Sequence[int], wanted: Sequence[int]) -> Run:
 
     def run(arrays: Mapping[int, Array]) -> list[Array]:
         feeds = [tf.constant(_cast(arrays[value], tensor)) for value, tensor in zip(given, inputs, strict=True)]
-        results: Any = pruned(*feeds)
+        try:
+            results: Any = pruned(*feeds)
+        except tf.errors.OpError as error:
+            raise EvaluationError(_told(trace, error)) from error
         return [np.asarray(result) for result in results]
 
     return run
+
+
+def _told(trace: Trace, error: Exception) -> str:
+    """What TensorFlow says of an operator that it cannot run: the last line before the trace of its own runtime."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t [[")]
+    said = next((line for line in reversed(lines) if "[Op:" not in line or len(lines) == 1), "")
+    hint = ""
+    if "NHWC" in str(error):
+        hint = "; set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported, to run channels_first on this CPU"
+    return f"TensorFlow cannot run model {trace.model.name!r} here: {said}{hint}"
 
 
 def _cast(array: Array, tensor: Any) -> Array:
