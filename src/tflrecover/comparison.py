@@ -118,14 +118,14 @@ def compare(
     return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
 
 
-def compared_again(comparison: Comparison, stand_in: StandIn) -> Comparison:
-    """The same file and model on the same inputs, with another layer in the place of one of the model's."""
+def compared_again(comparison: Comparison, stand_ins: Sequence[StandIn]) -> Comparison:
+    """The same file and model on the same inputs, with other layers in the places of some of the model's."""
     from tflrecover.tracing import trace_model
 
     old, form = comparison.trace.source, comparison.reading.form
     inputs = [old.values[value] for value in old.inputs]
     shapes, dtypes = [value.shape or () for value in inputs], [str(value.dtype) for value in inputs]
-    trace = trace_model(comparison.trace.model, shapes, form, dtypes, stand_in)
+    trace = trace_model(comparison.trace.model, shapes, form, dtypes, stand_ins)
     reading, file, mapping = replace(comparison.reading, trace=trace), comparison.file, comparison.mapping
     return _solved(file, reading, mapping, aligned(file, reading, mapping))
 

@@ -11,7 +11,7 @@ import tflrecover
 
 def steps(function):
     def build(**settings):
-        inputs = keras.Input((6, 8), name="steps")
+        inputs = keras.Input((4, 8), name="steps")
         return keras.Model(inputs, L.Dense(3, name="head")(function(inputs, **settings)))
 
     return build
@@ -39,7 +39,7 @@ def both(x, activation="tanh", merge_mode="concat"):
 
 @steps
 def convolution(x, **settings):
-    return L.Flatten()(L.LSTM(3, unroll=True, return_sequences=True)(L.Conv1D(8, 3, name="conv", **settings)(x)))
+    return L.SimpleRNN(3, unroll=True)(L.Conv1D(8, 2, name="conv", **settings)(x))
 
 
 @steps
@@ -64,10 +64,9 @@ FAULTS = {
     "no scale": (norm, {"scale": False}, "norm", "scale", True),
     "reset": (gru, {"reset_after": False}, "gru", "reset_after", True),
     "backwards": (gru, {"go_backwards": True}, "gru", "go_backwards", False),
-    "gates": (gru, {"recurrent_activation": "hard_sigmoid"}, "gru", "recurrent_activation", "sigmoid"),
     "wrapped": (both, {"activation": "relu"}, "both", "activation", "tanh"),
     "wrapper": (both, {"merge_mode": "sum"}, "both", "merge_mode", "concat"),
-    "length": (convolution, {"strides": 2}, "conv", "strides", (1,)),
+    "length": (convolution, {"strides": 2}, "conv", "strides", 1),
     "class": (merge, {"layer": L.Average}, "merge", "layer", "Add"),
     "layer": (surplus, {"extra": True}, "surplus", None, None),
 }
@@ -98,7 +97,7 @@ class Block(keras.Model):
 
 def built(**settings):
     model = Block(**settings)
-    model(np.zeros((1, 6, 8), "float32"))
+    model(np.zeros((1, 4, 8), "float32"))
     return model
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
-from tflrecover.tracing.standin import StandIn
+from tflrecover.tracing import standin
 
 _PATCH = threading.Lock()
 
@@ -21,10 +21,10 @@ _PATCH = threading.Lock()
 class CallRecorder:
     """Records calls of layers and operations; use it as ``with recorder.recording(classes): ...``."""
 
-    def __init__(self, known: Container[Any], stand_in: StandIn | None = None) -> None:
+    def __init__(self, known: Container[Any], stand_ins: Sequence[standin.StandIn] = ()) -> None:
         # Keras makes operations on the fly inside layers (ZeroPadding2D calls a Pad): only known ones can own.
         self._known = known
-        self._stand_in = stand_in
+        self._stand_ins = stand_ins
         self._intervals: dict[int, list[tuple[int, int, Any]]] = {}
 
     @contextlib.contextmanager
@@ -50,9 +50,7 @@ class CallRecorder:
             graph = v1.get_default_graph()
             start = graph.version
             try:
-                if self._stand_in is not None:
-                    return self._stand_in.call(original, operation, *args, **kwargs)
-                return original(operation, *args, **kwargs)
+                return standin.call(self._stand_ins, original, operation, *args, **kwargs)
             finally:
                 self._intervals.setdefault(id(graph), []).append((start, graph.version, operation))
 

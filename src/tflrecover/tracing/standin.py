@@ -6,7 +6,7 @@ take the call; layers behind it that do not fit its shapes are built anew from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,16 +25,26 @@ class StandIn:
     layer: Any
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def call(self, original: Callable[..., Any], operation: Any, *args: Any, **kwargs: Any) -> Any:
-        """A call of any layer of the model, or of a ``keras.ops`` operation, during the trace."""
-        if operation is self.target:
-            return original(self.layer, *args, **{**kwargs, **self.arguments})
-        try:
-            return original(operation, *args, **kwargs)
-        except Exception:
-            if not hasattr(operation, "get_config"):
-                raise
-            return original(type(operation).from_config(operation.get_config()), *args, **kwargs)
+
+def call(stand_ins: Sequence[StandIn], original: Callable[..., Any], operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """A call of any layer of the model, or of a ``keras.ops`` operation, during the trace.
+
+    Args:
+        stand_ins: Who takes whose calls.
+        original: The ``__call__`` of the class.
+        operation: The layer that is called.
+        *args: What it is called with.
+        **kwargs: Likewise.
+    """
+    found = next((stand_in for stand_in in stand_ins if stand_in.target is operation), None)
+    if found is not None:
+        return original(found.layer, *args, **{**kwargs, **found.arguments})
+    try:
+        return original(operation, *args, **kwargs)
+    except Exception:
+        if not stand_ins or not hasattr(operation, "get_config"):
+            raise
+        return original(type(operation).from_config(operation.get_config()), *args, **kwargs)
 
 
 def identity(layer: Any) -> Any:

@@ -169,7 +169,7 @@ def trace_model(
     input_shapes: InputShapes | None = None,
     form: Form | None = None,
     dtypes: Sequence[str] | None = None,
-    stand_in: StandIn | None = None,
+    stand_ins: Sequence[StandIn] = (),
 ) -> Trace:
     """Traces a model.
 
@@ -179,7 +179,7 @@ def trace_model(
             own, with 1 for free sizes.
         form: How to call it; None: the likeliest way.
         dtypes: One per input, for inputs whose dtype the model does not declare; None: float32.
-        stand_in: Another layer that takes the calls of one of the model's.
+        stand_ins: Layers that take the calls of others of the model.
 
     Raises:
         InvalidModel: it is no model, or cannot be called on those shapes.
@@ -190,7 +190,7 @@ def trace_model(
     check(model)
     form, shapes = _shapes(model, input_shapes, form)
     paths = LayerPaths(model)
-    recorder = CallRecorder(paths, stand_in)
+    recorder = CallRecorder(paths, stand_ins)
     structure: list[Any] = []
 
     def run(*tensors: Any) -> Any:

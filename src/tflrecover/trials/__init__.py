@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tflrecover.comparison import Comparison, compared_again, marked
 from tflrecover.differences import describe
@@ -22,6 +22,9 @@ from tflrecover.ir import Difference
 from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, candidates, removal
 from tflrecover.trials.suspects import Suspects, opened
 
+if TYPE_CHECKING:
+    from tflrecover.tracing.standin import StandIn
+
 # So many traces at most, of so many operators together: minutes of trying would be worse than to be told less.
 _MOST_TRIALS = 40
 _MOST_OPERATORS = 40_000
@@ -29,21 +32,31 @@ _MOST_OPERATORS = 40_000
 
 def explained(comparison: Comparison) -> Comparison:
     """The comparison, with everything that one argument of one layer explains told as that argument."""
-    left_over = _MOST_OPERATORS // max(len(comparison.trace.source), _MOST_OPERATORS // _MOST_TRIALS)
+    # What Keras has against a way of building that nobody asked for is of no interest.
+    with warnings.catch_warnings(action="ignore"):
+        return _explained(comparison)
+
+
+def _explained(comparison: Comparison) -> Comparison:
+    trials = _MOST_OPERATORS // max(len(comparison.trace.source), _MOST_OPERATORS // _MOST_TRIALS)
     suspects = Suspects(comparison)
+    settled: list[StandIn] = []
+    rest = opened(comparison)
     for attempt in _attempts(suspects):
-        before = opened(comparison)
         best: tuple[list[Difference], Candidate] | None = None
-        for candidate in attempt(before):
-            left_over -= 1
-            left = _left(comparison, candidate) if left_over >= 0 else None
-            if left is not None and len(left) < len(before if best is None else best[0]):
+        for candidate in attempt(rest):
+            trials -= 1
+            left = _left(comparison, [*settled, candidate.stand_in], rest) if trials >= 0 else None
+            if left is not None and len(left) < len(rest if best is None else best[0]):
                 best = left, candidate
             if best is not None and not any(candidate.path in suspects.concerned(d) for d in best[0]):
                 break
         if best is not None:
-            comparison = _told(comparison, best[1], best[0])
-        if all(map(suspects.is_clear, opened(comparison))):
+            left, candidate = best
+            comparison = _told(comparison, candidate, [d for d in rest if d not in left], is_all=not left)
+            settled.append(candidate.stand_in)
+            rest = left
+        if all(map(suspects.is_clear, rest)):
             break
     return comparison
 
@@ -61,30 +74,25 @@ def _key(difference: Difference) -> tuple[Any, ...]:
     return difference.kind, difference.keras_layer, difference.attribute, difference.tflite_op
 
 
-def _left(comparison: Comparison, candidate: Candidate) -> list[Difference] | None:
-    """What still differs with the candidate; None where anything new does, or the model cannot be called so."""
+def _left(comparison: Comparison, stand_ins: Sequence[StandIn], known: Sequence[Difference]) -> list[Difference] | None:
+    """Which of the known differences the stand-ins leave; None where they bring new ones, or cannot be called."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            again = compared_again(comparison, candidate.stand_in)
+        again = compared_again(comparison, stand_ins)
     except TFLRecoverError:
         return None
     if len(again.ambiguities) > len(comparison.ambiguities):
         return None
-    known = {_key(difference) for difference in comparison.differences}
-    left = opened(again)
-    return left if all(_key(difference) in known for difference in left) else None
+    by_key = {_key(difference): difference for difference in known}
+    left = {_key(difference) for difference in opened(again)}
+    return [by_key[key] for key in by_key if key in left] if left <= by_key.keys() else None
 
 
-def _told(comparison: Comparison, candidate: Candidate, left: Sequence[Difference]) -> Comparison:
+def _told(comparison: Comparison, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> Comparison:
     """The differences that the candidate explains become one, with them under it."""
-    kept = {_key(difference) for difference in left}
-    gone = [difference for difference in opened(comparison) if _key(difference) not in kept]
     first = gone[0]
-    told_already = ("attribute", candidate.path, candidate.argument)
-    same = (d for d in gone if (d.kind, d.keras_layer, d.attribute) == told_already)
-    root = next(same, None) or Difference(
+    root = next((d for d in gone if _is_told(candidate, d)), None) or Difference(
         "extra" if candidate.argument == REMOVED else "attribute",
-        _message(comparison, candidate, len(gone), is_all=not left),
+        _message(comparison, candidate, len(gone), is_all=is_all),
         first.tflite_op,
         first.tflite_type,
         first.tflite_name,
@@ -99,6 +107,12 @@ def _told(comparison: Comparison, candidate: Candidate, left: Sequence[Differenc
     under = tuple(d for d in gone if d is not root)
     told = marked(replace(root, consequences=(*root.consequences, *under)), comparison)
     return replace(comparison, differences=(*others[:at], told, *others[at:]))
+
+
+def _is_told(candidate: Candidate, difference: Difference) -> bool:
+    """Whether a difference says already what the candidate has shown."""
+    said = difference.kind, difference.keras_layer, difference.attribute, difference.tflite_value
+    return said == ("attribute", candidate.path, candidate.argument, candidate.value)
 
 
 def _message(comparison: Comparison, candidate: Candidate, count: int, *, is_all: bool) -> str:

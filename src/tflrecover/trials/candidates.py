@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 SIBLING, REMOVED = "layer", ""
 
 # They do not change what a trained layer computes.
-_IDLE = ("name", "trainable", "dtype", "seed", "unroll", "rate", "momentum", "stateful", "return_state", "data_format")
+_IDLE = (
+    *("name", "trainable", "dtype", "seed", "unroll", "rate", "momentum"),
+    *("stateful", "return_state", "data_format", "quantization_config"),
+)
 _IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
 _IDLE_CALL = ("training", "mask")
 # Arguments that hold the configuration of another layer.

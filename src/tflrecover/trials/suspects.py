@@ -8,7 +8,7 @@ from tflrecover.comparison import Comparison
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers
 from tflrecover.ir import Difference
-from tflrecover.trials.candidates import configuration
+from tflrecover.trials.candidates import SIBLING, configuration
 
 # What names more layers is another network, which no argument of one layer explains.
 _MOST_SUSPECTS = 6
@@ -59,8 +59,8 @@ class Suspects:
             return False
         if difference.kind == "extra":
             return len(difference.layers) == 1 and path not in self._paired
-        is_argument = path in self.layers and difference.attribute in configuration(self.layers[path])
-        return difference.kind == "attribute" and is_argument
+        given = configuration(self.layers[path]) if path in self.layers else {}
+        return difference.kind == "attribute" and difference.attribute != SIBLING and difference.attribute in given
 
     def concerned(self, difference: Difference) -> set[str]:
         """Paths of the layers that a difference is about."""
