@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tflrecover.mapping import Mapping
     from tflrecover.ops import OpSpec, register_op
     from tflrecover.report import Report
+    from tflrecover.settling import init_mapping
     from tflrecover.tflite import TFLiteModel, read
     from tflrecover.tracing import trace
 
@@ -55,6 +56,7 @@ __all__ = [
     "WrongBackend",
     "calibrate",
     "diff",
+    "init_mapping",
     "port",
     "read",
     "register_op",
@@ -71,6 +73,7 @@ _HOME = {
     "TFLiteModel": "tflite",
     "calibrate": "calibration",
     "diff": "api",
+    "init_mapping": "settling",
     "port": "api",
     "read": "tflite",
     "register_op": "ops",

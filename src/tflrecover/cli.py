@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from tflrecover import __version__
-from tflrecover.errors import EvaluationError, InvalidModel, TFLRecoverError
+from tflrecover.errors import EvaluationError, InvalidModel, MappingError, TFLRecoverError
 from tflrecover.loading import load_model
 from tflrecover.render.text import safe
 
@@ -245,6 +245,35 @@ def check(
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
     return SAME if report.ok else DIFFERENT
+
+
+@mapping_app.command()
+@exits
+def init(
+    file: FileArgument,
+    model: ModelArgument,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="M.yaml", help="Where to write the mapping.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite M.yaml if it is there.")] = False,
+) -> int:
+    """Write a mapping to begin with: what is open, as proposals in comments."""
+    import tflrecover
+    from tflrecover.report import write_atomically
+
+    if Path(output).is_file() and not force:
+        raise MappingError("is there already; --force overwrites it", source=output)
+    write_atomically(output, tflrecover.init_mapping(file, load_model(model)))
+    typer.echo(f"{output}: written; take the comment signs away from what you want")
+    return SAME
+
+
+@mapping_app.command()
+@exits
+def schema() -> int:
+    """Print the JSON Schema of a mapping."""
+    from tflrecover.mapping.model import schema_text
+
+    typer.echo(schema_text(), nl=False)
+    return SAME
 
 
 def main(arguments: list[str] | None = None) -> None:
