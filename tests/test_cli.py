@@ -163,6 +163,19 @@ def test_mapping_init(real: Path, tmp_path: Path) -> None:
     assert mapping.read_text(encoding="utf-8") == text
 
 
+def test_mapping_explain(real: Path, tmp_path: Path) -> None:
+    mapping, files = tmp_path / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
+    wanted = "tflrecover: 1\naccept:\n  - {layer: dense, attribute: activation}\n"
+    mapping.write_text(wanted, encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (cli.SAME, 1), result.output
+    assert result.stdout.startswith(f"{mapping}:3: accept.0: took effect: it wants: ")
+    mapping.write_text(f"{wanted}match: {{dense: '#0'}}\n", encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert result.exit_code == cli.DIFFERENT
+    assert result.stdout.startswith(f"{mapping}:4: match.dense: not needed: without it the outcome is the same\n")
+
+
 def test_mapping_schema() -> None:
     published = (ROOT / "docs" / "mapping.schema.json").read_text(encoding="utf-8")
     assert run("mapping", "schema").stdout == published

@@ -268,6 +268,22 @@ def init(
 
 @mapping_app.command()
 @exits
+def explain(
+    file: FileArgument,
+    model: ModelArgument,
+    mapping: Annotated[str, typer.Option("--mapping", "-m", help="A mapping in YAML.")],
+) -> int:
+    """Say of each entry of a mapping whether it took effect or was not needed."""
+    import tflrecover
+
+    effects = tflrecover.explain_mapping(file, load_model(model), mapping)
+    for effect in effects:
+        typer.echo(safe(effect))
+    return SAME if all(effect.is_needed for effect in effects) else DIFFERENT
+
+
+@mapping_app.command()
+@exits
 def schema() -> int:
     """Print the JSON Schema of a mapping."""
     from tflrecover.mapping.model import schema_text
