@@ -128,13 +128,22 @@ def _show(text: str) -> None:
 @app.command()
 @exits
 def inspect(
-    file: FileArgument, full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False
+    file: FileArgument,
+    full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False,
+    graphml: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph as GraphML.")] = None,
+    dot: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph for Graphviz.")] = None,
 ) -> int:
     """Show what is in a file."""
+    from tflrecover.render.export import dot_text, graphml_text
     from tflrecover.render.inspect import inspect_text
+    from tflrecover.report import write_atomically
     from tflrecover.tflite import read
 
-    typer.echo(inspect_text(read(file), full=full), nl=False)
+    found = read(file)
+    for path, text in ((graphml, graphml_text), (dot, dot_text)):
+        if path:
+            write_atomically(path, text(found.graph))
+    typer.echo(inspect_text(found, full=full), nl=False)
     return SAME
 
 
