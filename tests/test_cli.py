@@ -155,6 +155,7 @@ def test_mapping_init(real: Path, tmp_path: Path) -> None:
     assert [path.name for path in mapping.parent.iterdir()] == ["map.yaml"]
     assert run("mapping", "check", str(mapping), *files).exit_code == cli.DIFFERENT
     text = mapping.read_text(encoding="utf-8")
+    assert "\n## a.tflite into 'small', begun by " in text
     assert "\n#   - {layer: dense, attribute: activation}\n" in text
     mapping.write_text("mine", encoding="utf-8")
     assert_one_line_of_trouble(run("mapping", "init", *files, "-o", str(mapping)), f"{mapping}: is there already")

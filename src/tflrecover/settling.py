@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -46,7 +47,7 @@ def init_mapping(path: Any, model: Any) -> str:
     parts = [*_ambiguities(report), *_differences(report), *_trust(report)]
     lines = [
         f"# yaml-language-server: $schema={_SCHEMA}",
-        *_remark(f"{file.source} into {report.model!r}, begun by `tflrecover mapping init`. {_HOW}"),
+        *_remark(f"{PurePath(file.source).name} into {report.model!r}, begun by `tflrecover mapping init`. {_HOW}"),
         f"tflrecover: {VERSION}",
         f"tflite: {{sha256: {quoted(file.sha256)}}}",
         "",
