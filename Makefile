@@ -14,7 +14,7 @@ help:
 	@echo "make test    ruff, mypy and pytest"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  let ruff rewrite the sources"
-	@echo "make schema  write docs/mapping.schema.json from the mapping's model"
+	@echo "make schema  write docs/*.schema.json from the classes of mappings and reports"
 	@echo "make coverage  write the derived sections of docs/coverage.md"
 	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
@@ -73,9 +73,15 @@ format: $(VENV)/.dev
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format .
 
 schema: $(VENV)/.dev
-	@echo "== writing docs/mapping.schema.json"
-	@$(RUN) -c 'from tflrecover.mapping.model import schema_text; print(schema_text(), end="")' > docs/mapping.schema.json.new
-	@mv docs/mapping.schema.json.new docs/mapping.schema.json
+	$(call write_schema,mapping,tflrecover.mapping.model)
+	$(call write_schema,report,tflrecover.report_schema)
+
+# $(call write_schema,FORMAT,MODULE): the file appears complete or not at all.
+define write_schema
+	@echo "== writing docs/$(1).schema.json"
+	@$(RUN) -c 'from $(2) import schema_text; print(schema_text(), end="")' > docs/$(1).schema.json.new
+	@mv docs/$(1).schema.json.new docs/$(1).schema.json
+endef
 
 coverage: $(VENV)/.dev
 	@echo "== writing docs/coverage.md"

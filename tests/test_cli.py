@@ -148,6 +148,40 @@ def test_mapping_check_of_a_stale_mapping(api, model: SavableModel) -> None:
     assert_one_line_of_trouble(run("mapping", "check", "map.yaml", "a.tflite", "m:f"), "map.yaml:3: matsch: is no key")
 
 
+def test_mapping_init(real: Path, tmp_path: Path) -> None:
+    mapping, files = tmp_path / "new" / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
+    result = run("mapping", "init", *files, "-o", str(mapping))
+    assert (result.exit_code, result.stdout.split(": ")[0]) == (cli.SAME, str(mapping)), result.output
+    assert [path.name for path in mapping.parent.iterdir()] == ["map.yaml"]
+    assert run("mapping", "check", str(mapping), *files).exit_code == cli.DIFFERENT
+    text = mapping.read_text(encoding="utf-8")
+    assert "\n## a.tflite into 'small', begun by " in text
+    assert "\n#   - {layer: dense, attribute: activation}\n" in text
+    mapping.write_text("mine", encoding="utf-8")
+    assert_one_line_of_trouble(run("mapping", "init", *files, "-o", str(mapping)), f"{mapping}: is there already")
+    assert mapping.read_text(encoding="utf-8") == "mine"
+    assert run("mapping", "init", *files, "-o", str(mapping), "--force").exit_code == cli.SAME
+    assert mapping.read_text(encoding="utf-8") == text
+
+
+def test_mapping_explain(real: Path, tmp_path: Path) -> None:
+    mapping, files = tmp_path / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
+    wanted = "tflrecover: 1\naccept:\n  - {layer: dense, attribute: activation}\n"
+    mapping.write_text(wanted, encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (cli.SAME, 1), result.output
+    assert result.stdout.startswith(f"{mapping}:3: accept.0: took effect: it wants: ")
+    mapping.write_text(f"{wanted}match: {{dense: '#0'}}\n", encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert result.exit_code == cli.DIFFERENT
+    assert result.stdout.startswith(f"{mapping}:4: match.dense: not needed: without it the outcome is the same\n")
+
+
+def test_mapping_schema() -> None:
+    published = (ROOT / "docs" / "mapping.schema.json").read_text(encoding="utf-8")
+    assert run("mapping", "schema").stdout == published
+
+
 TROUBLES = {
     "several lines": (MappingError("a\nb\x1b[2J"), "<mapping>: a b\\x1b[2J"),
     "file": (FileNotFoundError(2, "No such file or directory", "a.tflite"), "a.tflite: No such file or directory"),

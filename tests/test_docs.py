@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 import tflrecover
 from tests.conftest import ROOT
+from tflrecover import cli
 from tflrecover.mapping import Mapping
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -43,6 +45,16 @@ def test_mapping_example_is_a_mapping(tmp_path: Path, place: str, text: str) -> 
 @pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_mapping_is_a_mapping(path: Path) -> None:
     assert Mapping.load(path).source == str(path)
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("yaml workflow"))
+def test_commands_of_a_workflow_are_commands(place: str, text: str) -> None:
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    commands = [step["run"].split() for step in steps if step.get("run", "").startswith("tflrecover ")]
+    assert commands
+    group = typer.main.get_command(cli.app)
+    for _, name, *arguments in commands:
+        group.commands[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize(("place", "text"), blocks("python"))

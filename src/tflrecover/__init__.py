@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tflrecover.api import diff, port, verify
     from tflrecover.calibration import Calibration, calibrate
+    from tflrecover.effects import Effect, explain_mapping
     from tflrecover.errors import (
         EvaluationError,
         InputMismatch,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tflrecover.mapping import Mapping
     from tflrecover.ops import OpSpec, register_op
     from tflrecover.report import Report
+    from tflrecover.settling import init_mapping
     from tflrecover.tflite import TFLiteModel, read
     from tflrecover.tracing import trace
 
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Calibration",
+    "Effect",
     "EvaluationError",
     "InputMismatch",
     "InvalidFile",
@@ -55,6 +58,8 @@ __all__ = [
     "WrongBackend",
     "calibrate",
     "diff",
+    "explain_mapping",
+    "init_mapping",
     "port",
     "read",
     "register_op",
@@ -65,12 +70,15 @@ __all__ = [
 # Where each name is defined; every name that is not listed is an error.
 _HOME = {
     "Calibration": "calibration",
+    "Effect": "effects",
     "Mapping": "mapping",
     "OpSpec": "ops",
     "Report": "report",
     "TFLiteModel": "tflite",
     "calibrate": "calibration",
+    "explain_mapping": "effects",
     "diff": "api",
+    "init_mapping": "settling",
     "port": "api",
     "read": "tflite",
     "register_op": "ops",

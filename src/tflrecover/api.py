@@ -9,7 +9,7 @@ from tflrecover.comparison import Comparison, compare
 from tflrecover.errors import PortError
 from tflrecover.ir import short_name
 from tflrecover.render.text import suggested
-from tflrecover.report import Report
+from tflrecover.report import Action, Report
 from tflrecover.tflite import read
 from tflrecover.trials import explained
 
@@ -114,7 +114,7 @@ def verify(
 
 
 def _report(
-    action: str,
+    action: Action,
     comparison: Comparison,
     *,
     applied: bool = False,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from tflrecover import __version__
-from tflrecover.errors import EvaluationError, InvalidModel, TFLRecoverError
+from tflrecover.errors import EvaluationError, InvalidModel, MappingError, TFLRecoverError
 from tflrecover.loading import load_model
 from tflrecover.render.text import safe
 
@@ -128,13 +128,22 @@ def _show(text: str) -> None:
 @app.command()
 @exits
 def inspect(
-    file: FileArgument, full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False
+    file: FileArgument,
+    full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False,
+    graphml: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph as GraphML.")] = None,
+    dot: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph for Graphviz.")] = None,
 ) -> int:
     """Show what is in a file."""
+    from tflrecover.render.export import dot_text, graphml_text
     from tflrecover.render.inspect import inspect_text
+    from tflrecover.report import write_atomically
     from tflrecover.tflite import read
 
-    typer.echo(inspect_text(read(file), full=full), nl=False)
+    found = read(file)
+    for path, text in ((graphml, graphml_text), (dot, dot_text)):
+        if path:
+            write_atomically(path, text(found.graph))
+    typer.echo(inspect_text(found, full=full), nl=False)
     return SAME
 
 
@@ -245,6 +254,51 @@ def check(
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
     return SAME if report.ok else DIFFERENT
+
+
+@mapping_app.command()
+@exits
+def init(
+    file: FileArgument,
+    model: ModelArgument,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="M.yaml", help="Where to write the mapping.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite M.yaml if it is there.")] = False,
+) -> int:
+    """Write a mapping to begin with: what is open, as proposals in comments."""
+    import tflrecover
+    from tflrecover.report import write_atomically
+
+    if Path(output).is_file() and not force:
+        raise MappingError("is there already; --force overwrites it", source=output)
+    write_atomically(output, tflrecover.init_mapping(file, load_model(model)))
+    typer.echo(f"{output}: written; take the comment signs away from what you want")
+    return SAME
+
+
+@mapping_app.command()
+@exits
+def explain(
+    file: FileArgument,
+    model: ModelArgument,
+    mapping: Annotated[str, typer.Option("--mapping", "-m", help="A mapping in YAML.")],
+) -> int:
+    """Say of each entry of a mapping whether it took effect or was not needed."""
+    import tflrecover
+
+    effects = tflrecover.explain_mapping(file, load_model(model), mapping)
+    for effect in effects:
+        typer.echo(safe(effect))
+    return SAME if all(effect.is_needed for effect in effects) else DIFFERENT
+
+
+@mapping_app.command()
+@exits
+def schema() -> int:
+    """Print the JSON Schema of a mapping."""
+    from tflrecover.mapping.model import schema_text
+
+    typer.echo(schema_text(), nl=False)
+    return SAME
 
 
 def main(arguments: list[str] | None = None) -> None:

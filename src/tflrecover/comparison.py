@@ -14,6 +14,7 @@ import numpy as np
 from tflrecover import differences
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
+from tflrecover.differences.tails import quoted
 from tflrecover.errors import EvaluationError, WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape
@@ -166,7 +167,8 @@ def _undecided(complete: list[Comparison]) -> Comparison:
     if all(other == pairs[0] for other in pairs):
         return first
     open_ = [i for i in range(len(names)) if len({other.get(i) for other in pairs}) > 1]
-    lines = [f"  {theirs[j] or j}: {names[i]}" for i in open_ if (j := pairs[0].get(i)) is not None]
+    named = [(theirs[j] or f"#{j}", names[i] or f"#{i}") for i in open_ if (j := pairs[0].get(i)) is not None]
+    lines = [f"  {quoted(a)}: {quoted(b)}" for a, b in named]
     told = Ambiguity(
         f"the file's inputs {[names[i] for i in open_]} fit the model in {len(complete)} ways; say in the "
         "mapping which is which",

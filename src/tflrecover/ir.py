@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tflrecover.weight import Weight
 
 Shape = tuple[int, ...]
+Kind = Literal["attribute", "missing", "extra", "wiring", "shape", "constant"]
+VariableState = Literal["assigned", "reparametrised", "kept", "unresolved"]
+ConstantState = Literal["consumed", "structural", "ignored", "unexplained"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,7 +266,7 @@ class Difference:
         layers: Layer paths that it is about, where they are several.
     """
 
-    kind: str
+    kind: Kind
     message: str
     tflite_op: int | None = None
     tflite_type: str | int | None = None
@@ -309,7 +312,7 @@ class Assignment:
     """
 
     variable: str
-    state: str
+    state: VariableState
     value: NDArray[Any] | None = None
     recipe: str = ""
     held: bool | None = None
@@ -327,7 +330,7 @@ class ConstantUse:
 
     tensor: int
     name: str
-    state: str
+    state: ConstantState
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,4 +366,4 @@ class Check:
     tolerance: float
     ok: bool
     output: str | None = None
-    reference: str = "litert"
+    reference: Literal["litert", "evaluated"] = "litert"

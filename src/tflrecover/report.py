@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render import text
+
+Action = Literal["diff", "port", "verify"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,7 @@ class Report:
         constants: One per constant tensor of the file.
         checks: Numbers per matched operator (``verify`` only), in file order.
         notes: Sentences that a user should read: quantization, input order, what was not checked.
+        applied: Whether the model holds the weights now (``port`` only).
         operators: How many operators there are on either side, and how many match.
         overview: A sentence where file and model are wholly different; empty otherwise.
         assumptions: What was taken on trust, because nothing in the file proves or refutes it.
@@ -41,7 +44,7 @@ class Report:
             every check passed.
     """
 
-    action: str
+    action: Action
     source: str
     model: str
     matches: tuple[Match, ...] = ()
@@ -95,7 +98,10 @@ class Report:
         return text.full(self, is_full=full)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready values, in a stable order; arrays appear as shape and dtype only."""
+        """The report as JSON-ready values, in a stable order; arrays appear as shape and dtype only.
+
+        The format is that of ``docs/report.schema.json``; ``tflrecover_report`` is its version.
+        """
         return {
             "tflrecover_report": SCHEMA_VERSION,
             "action": self.action,

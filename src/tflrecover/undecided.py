@@ -83,7 +83,7 @@ def ambiguities(alignment: Alignment, skip: Collection[str]) -> tuple[Ambiguity,
         theirs = [alignment.keras.ops[k] for k in ks]
         layers = tuple(describe.layer_of(op) or str(op.type) for op in theirs)
         indices = tuple(index for op in mine if (index := describe.file_index(op)) is not None)
-        lines = [f"  {layer}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
+        lines = [f"  {quoted(layer)}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
         found.append(
             Ambiguity(
                 f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by "

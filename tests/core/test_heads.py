@@ -1,5 +1,7 @@
 """Heads that look alike, heads that are new, and heads that are not there."""
 
+from dataclasses import replace
+
 import keras
 import keras_models as zoo
 import numpy as np
@@ -9,6 +11,8 @@ from keras import layers
 
 import tflrecover
 from tests.core.lite import stripped
+from tflrecover.comparison import _undecided as undecided
+from tflrecover.comparison import compare
 
 V = {"tflrecover": 1}
 
@@ -110,6 +114,17 @@ def test_inputs_too():
     (ambiguity,) = report.ambiguities
     assert yaml.safe_load(ambiguity.mapping) == {"inputs": {"left": "args_1", "right": "args_0"}}
     assert not report.ok
+
+
+def test_inputs_that_fit_in_two_ways_are_an_ambiguity():
+    model = zoo.randomize(two_inputs(["on", "no"]), 1)
+    found = compare(zoo.convert(model), model)
+    other = replace(
+        found, alignment=replace(found.alignment, inputs={i: 1 - j for i, j in found.alignment.inputs.items()})
+    )
+    (ambiguity,) = undecided([found, other]).ambiguities
+    assert "fit the model in 2 ways" in ambiguity.message
+    assert yaml.safe_load(ambiguity.mapping) == {"inputs": {"on": "on", "no": "no"}}
 
 
 def deep_heads(names):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 import networkx as nx
+import yaml
 
 from tflrecover import ops
 from tflrecover.align import Alignment
@@ -35,7 +36,7 @@ def accepting(alignment: Alignment, differences: Sequence[Difference], assignmen
     if not ambiguous <= set(skip):
         return ""
     lines = [f"skip: [{', '.join(map(quoted, skip))}]"] if skip else []
-    wanted = [_accept(d) for d in open_ if d.keras_layer not in skip]
+    wanted = [accept_line(d) for d in open_ if d.keras_layer not in skip]
     return "\n".join([*lines, *(["accept:", *dict.fromkeys(wanted)] if wanted else [])])
 
 
@@ -47,7 +48,8 @@ def _new_layers(alignment: Alignment, differences: Sequence[Difference]) -> set[
     return {path for op in new for path in (op.layer, *(origin.layer for origin in op.origins)) if path}
 
 
-def _accept(difference: Difference) -> str:
+def accept_line(difference: Difference) -> str:
+    """The line under ``accept:`` that wants a difference, which has an operator or a layer."""
     place = f'op: "#{difference.tflite_op}"' if difference.keras_layer is None else ""
     what = f"kind: {difference.kind}" if difference.kind != "attribute" else f"attribute: {difference.attribute}"
     return f"  - {{{place or f'layer: {quoted(difference.keras_layer or str())}'}, {what}}}"
@@ -81,4 +83,5 @@ def _is_copied(keras: View, node: int, skip: Collection[str]) -> bool:
 def quoted(name: str) -> str:
     """A name as YAML takes it, in quotes where it needs them."""
     # A JSON string is a YAML string.
-    return name if re.fullmatch(r"[A-Za-z_][\w./-]*", name) else json.dumps(name, ensure_ascii=False)
+    is_plain = re.fullmatch(r"[A-Za-z_][\w./-]*", name) and yaml.safe_load(name) == name
+    return name if is_plain else json.dumps(name, ensure_ascii=False)

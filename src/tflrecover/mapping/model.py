@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from tflrecover.ir import Kind
+
 VERSION = 1
 
 
@@ -62,9 +64,7 @@ class Accept(_Strict):
     layer: str | None = Field(default=None, description="Keras layer path.")
     op: str | None = Field(default=None, description='TFLite operator, by output-tensor name or "#index".')
     attribute: str | None = Field(default=None, description="Keras argument, e.g. pool_size.")
-    kind: Literal["attribute", "missing", "extra", "wiring", "shape", "constant"] | None = Field(
-        default=None, description="Kind of the difference."
-    )
+    kind: Kind | None = Field(default=None, description="Kind of the difference.")
 
     @model_validator(mode="after")
     def _names_a_place(self) -> Accept:

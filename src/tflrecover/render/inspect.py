@@ -39,20 +39,24 @@ def _names(ends: object) -> str:
     return safe(", ".join(ends)) if isinstance(ends, dict) else ""
 
 
+def sizes(value: Value) -> str:
+    """``1x?x3``; dynamic sizes as ``?``."""
+    shape = value.shape_signature or value.shape
+    return "x".join("?" if n == -1 else str(n) for n in shape) if shape else "scalar"
+
+
 def describe_value(value: Value) -> str:
     """``name (shape) dtype``; dynamic sizes as ``?``, quantization in short."""
-    shape = value.shape_signature or value.shape
-    sizes = "x".join("?" if n == -1 else str(n) for n in shape) if shape else "scalar"
     quantization = value.quantization
     scaled = quantization is not None and quantization.scale.size
     if not scaled or quantization is None:
-        return f"{safe(value.name)!r} {sizes} {value.dtype}"
+        return f"{safe(value.name)!r} {sizes(value)} {value.dtype}"
     kind = (
         f"scale {quantization.scale[0]:.4g}"
         if quantization.scale.size == 1
         else f"per channel ({quantization.scale.size})"
     )
-    return f"{safe(value.name)!r} {sizes} {value.dtype}, {kind}"
+    return f"{safe(value.name)!r} {sizes(value)} {value.dtype}, {kind}"
 
 
 def _graph(graph: Graph, signature: Signature | None) -> Iterator[str]:

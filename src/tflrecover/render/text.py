@@ -6,14 +6,14 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from tflrecover.ir import Check, Difference, short_name
+from tflrecover.ir import Check, Difference, VariableState, short_name
 
 if TYPE_CHECKING:
     from tflrecover.report import Report
 
-_STATES = ("assigned", "reparametrised", "kept", "unresolved")
+_STATES: tuple[VariableState, ...] = get_args(VariableState)
 # What only a port does.
 _WRITTEN = ("assigned", "reparametrised")
 _LISTED = 12

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tflrecover.ir import Assignment, ConstantUse, Graph, Shape
+from tflrecover.ir import Assignment, ConstantState, ConstantUse, Graph, Shape, VariableState
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
@@ -318,7 +318,7 @@ def _assignment(
         value, text = _completed(value, variable.current(), text)
     if not np.all(np.isfinite(value)):
         return Assignment(path, "unresolved", None, "the file's weight cannot be undone to a finite value")
-    state = "assigned" if path in moved else "reparametrised"
+    state: VariableState = "assigned" if path in moved else "reparametrised"
     return Assignment(path, state, value, text)
 
 
@@ -350,6 +350,7 @@ def constant_uses(
     for key, value in source.values.items():
         if value.data is None or key not in taken:
             continue
+        state: ConstantState
         if key in consumed:
             state = "consumed"
         elif key in ignored:
