@@ -247,3 +247,13 @@ def test_another_architecture_is_said_to_be_one(whole):
     assert max(len(d.message) for d in report.differences) < 600
     with pytest.raises(tflrecover.PortError, match="probably another architecture"):
         tflrecover.port(file, other)
+
+
+def test_inputs_that_only_a_free_choice_tells_apart_are_ambiguous():
+    def build():
+        inputs = [keras.Input((4,)), keras.Input((4,))]
+        branches = [layers.Dense(5, activation="relu")(x) for x in inputs]
+        return keras.Model(inputs, layers.Dense(3)(layers.Add()(branches)))
+
+    file = stripped(zoo.convert(zoo.randomize(build(), 1)))
+    assert tflrecover.diff(file, build()).ambiguities
