@@ -10,6 +10,7 @@ from tflrecover.errors import PortError
 from tflrecover.ir import short_name
 from tflrecover.render.text import suggested
 from tflrecover.report import Report
+from tflrecover.rows import rows
 from tflrecover.tflite import read
 from tflrecover.trials import explained
 
@@ -137,6 +138,7 @@ def _report(
         comparison.overview,
         comparison.assumptions,
         comparison.suggestion,
+        rows(comparison),
     )
 
 
