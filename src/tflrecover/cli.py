@@ -149,8 +149,7 @@ def diff(
     mapping: MappingOption = None,
     json: JsonOption = None,
     html: HtmlOption = None,
-    full: HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
-FullOption = False,
+    full: FullOption = False,
 ) -> int:
     """Compare a file with a model; neither is changed."""
     import tflrecover
@@ -169,8 +168,7 @@ def port(
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
     html: HtmlOption = None,
-    full: HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
-FullOption = False,
+    full: FullOption = False,
 ) -> int:
     """Copy a file's weights into a model and save it; folders on the way are made."""
     import tflrecover
@@ -210,8 +208,7 @@ def verify(
     ] = None,
     json: JsonOption = None,
     html: HtmlOption = None,
-    full: HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
-FullOption = False,
+    full: FullOption = False,
 ) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover

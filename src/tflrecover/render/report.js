@@ -1,15 +1,16 @@
 // A short stretch is not worth a fold; this many rows stay in sight on either side of what differs.
 const CONTEXT = 2;
 const SHORTEST_FOLD = 4;
+// Of a long run that one difference is about, so many rows are shown at its ends.
+const RUN_END = 10;
 
 // ---- What is worth stopping at
 
 const isDiverging = (row) => row.check && !row.check.ok;
 const isRoot = (row) => ["different", "missing", "extra"].includes(row.state) || isDiverging(row);
 const told = (row) => (row.differences ?? []).join();
-const isStop = (i) =>
-  isRoot(rows[i]) &&
-  !(i > 0 && isRoot(rows[i - 1]) && told(rows[i - 1]) === told(rows[i]) && !rows[i].check?.first);
+const goesOn = (i) => i > 0 && isRoot(rows[i - 1]) && told(rows[i - 1]) === told(rows[i]) && !rows[i].check?.first;
+const isStop = (i) => isRoot(rows[i]) && !goesOn(i);
 const stops = [...rows.keys()].filter(isStop);
 const anchors = new Map(rows.map((row, i) => [row.id, i]));
 
@@ -22,14 +23,24 @@ function shownRows() {
   rows.forEach((row, i) => {
     if (isRoot(row)) shown.fill(1, Math.max(0, i - CONTEXT), i + CONTEXT + 1);
   });
+  for (const start of stops) {
+    let end = start + 1;
+    while (end < rows.length && isRoot(rows[end]) && goesOn(end)) end += 1;
+    if (end - start > 2 * RUN_END + SHORTEST_FOLD) shown.fill(0, start + RUN_END, end - RUN_END);
+  }
   shown.fill(1, 0, CONTEXT);
   shown.fill(1, Math.max(0, rows.length - CONTEXT));
   return shown;
 }
 
 function foldOf(from, to) {
-  const following = rows.slice(from, to).filter((row) => row.state === "following").length;
-  const told = following ? `${to - from} operators, ${following} of which follow from a difference` : `${to - from} equal operators`;
+  const counts = {};
+  for (const row of rows.slice(from, to)) {
+    const state = isDiverging(row) ? "diverging" : row.state === "scaling" ? "equal" : row.state;
+    counts[state] = (counts[state] ?? 0) + 1;
+  }
+  const parts = Object.entries(counts);
+  const told = parts.length === 1 ? `${to - from} ${parts[0][0]} operators` : `${to - from} operators: ${parts.map(([state, n]) => `${n} ${state}`).join(", ")}`;
   const made = make("button", "fold", `… ${told}`);
   made.type = "button";
   made.dataset.row = from;
