@@ -106,7 +106,13 @@ def aligned(count: int, **changes: Any) -> Report:
     pools = range(9, count, 10)
     for number, i in enumerate(pools):
         sides = (
-            cell(i if is_file else None, type="MAX_POOL_2D", layer=f"pool_{i}", attributes={"pool_size": (size, size)})
+            cell(
+                i if is_file else None,
+                type="MAX_POOL_2D",
+                layer=f"pool_{i}",
+                attributes={"pool_size": (size, size)},
+                operands=(i - 1,),
+            )
             for is_file, size in ((True, 2), (False, 5))
         )
         rows[i] = Row(*sides, "loose both", differing=("pool_size",), differences=(number,))

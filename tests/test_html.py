@@ -270,6 +270,7 @@ def test_browser_folds_what_is_equal_and_moves_by_keys(browse: Browse) -> None:
         press("j"); see(root.dataset.current);
         press("k"); see(root.dataset.current);
         press("Enter"); see(document.querySelector(".detail .changed").textContent);
+        see([...document.querySelectorAll(".detail a")].map((link) => link.textContent + link.hash));
         see(byId("position").textContent);
         byId("unfold").click(); see(document.querySelectorAll("#rows > .row").length);
         press("/"); see(document.activeElement.id);
@@ -285,6 +286,7 @@ def test_browser_folds_what_is_equal_and_moves_by_keys(browse: Browse) -> None:
         "op-19",
         "op-9",
         "pool_size(2, 2)(5, 5)",
+        ["CONV_2D 8#op-8", "CONV_2D conv2d_8#op-8"],
         "1 of 8",
         62,
         "search",

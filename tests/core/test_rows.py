@@ -66,7 +66,7 @@ def branches(has_more=False):
     return keras.Model(inputs, layers.Concatenate(name="both")([left, right]))
 
 
-def test_an_extra_operator_stands_behind_its_operand():
+def test_what_is_extra_comes_after_what_it_takes():
     rows = tflrecover.diff(zoo.convert(built(branches, 1)), branches(has_more=True)).rows
     layers_ = [row.keras.layer for row in rows]
     assert layers_.index("more") == layers_.index("conv_1") + 1

@@ -21,10 +21,10 @@ function titled(element, title) {
   return element;
 }
 
-function link(i) {
-  const row = rows[i];
-  const made = make("a", "", `${(row.file ?? row.keras).type} ${row.file?.index ?? row.keras?.layer ?? ""}`);
-  made.href = `#${row.id}`;
+function link(i, side) {
+  const cell = rows[i][side];
+  const made = make("a", "", `${cell.type} ${(side === "file" ? cell.index : cell.layer) ?? ""}`);
+  made.href = `#${rows[i].id}`;
   return made;
 }
 
@@ -103,8 +103,8 @@ function table(entries, head) {
 
 function detailOf(row) {
   const { file, keras, check } = row;
-  const operands = (cell) => (cell?.operands ?? []).flatMap((i) => [link(i), " "]);
-  const both = (label, of) => ({ cells: [label, of(file), of(keras)] });
+  const operands = (cell, side) => (cell?.operands ?? []).flatMap((i) => [link(i, side), " "]);
+  const both = (label, of) => ({ cells: [label, of(file, "file"), of(keras, "keras")] });
   const attributes = (row.attributes ?? []).map(([name, mine, theirs, changed]) => ({ cells: [name, mine, theirs], changed }));
   const names = [
     both("output", (cell) => cell?.name),
