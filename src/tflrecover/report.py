@@ -98,7 +98,7 @@ class Report:
         overview: A sentence where file and model are wholly different; empty otherwise.
         assumptions: What was taken on trust, because nothing in the file proves or refutes it.
         suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
-        rows: The canonical operators of both sides in topological order, pairs side by side.
+        rows: The canonical operators of both sides in the file's order, pairs side by side.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
             every check passed.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tflrecover.align import Alignment
 from tflrecover.comparison import Comparison
@@ -16,7 +17,7 @@ Place = tuple[OpId | None, OpId | None]
 
 
 def rows(comparison: Comparison) -> tuple[Row, ...]:
-    """One row per pair, per missing and per extra canonical operator, in an order in which operands come first."""
+    """One row per pair, per missing and per extra canonical operator; an extra one stands behind what it takes."""
     alignment = comparison.alignment
     file, keras = alignment.file.graph, alignment.keras.graph
     pairs = {alignment.file.ops[f].id: alignment.keras.ops[k].id for f, k in alignment.pairs.items()}
@@ -31,7 +32,7 @@ def rows(comparison: Comparison) -> tuple[Row, ...]:
         (None if f is None else _cell(file, f, numbers[0]), None if k is None else _cell(keras, k, numbers[1]))
         for f, k in places
     ]
-    told = _told(comparison.differences, cells, numbers[0])
+    told = _told(comparison.differences, _Index(cells, numbers[0]))
     made = []
     for number, ((f, k), (mine, theirs)) in enumerate(zip(places, cells, strict=True)):
         match = steps.get(f) if f is not None else None
@@ -44,16 +45,16 @@ def rows(comparison: Comparison) -> tuple[Row, ...]:
 def _places(file: Graph, keras: Graph, pairs: Mapping[OpId, OpId]) -> list[Place]:
     """Pairs and missing operators in the file's order; what is extra, behind the last that it takes anything from."""
     back = {k: f for f, k in pairs.items()}
-    order = {op.id: float(number) for number, op in enumerate(file.ops())}
-    place: dict[OpId, float] = {}
-    extra: list[tuple[float, OpId]] = []
+    order = {op.id: number for number, op in enumerate(file.ops())}
+    place: dict[OpId, int] = {}
+    extra: list[tuple[int, OpId]] = []
     for op in keras.ops():
         if op.id in back:
             place[op.id] = order[back[op.id]]
         else:
-            place[op.id] = max((place.get(source, -1.0) for source in keras.predecessors(op.id)), default=-1.0)
+            place[op.id] = max((place.get(source, -1) for source in keras.predecessors(op.id)), default=-1)
             extra.append((place[op.id], op.id))
-    listed: list[tuple[float, int, Place]] = [(at, 0, (f, pairs.get(f))) for f, at in order.items()]
+    listed: list[tuple[int, int, Place]] = [(at, 0, (f, pairs.get(f))) for f, at in order.items()]
     listed += [(at, 1, (None, k)) for at, k in extra]
     # Sorting is stable: extra operators at one place stay in the model's order.
     return [item for _, _, item in sorted(listed, key=lambda item: item[:2])]
@@ -79,20 +80,52 @@ def _differing(alignment: Alignment, f: Op, k: Op) -> tuple[str, ...]:
     return differing(alignment.file, alignment.keras, f, k) if f.type == k.type else ()
 
 
-def _told(
-    differences: Sequence[Difference],
-    cells: Sequence[tuple[Cell | None, Cell | None]],
-    numbers: Mapping[OpId, int],
-) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Finds rows.
+
+    Attributes:
+        cells: Both sides of every row.
+        number: Id of an operator of the file to its row.
+        by_op: Index in the file to the rows that the operator became.
+        by_layer: Layer path to the rows of its operators.
+    """
+
+    cells: Sequence[tuple[Cell | None, Cell | None]]
+    number: Mapping[OpId, int]
+    by_op: dict[int | None, list[int]] = field(default_factory=dict)
+    by_layer: dict[str | None, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number, (mine, theirs) in enumerate(self.cells):
+            if mine is not None:
+                self.by_op.setdefault(mine.index, []).append(number)
+            if theirs is not None:
+                self.by_layer.setdefault(theirs.layer, []).append(number)
+
+    def rows(self, difference: Difference) -> list[int]:
+        """What a difference is about: by operator of the file, else by layer, there first what has no partner."""
+        listed = [self.number[op_id] for op_id in difference.operators if op_id in self.number]
+        if not listed and difference.tflite_op is not None:
+            at = self.by_op.get(difference.tflite_op, [])
+            listed = [n for n in at if (f := self.cells[n][0]) is not None and f.name == difference.tflite_name] or at
+        if listed and not difference.layers:
+            return listed
+        layers = dict.fromkeys(filter(None, (difference.keras_layer, *difference.layers)))
+        of_layers = [number for layer in layers for number in self.by_layer.get(layer, [])]
+        alone = [number for number in of_layers if self.cells[number][0] is None]
+        return [*listed, *(alone or ([] if listed else of_layers))]
+
+
+def _told(differences: Sequence[Difference], index: _Index) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
     """Row to the numbers of the differences that are told there, and of those that it follows from."""
     roots: dict[int, list[int]] = {}
     following: dict[int, list[int]] = {}
     for number, difference in enumerate(differences):
-        mine = set(_found(difference, cells, numbers))
-        rest = {row for one in _under(difference) for row in _found(one, cells, numbers)} - mine
+        mine = set(index.rows(difference))
         for row in mine:
             roots.setdefault(row, []).append(number)
-        for row in rest:
+        for row in {row for one in _under(difference) for row in index.rows(one)} - mine:
             following.setdefault(row, []).append(number)
     return {row: (tuple(roots.get(row, ())), tuple(following.get(row, ()))) for row in roots.keys() | following.keys()}
 
@@ -101,18 +134,3 @@ def _under(difference: Difference) -> Iterator[Difference]:
     for one in difference.consequences:
         yield one
         yield from _under(one)
-
-
-def _found(
-    difference: Difference, cells: Sequence[tuple[Cell | None, Cell | None]], numbers: Mapping[OpId, int]
-) -> list[int]:
-    """Rows that a difference is about: by operator of the file, else by layer, there first what has no partner."""
-    listed = [numbers[op_id] for op_id in difference.operators if op_id in numbers]
-    if not listed and difference.tflite_op is not None:
-        at = [n for n, (f, _) in enumerate(cells) if f is not None and f.index == difference.tflite_op]
-        listed = [n for n in at if (f := cells[n][0]) is not None and f.name == difference.tflite_name] or at
-    layers = {difference.keras_layer, *difference.layers} - {None}
-    if (listed and not difference.layers) or not layers:
-        return listed
-    of_layer = [n for n, (_, k) in enumerate(cells) if k is not None and k.layer in layers]
-    return [*listed, *([n for n in of_layer if cells[n][0] is None] or ([] if listed else of_layer))]

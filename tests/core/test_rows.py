@@ -1,5 +1,7 @@
 """Both graphs side by side, in a report."""
 
+import functools
+
 import keras
 import keras_models as zoo
 import numpy as np
@@ -28,9 +30,14 @@ STATES = [
 ]
 
 
+@functools.cache
+def report_of(*fault):
+    return tflrecover.diff(zoo.file_of("plain"), zoo.plain(**dict(fault)))
+
+
 @pytest.mark.parametrize(("fault", "wanted"), STATES, ids=[str([*fault]) for fault, _ in STATES])
 def test_what_differs_is_in_its_row(fault, wanted):
-    rows = tflrecover.diff(zoo.file_of("plain"), zoo.plain(**fault)).rows
+    rows = report_of(*fault.items()).rows
     found = {i: (row.state, row.differing, row.differences) for i, row in enumerate(rows) if row.state != "equal"}
     assert found == wanted
     assert_in_order(rows)
@@ -43,7 +50,7 @@ def assert_in_order(rows):
 
 
 def test_rows_show_both_sides():
-    rows = tflrecover.diff(zoo.file_of("plain"), zoo.plain(skip=False)).rows
+    rows = report_of(("skip", False)).rows
     mine, theirs = rows[5].tflite, rows[5].keras
     assert (mine.index, mine.type, mine.shape, mine.dtype) == (3, "RELU", (1, 16, 16, 8), "float32")
     assert (theirs.index, theirs.layer) == (None, "act")
@@ -54,7 +61,7 @@ def test_rows_show_both_sides():
 
 
 def test_consequences_are_told_where_they_are():
-    rows = tflrecover.diff(zoo.file_of("plain"), zoo.plain(filters=12)).rows
+    rows = report_of(("filters", 12)).rows
     assert [i for i, row in enumerate(rows) if row.following == (0,)] == [8, 10]
 
 
