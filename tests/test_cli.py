@@ -109,9 +109,10 @@ def test_port_that_is_refused_reports_and_writes_nothing(api, model: SavableMode
     out = tmp_path / "out.keras"
     report = Report("port", "a.tflite", "m", differences=(POOL,))
     api("port", PortError("refused", report))
-    result = run("port", "a.tflite", "m:f", "-o", str(out))
+    page = tmp_path / "out.html"
+    result = run("port", "a.tflite", "m:f", "-o", str(out), "--html", str(page))
     assert (result.exit_code, result.stdout) == (cli.DIFFERENT, report.to_text())
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [page.name]
 
 
 def test_port_not_strict(api, model: SavableModel, tmp_path: Path) -> None:

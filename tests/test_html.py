@@ -118,6 +118,8 @@ def test_everything_that_is_told_is_in_it(page_of, report: Report) -> None:
     wanted += [c.name for c in report.constants if c.state == "unexplained"]
     wanted += [text for a in report.assignments for text in (a.variable, a.recipe)]
     assert [one for one in wanted if one not in text] == []
+    wanted_advice = any(a.state == "reparametrised" for a in report.assignments)
+    assert ("tflrecover.calibrate(model, data)" in text) == wanted_advice
     assert str(report).splitlines()[0].rsplit(": ", 1)[1] in text
     assert text.count("accepted") >= sum(d.accepted for d in report.differences)
 
@@ -305,8 +307,10 @@ def test_browser_searches(browse: Browse) -> None:
         find("missing"); see(document.querySelector("#rows > .row").id);
         search.value = "nothing like it"; find(search.value); see(byId("found").textContent);
         document.querySelector(".difference a").click(); see(root.dataset.current);
+        byId("theme").click(); see(root.dataset.theme);
+        byId("theme").click(); see(root.dataset.theme);
     """
         + TELL,
         "#find=max_pool%20pool_29",
     )
-    assert json.loads(found["seen"]) == ["1", "max_pool pool_29", "op-60", "0 of 62", "op-9"]
+    assert json.loads(found["seen"]) == ["1", "max_pool pool_29", "op-60", "0 of 62", "op-9", "dark", "light"]

@@ -38,6 +38,7 @@ def page(report: Report) -> str:
         "counts": [line.partition(": ") for line in lines if line != safe(report.overview)],
         "wanted": text.WANTED,
         "partly": text.PARTLY,
+        "reparametrised": text.REPARAMETRISED,
         "variables": _by_state(report),
         "constants": Counter(c.state for c in report.constants),
         "unexplained": [c for c in report.constants if c.state == "unexplained"],

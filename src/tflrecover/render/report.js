@@ -130,9 +130,9 @@ function address(hash) {
 }
 
 function go(hash) {
-  const name = decodeURIComponent(hash.slice(1));
+  const name = hash.slice(1);
   if (name.startsWith("find=")) {
-    search.value = name.slice(5);
+    search.value = decodeURIComponent(name.slice(5));
     find(search.value);
   } else if (anchors.has(name)) {
     show(anchors.get(name), true);
