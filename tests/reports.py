@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
-from tflrecover.report import Report
+from tflrecover.report import Cell, Report, Row
 
 POOL = Difference(
     "attribute",
@@ -75,3 +76,48 @@ def different(**changes: Any) -> Report:
         notes=("The file computes with integers.",),
         **changes,
     )
+
+
+def cell(index: int | None, **changes: Any) -> Cell:
+    """A convolution; with an index it is the file's."""
+    fields: dict[str, Any] = {
+        "index": index,
+        "type": "CONV_2D",
+        "name": f"conv_{index}",
+        "layer": None if index is not None else "conv2d",
+        "shape": (1, 24, 24, 64),
+        "dtype": "float32",
+        "attributes": {"kernel_size": (3, 3), "strides": (1, 1), "padding": "same"},
+    }
+    return Cell(**{**fields, **changes})
+
+
+def aligned(count: int, **changes: Any) -> Report:
+    """A report of so many pairs, of which every tenth pool has another size; a missing and an extra operator follow."""
+    rows = [
+        Row(
+            cell(i, operands=(i - 1,) if i else ()),
+            cell(None, layer=f"conv2d_{i}", operands=(i - 1,) if i else ()),
+            "strict both",
+            "the same all around",
+        )
+        for i in range(count)
+    ]
+    pools = range(9, count, 10)
+    for number, i in enumerate(pools):
+        sides = (
+            cell(
+                i if is_file else None,
+                type="MAX_POOL_2D",
+                layer=f"pool_{i}",
+                attributes={"pool_size": (size, size)},
+                operands=(i - 1,),
+            )
+            for is_file, size in ((True, 2), (False, 5))
+        )
+        rows[i] = Row(*sides, "loose both", differing=("pool_size",), differences=(number,))
+    found = [replace(POOL, message=f"set `pool_size=(2, 2)` on layer 'pool_{i}'", tflite_op=i) for i in pools]
+    rows.append(Row(cell(count, type="ADD"), None, differences=(len(found),)))
+    rows.append(Row(None, cell(None, type="MUL"), differences=(len(found) + 1,)))
+    found += [Difference("missing", "add Add", count), replace(ACCEPTED, accepted=False)]
+    return same(**{"rows": tuple(rows), "differences": tuple(found), **changes})

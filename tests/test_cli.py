@@ -1,4 +1,5 @@
 import errno
+import html
 import json
 import os
 import subprocess
@@ -86,11 +87,12 @@ def test_exit_code_and_report(api, model: SavableModel, command: str, report: Re
 
 
 @pytest.mark.parametrize("command", ["diff", "verify"])
-def test_json(api, model: SavableModel, tmp_path: Path, command: str) -> None:
+def test_json_and_html(api, model: SavableModel, tmp_path: Path, command: str) -> None:
     api(command, BAD)
-    out = tmp_path / "out.json"
-    assert run(command, "a.tflite", "m:f", "--json", str(out)).exit_code == cli.DIFFERENT
+    out, page = tmp_path / "out.json", tmp_path / "out.html"
+    assert run(command, "a.tflite", "m:f", "--json", str(out), "--html", str(page)).exit_code == cli.DIFFERENT
     assert json.loads(out.read_text(encoding="utf-8")) == BAD.to_dict()
+    assert BAD.differences[1].message in html.unescape(page.read_text(encoding="utf-8"))
 
 
 def test_port_saves_the_model(api, model: SavableModel, tmp_path: Path) -> None:
@@ -107,9 +109,10 @@ def test_port_that_is_refused_reports_and_writes_nothing(api, model: SavableMode
     out = tmp_path / "out.keras"
     report = Report("port", "a.tflite", "m", differences=(POOL,))
     api("port", PortError("refused", report))
-    result = run("port", "a.tflite", "m:f", "-o", str(out))
+    page = tmp_path / "out.html"
+    result = run("port", "a.tflite", "m:f", "-o", str(out), "--html", str(page))
     assert (result.exit_code, result.stdout) == (cli.DIFFERENT, report.to_text())
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [page.name]
 
 
 def test_port_not_strict(api, model: SavableModel, tmp_path: Path) -> None:

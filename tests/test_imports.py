@@ -8,7 +8,7 @@ import pytest
 import tflrecover
 from tests.conftest import ROOT
 
-HEAVY = ("tensorflow", "keras", "tf_keras", "ai_edge_litert", "pydantic", "rich", "einops")
+HEAVY = ("tensorflow", "keras", "tf_keras", "ai_edge_litert", "pydantic", "rich", "einops", "jinja2")
 
 
 def loaded_after(statement: str, tmp_path: Path) -> set[str]:

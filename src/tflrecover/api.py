@@ -10,6 +10,7 @@ from tflrecover.errors import PortError
 from tflrecover.ir import short_name
 from tflrecover.render.text import suggested
 from tflrecover.report import Action, Report
+from tflrecover.rows import rows
 from tflrecover.tflite import read
 from tflrecover.trials import explained
 
@@ -65,13 +66,13 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     from tflrecover.transfer.apply import apply
 
     comparison = compare(path, model, mapping)
-    if not _report("port", comparison).ok:
-        comparison = explained(comparison)
     report = _report("port", comparison)
+    if not report.ok:
+        report = _report("port", explained(comparison))
     if strict and not report.ok:
         raise PortError(_refusal(report), report)
     apply(comparison.assignments, comparison.trace.variables)
-    return _report("port", comparison, applied=True)
+    return replace(report, applied=True)
 
 
 def verify(
@@ -117,7 +118,6 @@ def _report(
     action: Action,
     comparison: Comparison,
     *,
-    applied: bool = False,
     checks: tuple[Any, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Report:
@@ -132,11 +132,11 @@ def _report(
         comparison.constants,
         checks,
         (*comparison.notes, *notes),
-        applied,
-        comparison.operators,
-        comparison.overview,
-        comparison.assumptions,
-        comparison.suggestion,
+        operators=comparison.operators,
+        overview=comparison.overview,
+        assumptions=comparison.assumptions,
+        suggestion=comparison.suggestion,
+        rows=rows(comparison),
     )
 
 

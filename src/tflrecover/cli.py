@@ -48,6 +48,7 @@ ModelArgument = Annotated[
 ]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
+HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Cut no list, and say how operators were matched.")]
 
 P = ParamSpec("P")
@@ -107,9 +108,11 @@ def options(
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _finish(report: Report, json_path: str | None, full: bool) -> int:
+def _finish(report: Report, json_path: str | None, html_path: str | None, full: bool) -> int:
     if json_path:
         report.to_json(json_path)
+    if html_path:
+        report.to_html(html_path)
     _show(report.to_text(full=full))
     return SAME if report.ok else DIFFERENT
 
@@ -154,12 +157,13 @@ def diff(
     model: ModelArgument,
     mapping: MappingOption = None,
     json: JsonOption = None,
+    html: HtmlOption = None,
     full: FullOption = False,
 ) -> int:
     """Compare a file with a model; neither is changed."""
     import tflrecover
 
-    return _finish(tflrecover.diff(file, load_model(model), mapping), json, full)
+    return _finish(tflrecover.diff(file, load_model(model), mapping), json, html, full)
 
 
 @app.command()
@@ -172,6 +176,7 @@ def port(
     strict: Annotated[bool, typer.Option(help="Refuse when anything differs or is not sure.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
+    html: HtmlOption = None,
     full: FullOption = False,
 ) -> int:
     """Copy a file's weights into a model and save it; folders on the way are made."""
@@ -185,10 +190,10 @@ def port(
     try:
         report = tflrecover.port(file, loaded, mapping, strict=strict)
     except tflrecover.PortError as refused:
-        _finish(refused.report, json, full)
+        _finish(refused.report, json, html, full)
         return DIFFERENT
     _save(loaded, Path(output))
-    return _finish(report, json, full)
+    return _finish(report, json, html, full)
 
 
 def _save(model: Any, target: Path) -> None:
@@ -211,13 +216,14 @@ def verify(
         typer.Option(metavar="FILE.npz|.npy", help="Arrays to run on, in a .npz by the names of the file's inputs."),
     ] = None,
     json: JsonOption = None,
+    html: HtmlOption = None,
     full: FullOption = False,
 ) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover
 
     given = None if inputs is None else load_inputs(inputs)
-    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json, full)
+    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json, html, full)
 
 
 def load_inputs(path: str) -> Any:

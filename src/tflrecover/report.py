@@ -14,10 +14,71 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match, OperatorCounts
+from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match, OperatorCounts, Shape
 from tflrecover.render import text
 
 Action = Literal["diff", "port", "verify"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A canonical operator of one side, as it is shown.
+
+    Attributes:
+        index: Of what it was made from in the file, or None.
+        type: Canonical type.
+        name: Name of its first output.
+        layer: Keras layer path, or None.
+        shape: Of its first output, or None.
+        dtype: Of its first output.
+        attributes: By name.
+        operands: Numbers of the rows that it takes something from, in operand order; inputs and constants left out.
+    """
+
+    index: int | None
+    type: str | int
+    name: str
+    layer: str | None
+    shape: Shape | None
+    dtype: str | int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    operands: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A pair of canonical operators, or one without a partner.
+
+    Attributes:
+        tflite: The file's, or None.
+        keras: The model's, or None.
+        step: The matching step that paired them for sure; empty where that is not sure.
+        evidence: Its phrase for a human.
+        differing: Attributes that must be taken from the file for both to compute the same.
+        differences: Numbers of the report's differences, from 0, that are told here.
+        following: Numbers of those whose consequences are told here.
+    """
+
+    tflite: Cell | None
+    keras: Cell | None
+    step: str = ""
+    evidence: str = ""
+    differing: tuple[str, ...] = ()
+    differences: tuple[int, ...] = ()
+    following: tuple[int, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """``different``, ``missing``, ``extra``, ``scaling`` (on an edge that is equal), ``following`` or ``equal``."""
+        mine, theirs = self.tflite, self.keras
+        if mine is not None and theirs is not None:
+            if self.differences or self.differing or mine.type != theirs.type:
+                return "different"
+            return "following" if self.following or mine.shape != theirs.shape else "equal"
+        alone = mine or theirs
+        if alone is not None and alone.type == "AFFINE" and not self.differences and not self.following:
+            return "scaling"
+        return "missing" if theirs is None else "extra"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +101,7 @@ class Report:
         overview: A sentence where file and model are wholly different; empty otherwise.
         assumptions: What was taken on trust, because nothing in the file proves or refutes it.
         suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
+        rows: The canonical operators of both sides in the file's order, pairs side by side.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
             every check passed.
     """
@@ -59,6 +121,7 @@ class Report:
     overview: str = ""
     assumptions: tuple[str, ...] = ()
     suggestion: str = ""
+    rows: tuple[Row, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -109,8 +172,8 @@ class Report:
             "model": self.model,
             "ok": self.ok,
             "applied": self.applied,
-            **{name: _plain(getattr(self, name)) for name in _SECTIONS},
-            "first_divergence": _plain(self.first_divergence),
+            **{name: plain(getattr(self, name)) for name in _SECTIONS},
+            "first_divergence": plain(self.first_divergence),
         }
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -124,6 +187,22 @@ class Report:
             write_atomically(path, content)
         return content
 
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as one HTML page that needs nothing else; docs/report.md says how to move in it.
+
+        Args:
+            path: Where to; the file appears complete or not at all.
+        """
+        from tflrecover.render.html import page
+
+        write_atomically(path, page(self))
+
+    def _repr_html_(self) -> str:
+        """The same page inside a notebook."""
+        from tflrecover.render.html import frame
+
+        return frame(self)
+
 
 SCHEMA_VERSION = 1
 _SECTIONS = (
@@ -134,6 +213,7 @@ _SECTIONS = (
     "ambiguities",
     "assumptions",
     "matches",
+    "rows",
     "assignments",
     "constants",
     "checks",
@@ -141,22 +221,22 @@ _SECTIONS = (
 )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON has it; numbers that JSON lacks become their names."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((_plain(item) for item in value), key=str)
+        return sorted((plain(item) for item in value), key=str)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"bytes": len(value)}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

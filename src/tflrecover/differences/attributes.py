@@ -36,20 +36,19 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         yield describe.other_type(file, f, k, "activation" if is_activation else "layer", have)
         return
     shapes = [shape_of(file.graph, value) for value in f.inputs]
-    wanted = lowered(f, shapes)
-    if same_numbers(wanted, lowered(k, shapes)):
-        return
-    spec = ops.by_name(f.type)
-    declared = spec.declared if spec is not None and spec.declared else tuple(sorted({*f.attributes, *k.attributes}))
-    changed = [name for name in declared if freeze(f.attributes.get(name)) != freeze(k.attributes.get(name))]
-    for name in _smallest_cause(f, k, shapes, changed):
-        if name in _FOLLOWS_SHAPE and shape_of(keras.graph, k.inputs[0]) != shapes[0]:
-            continue
+    for name in differing(file, keras, f, k):
         origin = k.attribute_origins.get(name)
         mine, theirs = f.attributes.get(name), k.attributes.get(name)
         layer = origin.layer if origin else None
         advice = _padding(f, k, shapes, layer, layers) if name == "padding" else ""
         yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
+
+
+def differing(file: View, keras: View, f: Op, k: Op) -> tuple[str, ...]:
+    """Attributes that two operators of one type must agree on to compute the same on the file's shapes."""
+    shapes = [shape_of(file.graph, value) for value in f.inputs]
+    follows = shape_of(keras.graph, k.inputs[0]) != shapes[0] if shapes and k.inputs else False
+    return tuple(name for name in _smallest_cause(f, k, shapes) if not (follows and name in _FOLLOWS_SHAPE))
 
 
 def _padding(f: Op, k: Op, shapes: list[tuple[int, ...]], pad: str | None, layers: Layers) -> str:
@@ -84,9 +83,14 @@ def _padded(k: Op, f: Op, padding: str) -> Op:
     return k.evolve(attributes={**k.attributes, **f.attributes, "padding": padding})
 
 
-def _smallest_cause(f: Op, k: Op, shapes: list[tuple[int, ...]], changed: list[str]) -> tuple[str, ...]:
-    """The fewest declared attributes that must be taken from the file for the numbers to be equal."""
+def _smallest_cause(f: Op, k: Op, shapes: list[tuple[int, ...]]) -> tuple[str, ...]:
+    """The fewest declared attributes that must be taken from the file for the numbers to be equal; none if they are."""
     wanted = lowered(f, shapes)
+    if same_numbers(wanted, lowered(k, shapes)):
+        return ()
+    spec = ops.by_name(f.type)
+    declared = spec.declared if spec is not None and spec.declared else tuple(sorted({*f.attributes, *k.attributes}))
+    changed = [name for name in declared if freeze(f.attributes.get(name)) != freeze(k.attributes.get(name))]
     for count in range(1, len(changed)):
         for names in combinations(changed, count):
             tried = k.evolve(attributes={**k.attributes, **{name: f.attributes.get(name) for name in names}})

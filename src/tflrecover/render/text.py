@@ -44,7 +44,7 @@ def safe(text: object) -> str:
 
 def summary(report: Report) -> str:
     """The report in a few lines."""
-    lines = [_headline(report), *_counts(report)]
+    lines = [_headline(report), *counts(report)]
     lines += [f"  - {safe(d.message)}" for d in report.differences if not d.accepted][:_WORST]
     lines += [f"  - {safe(a.message)}" for a in report.ambiguities][:_WORST]
     lines += [f"  {safe(assumption)}" for assumption in report.assumptions]
@@ -55,7 +55,7 @@ def full(report: Report, *, is_full: bool = False) -> str:
     """The whole report; with ``is_full`` nothing is cut, and the steps of the matching are counted."""
     limit = sys.maxsize if is_full else _LISTED
     sections = [
-        [_headline(report), *_counts(report)],
+        [_headline(report), *counts(report)],
         list(_differences(report.differences)),
         list(map(safe, suggested(report.suggestion))) if report.suggestion else [],
         list(_ambiguities(report)),
@@ -69,17 +69,22 @@ def full(report: Report, *, is_full: bool = False) -> str:
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _headline(report: Report) -> str:
-    verdict = {
+def verdict(report: Report) -> str:
+    """What the report comes to."""
+    said = {
         "diff": ("the model is the file's network", "the model is not the file's network"),
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
         "verify": ("the numbers agree", _disagreement(report)),
     }[report.action]
     if report.assumptions and report.action == "port":
-        verdict = ("ported, complete if the order is the same (see the note)", verdict[1])
+        said = ("ported, complete if the order is the same (see the note)", said[1])
     if report.action == "verify" and not report.checks:
-        verdict = ("nothing could be compared",) * 2
-    return f"{safe(report.source)} -> {safe(report.model)}: {verdict[0] if report.ok else verdict[1]}"
+        said = ("nothing could be compared",) * 2
+    return said[0] if report.ok else said[1]
+
+
+def _headline(report: Report) -> str:
+    return f"{safe(report.source)} -> {safe(report.model)}: {verdict(report)}"
 
 
 def _disagreement(report: Report) -> str:
@@ -91,11 +96,12 @@ def _disagreement(report: Report) -> str:
     return "the numbers do NOT agree"
 
 
-def _counts(report: Report) -> Iterator[str]:
+def counts(report: Report) -> Iterator[str]:
+    """The report in numbers, one line each."""
     open_ = [d for d in report.differences if not d.accepted]
     accepted = len(report.differences) - len(open_)
     states = Counter(a.state for a in report.assignments)
-    parts = [f"{states[state]} {_said(report, state)}" for state in _STATES if states[state]]
+    parts = [f"{states[state]} {said(report, state)}" for state in _STATES if states[state]]
     yield f"  operators matched: {_matched(report)}"
     if report.overview:
         yield f"  {safe(report.overview)}"
@@ -133,19 +139,19 @@ def _verified(report: Report) -> Iterator[str]:
             yield f"  output {safe(check.output)!r} end to end: relative RMS error {check.rms_rel:.2g}"
 
 
-def _said(report: Report, state: str) -> str:
+def said(report: Report, state: str) -> str:
     """A state of variables; what only a port does is done by a port only."""
     return f"would be {state}" if state in _WRITTEN and not report.applied else state
 
 
 def _matched(report: Report) -> str:
-    counts = report.operators
-    if counts is None:
+    have = report.operators
+    if have is None:
         return str(len(report.matches))
-    if counts.matched == counts.canonical == counts.model:
-        return f"all {counts.canonical} canonical operators ({counts.file} in the file)"
-    mine = f"{counts.canonical} canonical operators of the file ({counts.file} as stored)"
-    return f"{counts.matched} of {mine}, the model has {counts.model}"
+    if have.matched == have.canonical == have.model:
+        return f"all {have.canonical} canonical operators ({have.file} in the file)"
+    mine = f"{have.canonical} canonical operators of the file ({have.file} as stored)"
+    return f"{have.matched} of {mine}, the model has {have.model}"
 
 
 def _place(check: Check) -> str:
@@ -181,7 +187,7 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
         members = [a for a in assignments if a.state == state]
         if not members:
             continue
-        yield f"  {_said(report, state)}: {len(members)}"
+        yield f"  {said(report, state)}: {len(members)}"
         if state != "assigned":
             yield from (f"    {safe(a.variable)} ({safe(short_name(a.recipe))})" for a in members[:limit])
             if len(members) > limit:

@@ -1,0 +1,220 @@
+"""A report as one HTML page that needs no network: template, style and script are beside this file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tflrecover.ir import Check, short_name
+from tflrecover.render import text
+from tflrecover.render.text import safe
+
+if TYPE_CHECKING:
+    from tflrecover.report import Cell, Report, Row
+
+# The bar of an error ends at this many times its tolerance, and begins at one part in as many.
+_FURTHEST = 1e4
+_LONGEST = 300
+
+
+def page(report: Report) -> str:
+    """The report as a page that stands alone."""
+    style, script = _joined("report.css"), _joined("elements.js", "report.js")
+    anchors = _anchors(report.rows)
+    lines = (line.strip() for line in text.counts(report))
+    content = {
+        "verdict": text.verdict(report),
+        "counts": [line.partition(": ") for line in lines if line != safe(report.overview)],
+        "wanted": text.WANTED,
+        "partly": text.PARTLY,
+        "reparametrised": text.REPARAMETRISED,
+        "variables": _by_state(report),
+        "constants": Counter(c.state for c in report.constants),
+        "unexplained": [c for c in report.constants if c.state == "unexplained"],
+        "places": _places(report.rows, anchors),
+        "data": {
+            "rows": _clean(list(_rows(report, anchors))),
+            "differences": _clean([(d.message, d.accepted) for d in report.differences]),
+        },
+        "style": style,
+        "script": script,
+        # Nothing is fetched, and no script runs but this one, whatever names a file has.
+        "policy": f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}",
+    }
+    return _environment().get_template("report.html.j2").render(report=report, **content)
+
+
+def frame(report: Report) -> str:
+    """The page inside a notebook, apart from the notebook's own document."""
+    inside = html.escape(page(report))
+    return (
+        f'<iframe title="tflrecover report" sandbox="allow-scripts" srcdoc="{inside}" '
+        'style="width: 100%; height: 720px; border: 1px solid #8884"></iframe>'
+    )
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("tflrecover", "render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else safe(value),
+    )
+    found.filters.update(code=_code, short=short_name)
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
+    return found
+
+
+def _joined(*names: str) -> Markup:
+    return Markup("\n".join(files(__package__).joinpath(name).read_text("utf-8") for name in names))
+
+
+def _digest(content: str) -> str:
+    """A source of a content security policy: this very text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _code(message: str) -> Markup:
+    """A message, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(safe(message)))))
+
+
+def _clean(value: Any) -> Any:
+    """The same with control characters in texts made visible."""
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return safe(value) if isinstance(value, str) else value
+
+
+def _by_state(report: Report) -> list[tuple[str, list[Any]]]:
+    """Variables by what becomes of them, what lacks an answer first."""
+    states: dict[str, list[Any]] = {"unresolved": [], "kept": [], "reparametrised": [], "assigned": []}
+    for assignment in report.assignments:
+        states[assignment.state].append(assignment)
+    return [(text.said(report, state), members) for state, members in states.items() if members]
+
+
+def _anchors(rows: Sequence[Row]) -> list[str]:
+    """One per row: ``op-12`` is what operator 12 of the file became, ``op-12.2`` the second part of it."""
+    seen: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        name = "extra" if row.tflite is None else f"op-{'unknown' if row.tflite.index is None else row.tflite.index}"
+        seen[name] += 1
+        found.append(name if seen[name] == 1 and row.tflite is not None else f"{name}.{seen[name]}")
+    return found
+
+
+def _places(rows: Sequence[Row], anchors: Sequence[str]) -> dict[int, str]:
+    """Number of a difference to where it is shown first."""
+    found: dict[int, str] = {}
+    for row, anchor in zip(rows, anchors, strict=True):
+        for number in row.differences:
+            found.setdefault(number, anchor)
+    return found
+
+
+def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
+    checks: dict[tuple[int | None, str], Check] = {
+        (check.tflite_op, check.tflite_name): check for check in report.checks
+    }
+    first = report.first_divergence
+    # A fused operator is several rows; the numbers are those of the last, which makes the tensor.
+    owners = {_key(row): number for number, row in enumerate(report.rows)}
+    for number, (row, anchor) in enumerate(zip(report.rows, anchors, strict=True)):
+        check = checks.get(_key(row)) if owners[_key(row)] == number else None
+        shown = {
+            "id": anchor,
+            "state": row.state,
+            "file": _cell(row.tflite),
+            "keras": _cell(row.keras),
+            "attributes": list(_attributes(row)),
+            "match": f"{row.step}: {row.evidence}" if row.evidence else row.step,
+            "differences": row.differences,
+            "following": row.following,
+            "check": _check(check, is_first=check is first) if check is not None else None,
+        }
+        # What is empty is left out: most of most rows is.
+        yield {key: value for key, value in shown.items() if value}
+
+
+def _key(row: Row) -> tuple[int | None, str]:
+    return (row.tflite.index, row.tflite.name) if row.tflite is not None else (None, "")
+
+
+def _cell(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    shape = "?" if cell.shape is None else "x".join(map(str, cell.shape)) or "scalar"
+    found = {
+        "index": cell.index,
+        "type": str(cell.type),
+        "name": cell.name,
+        "layer": cell.layer,
+        "shape": shape,
+        "dtype": str(cell.dtype),
+        "operands": cell.operands,
+    }
+    return {key: value for key, value in found.items() if value not in (None, "", ())}
+
+
+def _attributes(row: Row) -> Iterator[list[Any]]:
+    """Name, the file's value, the model's, and whether they must be made equal; a value of one side only is null."""
+    sides = [cell.attributes if cell is not None else {} for cell in (row.tflite, row.keras)]
+    for name in dict.fromkeys((*sides[0], *sides[1])):
+        mine, theirs = (_value(side[name]) if side.get(name) is not None else None for side in sides)
+        if mine is not None or theirs is not None:
+            yield [name, mine, theirs, name in row.differing]
+
+
+def _value(value: Any) -> str:
+    """A value as one would write it in Keras, cut where it is long."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}"
+    if isinstance(value, Mapping):
+        told = "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
+    elif isinstance(value, (tuple, list)):
+        told = f"({', '.join(map(_value, value))}{',' if len(value) == 1 else ''})"
+    else:
+        told = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+
+
+def _check(check: Check, *, is_first: bool) -> dict[str, Any]:
+    numbers = {name: f"{getattr(check, name):.3g}" for name in ("alone", "tolerance", "max_abs", "max_rel", "rms_rel")}
+    found = {
+        **numbers,
+        "heat": round(_heat(check), 3),
+        "ok": check.ok,
+        "first": is_first,
+        "output": check.output,
+        "reference": check.reference if check.reference != "litert" else "",
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def _heat(check: Check) -> float:
+    """Length of the bar of an error, from 0 to 1: 0.5 is the tolerance, and the scale is logarithmic."""
+    if check.alone == 0:
+        return 0.0
+    ratio = check.alone / check.tolerance if check.tolerance else math.inf
+    if not math.isfinite(ratio):
+        return 1.0
+    return min(max(0.5 + math.log(ratio, _FURTHEST) / 2, 0.02), 1.0)
