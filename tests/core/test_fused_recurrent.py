@@ -109,7 +109,7 @@ def test_tf_keras(name, target):
 def test_layer_with_other_units_is_refused():
     file = fused.unidirectional_lstm(BATCH, STEPS, SIZE, UNITS)
     twin = model(lambda x: L.LSTM(UNITS + 1, return_sequences=True, name="memory")(x))
-    with pytest.raises(tflrecover.PortError, match="`units=16` on layer 'lstm_cell'"):
+    with pytest.raises(tflrecover.PortError, match="`units=4` on layer 'memory'"):
         tflrecover.port(file, twin)
 
 
