@@ -13,6 +13,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 from benchmarks.faults import judge, plant
 from benchmarks.faults.models import MODELS
+from tests.core.keras_models import convert, randomize
 
 
 def main() -> int:
@@ -38,10 +39,10 @@ def main() -> int:
 def _sweep(name: str, given: argparse.Namespace) -> Counter[str]:
     import tflrecover
 
-    model = judge.randomized(MODELS[name](), 1)
-    file = judge.converted(model)
+    model = randomize(MODELS[name](), 1)
+    file = convert(model)
     count: Counter[str] = Counter()
-    clean = tflrecover.diff(file, judge.randomized(MODELS[name](), 2))
+    clean = tflrecover.diff(file, randomize(MODELS[name](), 2))
     for difference in clean.differences:
         count["false alarm"] += 1
         print(f"FALSE ALARM {name}: {difference.message}", flush=True)

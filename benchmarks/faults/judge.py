@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import numpy as np
@@ -14,24 +12,6 @@ from tflrecover.ir import Difference
 
 # What the outputs do not show to this part is no fault: a padding that no window reaches, a stride over one position.
 _SAME = 1e-5
-
-
-def converted(model: Any) -> bytes:
-    """The model's file."""
-    import tensorflow as tf
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-
-
-def randomized(model: Any, seed: int) -> Any:
-    """Random weights, never zeros or ones."""
-    rng = np.random.default_rng(seed)
-    for variable in model.variables:
-        if str(variable.dtype).startswith("float"):
-            low, high = (0.5, 1.5) if variable.name in ("gamma", "moving_variance") else (-0.5, 0.5)
-            variable.assign(rng.uniform(low, high, variable.shape).astype("float32"))
-    return model
 
 
 def is_fault(model: Any, bad: Any) -> bool:

@@ -244,7 +244,7 @@ def _solved(
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)
     }
     ignored |= {v for op in file.graph.ops() if op.id in mapping.ignore for v in op.inputs if v is not None}
-    told = tuple(_accepted(d, mapping) for d in found)
+    told = tuple(accepted(d, mapping) for d in found)
     ignored |= _excused(alignment, told, mapping.skip)
     consumed = outcome.consumed | {key for _, _, sources in given.values() for key in sources}
     constants = constant_uses(flattened(file), consumed - ignored, draft.structural, ignored, leaf_keys(sides.file))
@@ -266,12 +266,8 @@ def _solved(
     )
 
 
-def marked(difference: Difference, comparison: Comparison) -> Difference:
-    """A difference that is wanted by the mapping of a comparison says so."""
-    return _accepted(difference, comparison.mapping)
-
-
-def _accepted(difference: Difference, mapping: ResolvedMapping) -> Difference:
+def accepted(difference: Difference, mapping: ResolvedMapping) -> Difference:
+    """The difference, marked where the mapping wants it."""
     is_wanted = difference.keras_layer in mapping.skip or any(a.accepts(difference) for a in mapping.accept)
     return replace(difference, accepted=True) if is_wanted else difference
 

@@ -45,7 +45,7 @@ def _new_layers(alignment: Alignment, differences: Sequence[Difference]) -> set[
     keras, paired = alignment.keras, set(alignment.pairs.values())
     named = {difference.keras_layer for difference in differences}
     new = [op for k, op in enumerate(keras.ops) if k not in paired or describe.layer_of(op) in named]
-    return {path for op in new for path in (op.layer, *(origin.layer for origin in op.origins)) if path}
+    return set(describe.layers_within(new))
 
 
 def accept_line(difference: Difference) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tflrecover.comparison import Comparison, compared_again, marked
+from tflrecover.comparison import Comparison, accepted, compared_again
 from tflrecover.differences import describe
 from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
@@ -105,7 +105,7 @@ def _told(comparison: Comparison, candidate: Candidate, gone: Sequence[Differenc
     at = comparison.differences.index(first)
     others = [d for d in comparison.differences if d not in gone]
     under = tuple(d for d in gone if d is not root)
-    told = marked(replace(root, consequences=(*root.consequences, *under)), comparison)
+    told = accepted(replace(root, consequences=(*root.consequences, *under)), comparison.mapping)
     return replace(comparison, differences=(*others[:at], told, *others[at:]))
 
 
