@@ -49,7 +49,7 @@ WRONG = {
     ),
     "discretization": (
         *named(lambda b: L.Discretization(b, name="wrong"), [-0.5, 0.5], [-0.5, 0.25], shape=(4,)),
-        ("wrong", "boundaries", (-0.5, 0.5), (-0.5, 0.25)),
+        ("wrong", "bin_boundaries", (-0.5, 0.5), (-0.5, 0.25)),
     ),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.ir import Difference
-from tflrecover.trials.hints import Hints
+from tflrecover.trials.hints import Hints, comparable
 
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn
@@ -82,7 +82,7 @@ def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[C
         for value in values:
             made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
             if made is not None:
-                yield Candidate(path, place[-1], have, value, StandIn(layer, made))
+                yield Candidate(path, place[-1], comparable(have), value, StandIn(layer, made))
     for sibling in _siblings(layer):
         made = _built(sibling, config) if config else None
         if made is not None:

@@ -90,9 +90,9 @@ class Hints:
         elif isinstance(have, float) or have is None:
             scaled = [(have or 0.0) * r for ratio in self.ratios for r in (1 / ratio, ratio)]
             found = [*self.numbers, *(float(f"{n:.{_DIGITS}g}") for n in scaled)]
-        if default is not inspect.Parameter.empty and _comparable(default) != have:
-            found.insert(0, _comparable(default))
-        return [value for value in dict.fromkeys(found) if value != _comparable(have)]
+        if default is not inspect.Parameter.empty and comparable(default) != have:
+            found.insert(0, comparable(default))
+        return [value for value in dict.fromkeys(found) if value != comparable(have)]
 
 
 def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
@@ -103,8 +103,9 @@ def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
     return [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
 
 
-def _comparable(value: Any) -> Any:
-    return tuple(map(_comparable, value)) if isinstance(value, (list, tuple)) else value
+def comparable(value: Any) -> Any:
+    """A value with tuples for lists, as differences have it."""
+    return tuple(map(comparable, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _numbers(value: Any) -> list[float]:
