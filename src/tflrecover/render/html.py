@@ -8,24 +8,23 @@ import html
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tflrecover.ir import Check, short_name
 from tflrecover.render import text
 from tflrecover.render.text import safe
+from tflrecover.render.values import shape_text, value_text
 
 if TYPE_CHECKING:
     from tflrecover.report import Cell, Report, Row
 
 # The bar of an error ends at this many times its tolerance, and begins at one part in as many.
 _FURTHEST = 1e4
-_LONGEST = 300
 
 
 def page(report: Report) -> str:
@@ -160,13 +159,12 @@ def _key(row: Row) -> tuple[int | None, str]:
 def _cell(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    shape = "?" if cell.shape is None else "x".join(map(str, cell.shape)) or "scalar"
     found = {
         "index": cell.index,
         "type": str(cell.type),
         "name": cell.name,
         "layer": cell.layer,
-        "shape": shape,
+        "shape": shape_text(cell.shape),
         "dtype": str(cell.dtype),
         "operands": cell.operands,
     }
@@ -177,24 +175,9 @@ def _attributes(row: Row) -> Iterator[list[Any]]:
     """Name, the file's value, the model's, and whether they must be made equal; a value of one side only is null."""
     sides = [cell.attributes if cell is not None else {} for cell in (row.tflite, row.keras)]
     for name in dict.fromkeys((*sides[0], *sides[1])):
-        mine, theirs = (_value(side[name]) if side.get(name) is not None else None for side in sides)
+        mine, theirs = (value_text(side[name]) if side.get(name) is not None else None for side in sides)
         if mine is not None or theirs is not None:
             yield [name, mine, theirs, name in row.differing]
-
-
-def _value(value: Any) -> str:
-    """A value as one would write it in Keras, cut where it is long."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} array of shape {value.shape}"
-    if isinstance(value, Mapping):
-        told = "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
-    elif isinstance(value, (tuple, list)):
-        told = f"({', '.join(map(_value, value))}{',' if len(value) == 1 else ''})"
-    else:
-        told = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
 
 
 def _check(check: Check, *, is_first: bool) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""Values and shapes as a report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tflrecover.ir import Shape
+
+_LONGEST = 300
+
+
+def value_text(value: Any) -> str:
+    """A value as one would write it in Keras, cut where it is long."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}"
+    if isinstance(value, Mapping):
+        told = "{" + ", ".join(f"{key}: {value_text(item)}" for key, item in value.items()) + "}"
+    elif isinstance(value, (tuple, list)):
+        told = f"({', '.join(map(value_text, value))}{',' if len(value) == 1 else ''})"
+    else:
+        told = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+
+
+def shape_text(shape: Shape | None) -> str:
+    """``1x24x24x3``; ``?`` where it is not known."""
+    return "?" if shape is None else "x".join(map(str, shape)) or "scalar"
