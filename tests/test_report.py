@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
-from tflrecover.render.colour import coloured
+from tflrecover.render.terminal import coloured
 from tflrecover.render.text import safe
 from tflrecover.report import Report
 
@@ -258,6 +258,6 @@ def test_colours_change_no_character_and_read_no_markup() -> None:
     styled = coloured(named.to_text())
     assert styled.plain == named.to_text()
     shown = {styled.plain[span.start : span.end]: str(span.style) for span in styled.spans}
-    assert shown["the model is not the file's network"] == "red"
+    assert shown["the model is not the file's network"] == "bold red"
     assert shown["`pool_size=(2, 2)`"] == "cyan"
     assert shown["[attribute]"] == "red"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         StaleMapping,
         TFLRecoverError,
         UnbuiltModel,
+        UnknownLayer,
         WeightlessFile,
         WrongBackend,
     )
@@ -54,6 +55,7 @@ __all__ = [
     "TFLRecoverError",
     "TFLiteModel",
     "UnbuiltModel",
+    "UnknownLayer",
     "WeightlessFile",
     "WrongBackend",
     "calibrate",

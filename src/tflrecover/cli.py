@@ -18,9 +18,11 @@ import typer
 from tflrecover import __version__
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError, TFLRecoverError
 from tflrecover.loading import load_model
+from tflrecover.render.text import full as full_text
 from tflrecover.render.text import safe
 
 if TYPE_CHECKING:
+    from tflrecover.render.selection import Selection
     from tflrecover.report import Report
 
 _LOG = logging.getLogger("tflrecover")
@@ -49,7 +51,14 @@ ModelArgument = Annotated[
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
 HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
-FullOption = Annotated[bool, typer.Option("--full", help="Cut no list, and say how operators were matched.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Cut and fold nothing, and say how operators were matched.")]
+OnlyOption = Annotated[
+    bool, typer.Option("--only-differences", help="Show the differences and their operators, nothing else.")
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option("--layer", metavar="PATTERN", help="Show operators and differences at these layers or tensors only."),
+]
 
 P = ParamSpec("P")
 
@@ -108,24 +117,25 @@ def options(
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _finish(report: Report, json_path: str | None, html_path: str | None, full: bool) -> int:
+def _finish(report: Report, selection: Selection, json_path: str | None, html_path: str | None) -> int:
+    selection.require(report)
     if json_path:
         report.to_json(json_path)
     if html_path:
         report.to_html(html_path)
-    _show(report.to_text(full=full))
+    _show(report, selection)
     return SAME if report.ok else DIFFERENT
 
 
-def _show(text: str) -> None:
+def _show(report: Report, selection: Selection) -> None:
     if not sys.stdout.isatty():
-        typer.echo(text, nl=False)
+        typer.echo(full_text(report, selection), nl=False)
         return
     from rich.console import Console
 
-    from tflrecover.render.colour import coloured
+    from tflrecover.render.terminal import show
 
-    Console(soft_wrap=True, highlight=False).print(coloured(text), end="")
+    show(report, selection, Console(highlight=False))
 
 
 @app.command()
@@ -159,11 +169,15 @@ def diff(
     json: JsonOption = None,
     html: HtmlOption = None,
     full: FullOption = False,
+    only_differences: OnlyOption = False,
+    layer: LayerOption = None,
 ) -> int:
     """Compare a file with a model; neither is changed."""
     import tflrecover
+    from tflrecover.render.selection import Selection
 
-    return _finish(tflrecover.diff(file, load_model(model), mapping), json, html, full)
+    selection = Selection(full, only_differences, layer)
+    return _finish(tflrecover.diff(file, load_model(model), mapping), selection, json, html)
 
 
 @app.command()
@@ -178,10 +192,14 @@ def port(
     json: JsonOption = None,
     html: HtmlOption = None,
     full: FullOption = False,
+    only_differences: OnlyOption = False,
+    layer: LayerOption = None,
 ) -> int:
     """Copy a file's weights into a model and save it; folders on the way are made."""
     import tflrecover
+    from tflrecover.render.selection import Selection
 
+    selection = Selection(full, only_differences, layer)
     if not output.endswith(".keras"):
         raise InvalidModel(f"the output must be a .keras file, got {output!r}")
     if Path(output).is_file() and not force:
@@ -190,10 +208,11 @@ def port(
     try:
         report = tflrecover.port(file, loaded, mapping, strict=strict)
     except tflrecover.PortError as refused:
-        _finish(refused.report, json, html, full)
+        _finish(refused.report, selection, json, html)
         return DIFFERENT
+    selection.require(report)  # before anything is written
     _save(loaded, Path(output))
-    return _finish(report, json, html, full)
+    return _finish(report, selection, json, html)
 
 
 def _save(model: Any, target: Path) -> None:
@@ -218,12 +237,16 @@ def verify(
     json: JsonOption = None,
     html: HtmlOption = None,
     full: FullOption = False,
+    only_differences: OnlyOption = False,
+    layer: LayerOption = None,
 ) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover
+    from tflrecover.render.selection import Selection
 
+    selection = Selection(full, only_differences, layer)
     given = None if inputs is None else load_inputs(inputs)
-    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json, html, full)
+    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), selection, json, html)
 
 
 def load_inputs(path: str) -> Any:

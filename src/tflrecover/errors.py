@@ -90,3 +90,15 @@ class EvaluationError(TFLRecoverError):
 
 class MissingDependency(TFLRecoverError):
     """A package that this function needs is not installed."""
+
+
+class UnknownLayer(TFLRecoverError):
+    """A report was asked for a layer or a tensor that is not in it.
+
+    Attributes:
+        pattern: What was asked for.
+    """
+
+    def __init__(self, pattern: str, hint: str = "") -> None:
+        self.pattern = pattern
+        super().__init__(f"no layer of the model and no tensor of the file that is compared matches {pattern!r}{hint}")

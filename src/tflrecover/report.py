@@ -152,13 +152,21 @@ class Report:
     def __str__(self) -> str:
         return text.summary(self)
 
-    def to_text(self, *, full: bool = False) -> str:
-        """The report for a terminal, without colours.
+    def to_text(self, *, full: bool = False, only_differences: bool = False, layer: str | None = None) -> str:
+        """The report for a terminal, without colours; both graphs side by side are in it.
 
         Args:
-            full: Nothing is cut, and it also says by which steps the operators were matched.
+            full: Nothing is cut or folded, and it also says by which steps the operators were matched.
+            only_differences: The list of differences and the operators that belong to them, nothing else.
+            layer: A pattern of layer paths or of tensor names of the file, as in ``fnmatch``; operators and
+                differences that do not match are left out.
+
+        Raises:
+            UnknownLayer: nothing matches the pattern.
         """
-        return text.full(self, is_full=full)
+        from tflrecover.render.selection import Selection
+
+        return text.full(self, Selection(full, only_differences, layer))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values, in a stable order; arrays appear as shape and dtype only.

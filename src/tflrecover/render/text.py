@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from tflrecover.ir import Check, Difference, VariableState, short_name
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from tflrecover.render.selection import Selection
     from tflrecover.report import Report
+
+    # Lines; those that are Text have styles.
+    Section: TypeAlias = list[str | Text]
 
 _STATES: tuple[VariableState, ...] = get_args(VariableState)
 # What only a port does.
 _WRITTEN = ("assigned", "reparametrised")
 _LISTED = 12
+# With more lines than this, consequences are only counted.
+_TREE = 24
 _WORST = 5
 
 REPARAMETRISED = (
@@ -51,22 +59,41 @@ def summary(report: Report) -> str:
     return "\n".join(lines)
 
 
-def full(report: Report, *, is_full: bool = False) -> str:
-    """The whole report; with ``is_full`` nothing is cut, and the steps of the matching are counted."""
-    limit = sys.maxsize if is_full else _LISTED
-    sections = [
-        [_headline(report), *counts(report)],
-        list(_differences(report.differences)),
-        list(map(safe, suggested(report.suggestion))) if report.suggestion else [],
-        list(_ambiguities(report)),
-        [f"Note: {safe(note)}" for note in (*report.assumptions, *report.notes)],
-        list(_variables(report, limit)),
-        list(_constants(report, limit)),
-        list(_matches(report)) if is_full else [],
-        list(_checks(report)),
-        [WORDS] if report.action != "verify" else [],
-    ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+def full(report: Report, selection: Selection) -> str:
+    """What is selected of the report, without styles.
+
+    Raises:
+        UnknownLayer: nothing in the report matches the selection's pattern.
+    """
+    return "\n\n".join("\n".join(map(str, section)) for section in sections(report, selection)) + "\n"
+
+
+def sections(report: Report, selection: Selection) -> Iterator[Section]:
+    """What is selected of the report, part by part; the first is the summary.
+
+    Raises:
+        UnknownLayer: nothing in the report matches the selection's pattern.
+    """
+    from tflrecover.render.columns import graph
+
+    selection.require(report)
+    yield [_headline(report), *counts(report)]
+    parts: list[Section] = [list(_differences(report, selection)), list(graph(report, selection))]
+    if not selection.only_differences:
+        parts += map(list, _rest(report, sys.maxsize if selection.full else _LISTED, is_full=selection.full))
+    yield from filter(None, parts)
+
+
+def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str]]:
+    """What is no difference."""
+    yield map(safe, suggested(report.suggestion)) if report.suggestion else ()
+    yield _ambiguities(report)
+    yield [f"Note: {safe(note)}" for note in (*report.assumptions, *report.notes)]
+    yield _variables(report, limit)
+    yield _constants(report, limit)
+    yield _matches(report) if is_full else ()
+    yield _checks(report)
+    yield [WORDS] if report.action != "verify" else ()
 
 
 def verdict(report: Report) -> str:
@@ -161,13 +188,35 @@ def _place(check: Check) -> str:
     return safe(f"operator {check.tflite_op} ({check.tflite_type}, {name!r}), {layer}")
 
 
-def _differences(found: Sequence[Difference], indent: str = "") -> Iterator[str]:
-    if found and not indent:
+def _differences(report: Report, selection: Selection) -> Iterator[str]:
+    if not report.differences:
+        return
+    chosen, total = selection.differences(report), len(report.differences)
+    if selection.layer is None:
         yield "Differences"
-    for number, difference in enumerate(found, 1):
-        mark = "(accepted) " if difference.accepted else ""
-        yield f"{indent}  {number}. [{difference.kind}] {mark}{safe(difference.message)}"
-        yield from _differences(difference.consequences, indent + "    ")
+    else:
+        yield f"Differences ({len(chosen) or 'none'} of {total} at {safe(selection.layer)!r})"
+    tree = list(_tree(chosen))
+    if selection.full or len(tree) <= _TREE:
+        yield from tree
+        return
+    for number, difference in chosen[:_LISTED]:
+        following = len(list(_tree(list(enumerate(difference.consequences)))))
+        yield f"{_listed(number, difference)}{f' ({following} follow from it)' if following else ''}"
+    left_out = len(chosen) - _LISTED
+    yield f"  and {left_out} more; --full shows them" if left_out > 0 else "  --full shows what follows from them"
+
+
+def _tree(numbered: Sequence[tuple[int, Difference]], indent: str = "") -> Iterator[str]:
+    """Differences by their numbers, their consequences indented below them."""
+    for number, difference in numbered:
+        yield f"{indent}{_listed(number, difference)}"
+        yield from _tree(list(enumerate(difference.consequences)), indent + "    ")
+
+
+def _listed(number: int, difference: Difference) -> str:
+    mark = "(accepted) " if difference.accepted else ""
+    return f"  {number + 1}. [{difference.kind}] {mark}{safe(difference.message)}"
 
 
 def _ambiguities(report: Report) -> Iterator[str]:
