@@ -36,7 +36,9 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         >>> for difference in report.differences:
         ...     print(difference.message)
     """
-    return _report("diff", explained(compare(path, model, mapping)))
+    from tflrecover.verification import measured
+
+    return _report("diff", measured(explained(compare(path, model, mapping))))
 
 
 def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> Report:
@@ -64,11 +66,12 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
         True
     """
     from tflrecover.transfer.apply import apply
+    from tflrecover.verification import measured
 
     comparison = compare(path, model, mapping)
     report = _report("port", comparison)
     if not report.ok:
-        report = _report("port", explained(comparison))
+        report = _report("port", measured(explained(comparison)))
     if strict and not report.ok:
         raise PortError(_refusal(report), report)
     apply(comparison.assignments, comparison.trace.variables)
@@ -104,13 +107,15 @@ def verify(
         MappingError: the mapping is wrong or stale.
     """
     from tflrecover.transfer.apply import held
-    from tflrecover.verification import check_all, given, random
+    from tflrecover.verification import check_all, given, measured, random
 
     file = read(path)
     arrays = None if inputs is None else given(file, inputs)
     comparison = compare(file, model, mapping, None if arrays is None else [array.shape for array in arrays])
-    checks, notes = check_all(comparison, random(file, comparison.reading.shapes) if arrays is None else arrays)
-    report = _report("verify", comparison, checks=checks, notes=notes)
+    if arrays is None:
+        arrays = random(file, comparison.reading.shapes)
+    checks, notes = check_all(comparison, arrays)
+    report = _report("verify", measured(comparison, arrays), checks=checks, notes=notes)
     return replace(report, assignments=held(comparison.assignments, comparison.trace.variables))
 
 
@@ -142,7 +147,7 @@ def _report(
 
 def _refusal(report: Report) -> str:
     """Why a strict port is refused, in a few lines."""
-    wanted = [d.message for d in report.differences if not d.accepted]
+    wanted = [d.message for _, d in report.ranked if not d.accepted]
     unresolved = [a.variable for a in report.assignments if a.state == "unresolved"]
     unexplained = [short_name(c.name) or f"tensor {c.tensor}" for c in report.constants if c.state == "unexplained"]
     parts = [

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflrecover.errors import InvalidGraph
+from tflrecover.output_effect import OutputEffect
 
 if TYPE_CHECKING:
     from tflrecover.weight import Weight
@@ -264,6 +265,7 @@ class Difference:
         accepted: Whether the mapping says that it is wanted.
         operators: Ids in the canonical graph of the file of all operators that it is about, where they are several.
         layers: Layer paths that it is about, where they are several.
+        effect: What it does to the outputs, or None where nobody has asked.
     """
 
     kind: Kind
@@ -279,6 +281,7 @@ class Difference:
     accepted: bool = False
     operators: tuple[int | str, ...] = ()
     layers: tuple[str, ...] = ()
+    effect: OutputEffect | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,12 @@ class Report:
         )
 
     @property
+    def ranked(self) -> list[tuple[int, Difference]]:
+        """The differences with their numbers from 0 in file order, what changes the outputs most first."""
+        numbered = list(enumerate(self.differences))
+        return sorted(numbered, key=lambda item: math.inf if item[1].effect is None else item[1].effect.rank)
+
+    @property
     def unported(self) -> bool:
         """Whether nothing is wrong but that variables do not hold the file's weights (``verify`` only)."""
         return (

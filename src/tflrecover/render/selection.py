@@ -47,10 +47,9 @@ class Selection:
         return [row for row in report.rows if self.layer is None or self._matches(_names_of_row(row))]
 
     def differences(self, report: Report) -> list[tuple[int, Difference]]:
-        """The differences that match or are told in a row that does; with the number that each has in the report."""
+        """The differences that match or are told in a row that does, by rank, with their numbers in the report."""
         told = {number for row in self.rows(report) for number in (*row.differences, *row.following)}
-        numbered = enumerate(report.differences)
-        return [(n, d) for n, d in numbered if self.layer is None or n in told or self._matches(_names(d))]
+        return [(n, d) for n, d in report.ranked if self.layer is None or n in told or self._matches(_names(d))]
 
     def _matches(self, names: Iterator[str]) -> bool:
         pattern = self.layer or ""

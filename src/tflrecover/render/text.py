@@ -53,7 +53,7 @@ def safe(text: object) -> str:
 def summary(report: Report) -> str:
     """The report in a few lines."""
     lines = [_headline(report), *counts(report)]
-    lines += [f"  - {safe(d.message)}" for d in report.differences if not d.accepted][:_WORST]
+    lines += [f"  - {safe(d.message)}" for _, d in report.ranked if not d.accepted][:_WORST]
     lines += [f"  - {safe(a.message)}" for a in report.ambiguities][:_WORST]
     lines += [f"  {safe(assumption)}" for assumption in report.assumptions]
     return "\n".join(lines)
@@ -203,6 +203,7 @@ def _differences(report: Report, selection: Selection) -> Iterator[str]:
     for number, difference in chosen[:_LISTED]:
         following = len(list(_tree(list(enumerate(difference.consequences)))))
         yield f"{_listed(number, difference)}{f' ({following} follow from it)' if following else ''}"
+        yield from _effect(difference)
     left_out = len(chosen) - _LISTED
     yield f"  and {left_out} more; --full shows them" if left_out > 0 else "  --full shows what follows from them"
 
@@ -211,7 +212,13 @@ def _tree(numbered: Sequence[tuple[int, Difference]], indent: str = "") -> Itera
     """Differences by their numbers, their consequences indented below them."""
     for number, difference in numbered:
         yield f"{indent}{_listed(number, difference)}"
+        yield from (f"{indent}{line}" for line in _effect(difference))
         yield from _tree(list(enumerate(difference.consequences)), indent + "    ")
+
+
+def _effect(difference: Difference) -> Iterator[str]:
+    if difference.effect is not None:
+        yield f"     {safe(difference.effect)}"
 
 
 def _listed(number: int, difference: Difference) -> str:

@@ -1,6 +1,7 @@
 """Numbers: the file and the model on the same inputs, operator by operator."""
 
 from tflrecover.verification.check import check_all
+from tflrecover.verification.effect import measured
 from tflrecover.verification.litert import given, random
 
-__all__ = ["check_all", "given", "random"]
+__all__ = ["check_all", "given", "measured", "random"]

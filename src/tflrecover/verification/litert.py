@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tflrecover.errors import EvaluationError, MissingDependency
 from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel
+from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Run
 from tflrecover.weight import Array
 
 Inputs = Sequence[Any] | Mapping[str, Any]
@@ -103,39 +105,36 @@ class FileRun:
     Args:
         file: The file.
         arrays: Its inputs, in file order.
+        is_isolated: Run it in a process of its own, which a damaged file may end.
 
     Raises:
         EvaluationError: LiteRT cannot run the file.
         MissingDependency: LiteRT is not installed.
     """
 
-    def __init__(self, file: TFLiteModel, arrays: Sequence[Array]) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise MissingDependency("verifying needs LiteRT: pip install ai-edge-litert") from error
+    def __init__(self, file: TFLiteModel, arrays: Sequence[Array], *, is_isolated: bool = False) -> None:
+        if importlib.util.find_spec("ai_edge_litert") is None:
+            raise MissingDependency("verifying needs LiteRT: pip install ai-edge-litert")
         self._file = file
-        try:
-            with warnings.catch_warnings():
-                # LiteRT warns of the memory that keeping all tensors takes; here it is the purpose.
-                warnings.simplefilter("ignore", UserWarning)
-                self._interpreter = Interpreter(
-                    model_content=bytes(file.content), experimental_preserve_all_tensors=True, num_threads=2
-                )
-            for (index, value), array in zip(_inputs(file), arrays, strict=True):
-                if array.shape != value.shape:
-                    self._interpreter.resize_tensor_input(index, array.shape)
-            self._interpreter.allocate_tensors()
-            for index, array in zip(file.graph.inputs, arrays, strict=True):
-                self._interpreter.set_tensor(index, quantize(array, file.graph.values[index]))
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise EvaluationError(f"{file.source}: LiteRT cannot run this file: {reason}") from error
+        given = {v: quantize(array, value) for (v, value), array in zip(_inputs(file), arrays, strict=True)}
+        with self._telling():
+            self._run: Run = (Elsewhere if is_isolated else Here)(file.content, given)
+
+    @property
+    def shapes(self) -> Mapping[int, Shape]:
+        """Shapes of the tensors that can be fetched, by index."""
+        return self._run.shapes
 
     def tensor(self, index: int) -> Array | None:
         """A tensor's contents as real numbers, or None where a delegate kept them to itself."""
-        try:
-            return dequantize(self._interpreter.get_tensor(index), self._file.graph.values[index])
-        except ValueError:
+        if index not in self.shapes:
             return None
+        with self._telling():
+            return dequantize(self._run.tensor(index), self._file.graph.values[index])
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except Failed as error:
+            raise EvaluationError(f"{self._file.source}: LiteRT cannot run this file: {error}") from error

@@ -1,0 +1,173 @@
+"""One run of a file, and the model beside it on the same inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tflrecover import tolerances
+from tflrecover.comparison import Comparison
+from tflrecover.errors import EvaluationError, InputMismatch
+from tflrecover.inputs import end_names
+from tflrecover.tflite import flattened
+from tflrecover.verification.allowance import allowance, is_hybrid, rounded
+from tflrecover.verification.litert import FileRun
+from tflrecover.verification.sites import Region, Site, batches, fits, independent, lone, regions, repeats, sites
+from tflrecover.weight import Array
+
+if TYPE_CHECKING:
+    from tflrecover.verification.keras import Part, Weights
+
+# Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
+_MOST_NUMBERS = 2**26
+
+
+@dataclass(frozen=True, eq=False)
+class Both:
+    """One run of the file, and the model beside it.
+
+    Attributes:
+        comparison: File and model.
+        run: The file's.
+        sites: Those that both show, in file order.
+        inputs: Input value of the trace to the file's tensor.
+        given: Input value of the trace to the numbers that both sides are given.
+        notes: Sentences on what could not be compared.
+        weights: What the model computes with; None: its weights as they are now.
+    """
+
+    comparison: Comparison
+    run: FileRun
+    sites: tuple[Site, ...]
+    inputs: Mapping[int, int]
+    given: Mapping[int, Array]
+    notes: tuple[str, ...] = ()
+    weights: Weights | None = None
+
+    def end_to_end(self) -> Iterator[tuple[int, Array]]:
+        """``(value, contents)`` of every site's value when the model runs on the given numbers."""
+        for wanted in batches([[site.value for site in self.sites]], self._sizes, _MOST_NUMBERS):
+            yield from zip(wanted, self.part(tuple(self.given), wanted)(self.given), strict=True)
+
+    def alone(self, values: Collection[int] | None = None) -> Iterator[tuple[int, tuple[Array, float]]]:
+        """``(value, (contents, allowance))`` of sites' values when all before them has the file's contents.
+
+        Args:
+            values: Those that are wanted; None: all.
+        """
+        graph = flattened(self.comparison.file)
+        theirs = {v: region for v, region in self.theirs.items() if values is None or v in values}
+        by_value = {site.value: site for site in self.sites}
+        for wanted in batches(independent(theirs), self._sizes, _MOST_NUMBERS):
+            given = list(dict.fromkeys(value for target in wanted for value in theirs[target].operands))
+            arrays = {value: self.array(self.fed[value]) for value in given}
+            run = self.part(given, wanted)
+            results = run(arrays)
+            parts = [self.mine[by_value[value].tensor] for value in wanted]
+            rounds = any(is_hybrid(graph, region.ops) for region in parts)
+            moved = run({value: rounded(array) for value, array in arrays.items()}) if rounds else results
+            for value, region, result, other in zip(wanted, parts, results, moved, strict=True):
+                most = allowance(graph, by_value[value].tensor, region.ops, self._peak)
+                if is_hybrid(graph, region.ops):
+                    most += tolerances.HYBRID * largest(result.astype(np.float64) - other)
+                yield value, (result, most)
+
+    @cached_property
+    def theirs(self) -> dict[int, Region]:
+        """Value of every site to what lies right before it in the model."""
+        return regions(self.comparison.trace.source, self.fed, [site.value for site in self.sites])
+
+    @cached_property
+    def mine(self) -> dict[int, Region]:
+        """Tensor of every site to what lies right before it in the file."""
+        stops = set(self.fed.values())
+        return regions(flattened(self.comparison.file), stops, [site.tensor for site in self.sites])
+
+    def part(self, given: Sequence[int], wanted: Sequence[int]) -> Part:
+        """The part of the model between values, see :func:`tflrecover.verification.keras.part`."""
+        from tflrecover.verification.keras import part
+
+        return part(self.comparison.trace, given, wanted, self.weights)
+
+    def array(self, tensor: int) -> Array:
+        """What the file has in a tensor, as real numbers."""
+        found = self.run.tensor(tensor)
+        assert found is not None
+        return found
+
+    @cached_property
+    def fed(self) -> dict[int, int]:
+        """Values of the trace that can be given the file's contents, each with its tensor."""
+        source = self.comparison.trace.source
+        tensors = {**self.inputs, **{site.value: site.tensor for site in self.sites if self._can_feed(site)}}
+        whole = lone(source)
+        return {v: tensor for v, tensor in {**self._repeated(tensors), **tensors}.items() if v in whole}
+
+    def _repeated(self, tensors: Mapping[int, int]) -> dict[int, int]:
+        """The same tensors for the values of the trace that repeat those which have one."""
+        first = repeats(self.comparison.trace.source)
+        known = {first.get(value, value): tensor for value, tensor in tensors.items()}
+        return {v: known[one] for v in self.comparison.trace.tensors if (one := first.get(v, v)) in known}
+
+    @cached_property
+    def _sizes(self) -> dict[int, int]:
+        return {site.value: math.prod(self.run.shapes[site.tensor]) for site in self.sites}
+
+    def _can_feed(self, site: Site) -> bool:
+        return fits(self._sizes[site.value], self.comparison.trace.tensors[site.value].shape.as_list())
+
+    def _peak(self, tensor: int) -> float:
+        found = self.run.tensor(tensor) if tensor in self.comparison.file.graph.values else None
+        return 0.0 if found is None else largest(found)
+
+
+def run_both(
+    comparison: Comparison,
+    arrays: Sequence[Array],
+    weights: Weights | None = None,
+    *,
+    is_isolated: bool = False,
+) -> Both:
+    """Runs the file.
+
+    Args:
+        comparison: File and model.
+        arrays: One per input of the file, real numbers, in file order.
+        weights: What the model is to compute with; None: its weights as they are now.
+        is_isolated: Run the file in a process of its own.
+
+    Raises:
+        EvaluationError: LiteRT cannot run the file, or inputs are not paired.
+        InputMismatch: the model does not take inputs of these shapes.
+    """
+    pairs = _inputs(comparison, arrays)
+    run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
+    found, notes = sites(comparison)
+    shown = tuple(site for site in found if site.tensor in run.shapes)
+    if len(shown) < len(found):
+        notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
+    given = dict(zip(pairs.values(), arrays, strict=True))
+    return Both(comparison, run, shown, {theirs: mine for mine, theirs in pairs.items()}, given, notes, weights)
+
+
+def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:
+    """Input tensor of the file to the value of the trace that is taken for it, in file order."""
+    graph, source, order = comparison.file.graph, comparison.trace.source, comparison.alignment.inputs
+    if any(i not in order for i in range(len(arrays))):
+        raise EvaluationError("which input is which is not known; say it in the mapping under `inputs:`")
+    for i, (name, array) in enumerate(zip(end_names(comparison.file, "inputs"), arrays, strict=True)):
+        shape = source.values[source.inputs[order[i]]].shape or ()
+        if not fits(array.size, shape):
+            told = f"the file takes {name!r} as {array.shape}, the model {shape}"
+            raise InputMismatch(f"{comparison.file.source}: build the model for inputs of shape {array.shape}: {told}")
+    return {v: source.inputs[order[i]] for i, v in enumerate(graph.inputs)}
+
+
+def largest(array: Array) -> float:
+    """The largest magnitude; 0 of an empty array."""
+    return float(np.abs(array.astype(np.float64)).max(initial=0.0))

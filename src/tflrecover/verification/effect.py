@@ -1,0 +1,142 @@
+"""What each difference does to the outputs: the model is run with it and without it, on the file's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tflrecover.comparison import Comparison
+from tflrecover.errors import EvaluationError, TFLRecoverError
+from tflrecover.ir import Difference, Op
+from tflrecover.output_effect import OutputEffect
+from tflrecover.verification.both import Both, run_both
+from tflrecover.verification.check import errors
+from tflrecover.verification.litert import random
+from tflrecover.verification.sites import Site
+from tflrecover.weight import Array
+
+# So many differences at most, of so many operators together: two runs of the model each.
+_MOST_MEASURED = 20
+_MOST_OPERATORS = 40_000
+
+
+def measured(comparison: Comparison, arrays: Sequence[Array] | None = None) -> Comparison:
+    """The comparison with what each of its differences does to the outputs, ranked.
+
+    What cannot be simulated at all, such as other shapes, ranks before what can.
+
+    Args:
+        comparison: File and model.
+        arrays: One per input of the file, in file order; None: reproducible random numbers.
+    """
+    if not comparison.differences:
+        return comparison
+    from tflrecover.verification.keras import planned
+
+    inputs = random(comparison.file, comparison.reading.shapes) if arrays is None else arrays
+    try:
+        weights = planned(comparison.trace, comparison.assignments)
+        both = run_both(comparison, inputs, weights, is_isolated=True)
+    except TFLRecoverError as error:
+        told = f"What the differences do to the outputs was not measured: {error}"
+        return replace(comparison, notes=(*comparison.notes, told))
+    most = min(_MOST_MEASURED, _MOST_OPERATORS // max(len(comparison.trace.source), 1))
+    looked_at, rest = comparison.differences[:most], comparison.differences[most:]
+    effects = _ranked(list(_effects(both, looked_at)))
+    found = (replace(d, effect=effect) for d, effect in zip(looked_at, effects, strict=True))
+    told = f"What the last {len(rest)} differences do to the outputs was not measured, for they are many."
+    notes = (*comparison.notes, told) if rest else comparison.notes
+    return replace(comparison, differences=(*found, *rest), notes=notes)
+
+
+def _effects(both: Both, differences: Sequence[Difference]) -> Iterator[OutputEffect]:
+    """One per difference; that which comes first in the file, of those that have any, is marked."""
+    places = [_places(both, difference) for difference in differences]
+    effects = [_told(both, sites) for sites in places]
+    diverging = [sites[0].op for sites, effect in zip(places, effects, strict=True) if sites and effect.relative != 0]
+    for sites, effect in zip(places, effects, strict=True):
+        yield replace(effect, first=bool(sites) and sites[0].op == min(diverging, default=None))
+
+
+def _ranked(effects: Sequence[OutputEffect]) -> list[OutputEffect]:
+    order = sorted(range(len(effects)), key=lambda i: -np.inf if (r := effects[i].relative) is None else -r)
+    ranks = {i: rank for rank, i in enumerate(order, 1)}
+    return [replace(effect, rank=ranks[i]) for i, effect in enumerate(effects)]
+
+
+def _told(both: Both, sites: Sequence[Site]) -> OutputEffect:
+    try:
+        return _effect(both, sites)
+    except TFLRecoverError as error:
+        return OutputEffect(reason=str(error))
+
+
+def _places(both: Both, difference: Difference) -> list[Site]:
+    """Sites right behind the operators that a difference is about, in file order."""
+    graph = both.comparison.alignment.file.graph
+    listed = {difference.tflite_op, *(_index(graph.op(i)) for i in difference.operators if i in graph)} - {None}
+    layers = tuple(filter(None, {difference.keras_layer, *difference.layers}))
+
+    def concerns(site: Site) -> bool:
+        mine, theirs = both.mine[site.tensor], both.theirs[site.value]
+        return any(_index(op) in listed for op in mine.ops) or any(_is_within(op, layers) for op in theirs.ops)
+
+    return [site for site in both.sites if concerns(site)]
+
+
+def _index(op: Op) -> int | None:
+    """Index of an operator in the file's main graph; of its caller when it is in a subgraph."""
+    index = str(op.id).split("/")[0]
+    return int(index) if index.isdecimal() else None
+
+
+def _is_within(op: Op, layers: Sequence[str]) -> bool:
+    path = op.layer or ""
+    return any(path == layer or path.startswith(f"{layer}/") for layer in layers)
+
+
+def _effect(both: Both, sites: Sequence[Site]) -> OutputEffect:
+    """The effect of what the model computes itself at these sites.
+
+    Raises:
+        EvaluationError: it cannot be simulated.
+    """
+    if not sites:
+        raise EvaluationError("no operator that both sides have shows what it changes")
+    own, kept = _divergent(both, sites)
+    ends = [site for site in both.sites if site.output is not None]
+    if not ends:
+        raise EvaluationError("the outputs of the file have no counterpart in the model")
+    if not own:
+        return OutputEffect(0.0, 0.0, 0.0, str(ends[0].output))
+    run = both.part((*both.given, *own), [site.value for site in ends])
+    results = zip(ends, run({**both.given, **own}), run({**both.given, **kept}), strict=True)
+    return max((_compared(both, *result) for result in results), key=lambda effect: effect.relative or 0.0)
+
+
+def _divergent(both: Both, sites: Sequence[Site]) -> tuple[dict[int, Array], dict[int, Array]]:
+    """Of the sites where the model is not the file within rounding: what it computes, and what the file has."""
+    own, kept = {}, {}
+    alone = dict(both.alone({site.value for site in sites}))
+    for site in sites:
+        (array, allowed), want = alone[site.value], both.array(site.tensor)
+        if site.value not in both.fed:
+            raise EvaluationError(f"it changes the shape of layer {site.layer!r}")
+        if errors(want, array)[0] > allowed:
+            own[site.value], kept[site.value] = array, want
+    return own, kept
+
+
+def _compared(both: Both, site: Site, with_it: Array, without_it: Array) -> OutputEffect:
+    """The numbers of one output."""
+    want = both.array(site.tensor)
+    if with_it.size != want.size:
+        raise EvaluationError(f"it changes the shape of output {site.output!r}")
+    apart = _rms(with_it.astype(np.float64) - without_it) / (_rms(want) or 1.0)
+    return OutputEffect(apart, errors(want, with_it)[2], errors(want, without_it)[2], str(site.output))
+
+
+def _rms(array: Array) -> float:
+    return float(np.sqrt(np.mean(array.astype(np.float64) ** 2))) if array.size else 0.0

@@ -1,0 +1,204 @@
+"""Runs a file's bytes with LiteRT, here or, as a program, in a process of its own.
+
+A damaged file can end the process that runs it, or never end itself. So whoever compares two networks has the file run
+elsewhere. This module imports nothing of the package and is run by its path: the other process starts quickly. The two
+talk over stdin and stdout: frames with their length in front, arrays in numpy's own format.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Buffer = bytes | memoryview
+
+# Seconds. Runs take a few; a loop that never ends must not hold up who wants to see a difference.
+_LONGEST = 120.0
+
+
+class Failed(Exception):
+    """LiteRT cannot run the file; the message says why."""
+
+
+class Run(Protocol):
+    """A finished run, whose tensors are fetched one at a time, as they are stored."""
+
+    @property
+    def shapes(self) -> Mapping[int, tuple[int, ...]]:
+        """Shapes of the tensors that can be fetched, by index."""
+
+    def tensor(self, index: int) -> Array:
+        """Contents of one of these."""
+
+
+class Here:
+    """A run in this process.
+
+    Args:
+        content: The file's bytes.
+        given: Contents of each input, as they are stored, by index of its tensor.
+
+    Raises:
+        Failed: LiteRT cannot run it.
+        ImportError: LiteRT is not installed.
+    """
+
+    def __init__(self, content: Buffer, given: Mapping[int, Array]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            with warnings.catch_warnings():
+                # LiteRT warns of the memory that keeping all tensors takes; here it is the purpose.
+                warnings.simplefilter("ignore", UserWarning)
+                made = Interpreter(model_content=bytes(content), experimental_preserve_all_tensors=True, num_threads=2)
+            shapes = {detail["index"]: tuple(detail["shape"]) for detail in made.get_input_details()}
+            for index, array in given.items():
+                if array.shape != shapes.get(index):
+                    made.resize_tensor_input(index, array.shape)
+            made.allocate_tensors()
+            for index, array in given.items():
+                made.set_tensor(index, array)
+            made.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise Failed(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        self._interpreter = made
+
+    @cached_property
+    def shapes(self) -> Mapping[int, tuple[int, ...]]:
+        """Shapes of the tensors that can be fetched, by index: a delegate keeps some to itself."""
+        indices = (detail["index"] for detail in self._interpreter.get_tensor_details())
+        found = {index: self._stored(index) for index in indices}
+        return {index: array.shape for index, array in found.items() if array is not None}
+
+    def tensor(self, index: int) -> Array:
+        """Contents of one of these."""
+        return np.asarray(self._interpreter.get_tensor(index))
+
+    def _stored(self, index: int) -> Array | None:
+        try:
+            return self.tensor(index)
+        except ValueError:
+            return None
+
+
+class Elsewhere:
+    """The same in a process of its own.
+
+    Args:
+        content: The file's bytes.
+        given: Contents of each input, as they are stored, by index of its tensor.
+
+    Raises:
+        Failed: LiteRT cannot run it, ended that process, did not finish, or is not installed.
+    """
+
+    def __init__(self, content: Buffer, given: Mapping[int, Array]) -> None:
+        self._process = subprocess.Popen(
+            # Not from its own folder, whose modules have the names of packages.
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        weakref.finalize(self, _end, self._process)
+        timer = threading.Timer(_LONGEST, self._process.kill)
+        timer.start()
+        try:
+            indices = json.dumps(list(given)).encode()
+            self._ask(content, indices, *map(_packed, given.values()))
+            answer = json.loads(_receive(self._process.stdout))
+        except (EOFError, OSError) as error:
+            raise Failed("it ended without an answer, or did not end in time") from error
+        finally:
+            timer.cancel()
+        if "error" in answer:
+            raise Failed(answer["error"])
+        self.shapes: Mapping[int, tuple[int, ...]] = {int(i): tuple(shape) for i, shape in answer["shapes"].items()}
+
+    def tensor(self, index: int) -> Array:
+        """Contents of one of these."""
+        try:
+            self._ask(json.dumps(index).encode())
+            return _unpacked(_receive(self._process.stdout))
+        except (EOFError, OSError) as error:
+            raise Failed("it ended while its tensors were read") from error
+
+    def _ask(self, *frames: Buffer) -> None:
+        for frame in frames:
+            _send(self._process.stdin, frame)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def _packed(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _unpacked(frame: bytes) -> Array:
+    return np.asarray(np.load(io.BytesIO(frame), allow_pickle=False))
+
+
+def _send(stream: IO[bytes] | None, frame: Buffer) -> None:
+    assert stream is not None
+    stream.write(len(frame).to_bytes(8, "little"))
+    stream.write(frame)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes] | None) -> bytes:
+    assert stream is not None
+    head = stream.read(8)
+    length = int.from_bytes(head, "little")
+    frame = stream.read(length)
+    if len(head) < 8 or len(frame) < length:
+        raise EOFError
+    return frame
+
+
+def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """Runs a file, then hands out its tensors until nobody asks any more."""
+    content, indices = _receive(source), json.loads(_receive(source))
+    given = {index: _unpacked(_receive(source)) for index in indices}
+    try:
+        run = Here(content, given)
+    except (Failed, ImportError) as error:
+        _send(sink, json.dumps({"error": str(error)}).encode())
+        return
+    _send(sink, json.dumps({"shapes": {i: [int(n) for n in shape] for i, shape in run.shapes.items()}}).encode())
+    while True:
+        _send(sink, _packed(run.tensor(json.loads(_receive(source)))))
+
+
+def main() -> None:
+    """Serves on stdin and stdout; what LiteRT prints goes nowhere."""
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    try:
+        _serve(sys.stdin.buffer, sink)
+    except (EOFError, BrokenPipeError):
+        return
+
+
+if __name__ == "__main__":
+    main()
