@@ -16,21 +16,22 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tflrecover.ir import Check, short_name
+from tflrecover.ir import Check, Shape, short_name
 from tflrecover.render import text
 from tflrecover.render.text import safe
 
 if TYPE_CHECKING:
-    from tflrecover.report import Cell, Report, Row
+    from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
 
 # The bar of an error ends at this many times its tolerance, and begins at one part in as many.
 _FURTHEST = 1e4
 _LONGEST = 300
+_DIGITS = 36
 
 
 def page(report: Report) -> str:
     """The report as a page that stands alone."""
-    style, script = _joined("report.css"), _joined("elements.js", "report.js")
+    style, script = _joined("report.css"), _joined("elements.js", "lanes.js", "weights.js", "report.js")
     anchors = _anchors(report.rows)
     lines = (line.strip() for line in text.counts(report))
     content = {
@@ -46,6 +47,7 @@ def page(report: Report) -> str:
         "data": {
             "rows": _clean(list(_rows(report, anchors))),
             "differences": _clean([(d.message, d.accepted) for d in report.differences]),
+            "weights": _clean(list(map(_weight, report.weights))),
         },
         "style": style,
         "script": script,
@@ -134,6 +136,7 @@ def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
         (check.tflite_op, check.tflite_name): check for check in report.checks
     }
     first = report.first_divergence
+    weights = {one.variable: number for number, one in enumerate(report.weights)}
     # A fused operator is several rows; the numbers are those of the last, which makes the tensor.
     owners = {_key(row): number for number, row in enumerate(report.rows)}
     for number, (row, anchor) in enumerate(zip(report.rows, anchors, strict=True)):
@@ -147,6 +150,7 @@ def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
             "match": f"{row.step}: {row.evidence}" if row.evidence else row.step,
             "differences": row.differences,
             "following": row.following,
+            "weights": [weights[path] for path in row.variables if path in weights],
             "check": _check(check, is_first=check is first) if check is not None else None,
         }
         # What is empty is left out: most of most rows is.
@@ -160,17 +164,20 @@ def _key(row: Row) -> tuple[int | None, str]:
 def _cell(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    shape = "?" if cell.shape is None else "x".join(map(str, cell.shape)) or "scalar"
     found = {
         "index": cell.index,
         "type": str(cell.type),
         "name": cell.name,
         "layer": cell.layer,
-        "shape": shape,
+        "shape": "?" if cell.shape is None else _shape(cell.shape),
         "dtype": str(cell.dtype),
         "operands": cell.operands,
     }
     return {key: value for key, value in found.items() if value not in (None, "", ())}
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _attributes(row: Row) -> Iterator[list[Any]]:
@@ -195,6 +202,28 @@ def _value(value: Any) -> str:
     else:
         told = repr(value) if isinstance(value, (str, bytes)) else str(value)
     return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+
+
+def _weight(weight: WeightStatistics) -> dict[str, Any]:
+    """Figures as texts, and histograms of both sides as high as each other."""
+    sides = {"file": weight.file, "keras": weight.keras}
+    highest = max(1, *(count for side in sides.values() if side is not None for count in side.histogram))
+    found = {
+        "variable": weight.variable,
+        "type": f"{_shape(weight.shape)} {weight.dtype}",
+        "ends": [f"{end:.3g}" for end in weight.ends],
+        **{name: _distribution(side, highest) for name, side in sides.items() if side is not None},
+    }
+    if weight.numbers < (size := math.prod(weight.shape)):
+        found["sampled"] = f"{weight.numbers:,} of {size:,} numbers"
+    return found
+
+
+def _distribution(side: Distribution, highest: int) -> dict[str, str]:
+    # A digit per bin: there may be thousands of weights. A bin with anything in it is not empty.
+    bars = "".join(np.base_repr(math.ceil(count / highest * (_DIGITS - 1)), _DIGITS) for count in side.histogram)
+    figures = {"min": side.minimum, "max": side.maximum, "mean": side.mean, "std": side.std}
+    return {"bars": bars, **{name: f"{figure:.4g}" for name, figure in figures.items()}}
 
 
 def _check(check: Check, *, is_first: bool) -> dict[str, Any]:
