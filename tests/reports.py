@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
-from tflrecover.report import Cell, Report, Row
+from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
 
 POOL = Difference(
     "attribute",
@@ -74,6 +74,7 @@ def different(**changes: Any) -> Report:
         ),
         constants=(*same().constants, ConstantUse(2, "left", "unexplained")),
         notes=("The file computes with integers.",),
+        weights=(weight("conv2d/kernel"), weight("seed", file=None)),
         **changes,
     )
 
@@ -90,6 +91,20 @@ def cell(index: int | None, **changes: Any) -> Cell:
         "attributes": {"kernel_size": (3, 3), "strides": (1, 1), "padding": "same"},
     }
     return Cell(**{**fields, **changes})
+
+
+def weight(variable: str, **changes: Any) -> WeightStatistics:
+    """A kernel of which some numbers were looked at."""
+    fields: dict[str, Any] = {
+        "variable": variable,
+        "shape": (8, 8),
+        "dtype": "float32",
+        "numbers": 40,
+        "ends": (-1.0, 2.0),
+        "file": Distribution(-1.0, 2.0, 1 / 3, 1.25, (39, 0, 1)),
+        "keras": Distribution(0.0, float("nan"), 0.5, 0.0, (0, 20, 20)),
+    }
+    return WeightStatistics(**{**fields, **changes})
 
 
 def aligned(count: int, **changes: Any) -> Report:

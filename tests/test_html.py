@@ -2,12 +2,9 @@
 
 import base64
 import hashlib
-import html
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.reports import ACCEPTED, POOL, aligned, cell, check, different, same
+from tests.browser import ABSENT, Browser, Tab, program
+from tests.reports import ACCEPTED, POOL, aligned, cell, check, different, same, weight
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference
 from tflrecover.report import Report, Row
 
@@ -63,7 +62,10 @@ def page_of(tmp_path: Path) -> Callable[[Report], Page]:
 
 def test_page_needs_nothing_else(page_of, tmp_path: Path) -> None:
     page = page_of(aligned(20))
-    assert re.findall(r"https?:", (tmp_path / "report.html").read_text(encoding="utf-8")) == []
+    # The name of SVG is no address.
+    assert (
+        re.findall(r"https?:(?!//www\.w3\.org/2000/svg)", (tmp_path / "report.html").read_text(encoding="utf-8")) == []
+    )
     assert {"link", "img", "iframe", "object"}.isdisjoint(page.tags)
     assert page.attributes.keys().isdisjoint({"src", "style"})
     assert all(target.startswith("#") for target in page.attributes["href"])
@@ -105,7 +107,8 @@ def named(name: str) -> Report:
         assumptions=(name,),
         overview=name,
         suggestion=name,
-        rows=(Row(side, replace(side, attributes={}), name, name, differences=(0,)),),
+        rows=(Row(side, replace(side, attributes={}), name, name, differences=(0,), variables=(name,)),),
+        weights=(weight(name, dtype=name),),
     )
 
 
@@ -167,11 +170,12 @@ def test_large_report_stays_small(tmp_path: Path) -> None:
         replace(row, tflite=replace(row.tflite, name=f"{long}{number}")) if row.tflite else row
         for number, row in enumerate(report.rows)
     )
+    weights = tuple(weight(f"block_{i}/conv2d/kernel") for i in range(3000))
     variables = tuple(
         Assignment(f"block_{i}/conv2d/kernel", "assigned", recipe=f"{long}: o h w i -> h w i o") for i in range(3000)
     )
     checks = tuple(check(number, tflite_name=f"{long}{number}") for number in range(3000))
-    replace(report, rows=rows, assignments=variables, checks=checks).to_html(tmp_path / "report.html")
+    replace(report, rows=rows, assignments=variables, checks=checks, weights=weights).to_html(tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
 
 
@@ -202,115 +206,159 @@ def test_state_of_a_row(row: Row, state: str) -> None:
     assert row.state == state
 
 
-Browse = Callable[..., dict[str, str]]
-
-
 @pytest.fixture(scope="module")
-def browse(tmp_path_factory: pytest.TempPathFactory) -> Browse:
-    """Opens the page of a report, runs more script in it, and gives the attributes of the document's element."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("needs Chromium, which is not installed (on Debian: apt install chromium)")
-    folder = tmp_path_factory.mktemp("browser")
-
-    def open_page(report: Report, script: str = "", place: str = "") -> dict[str, str]:
-        path = folder / "report.html"
-        report.to_html(path)
-        content = path.read_text(encoding="utf-8")
-        if script:
-            # The page's own policy lets no other script run.
-            content = re.sub(r"<meta http-equiv=[^>]*>", "", content)
-            path.write_text(content.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-        command = [browser, *options, "--virtual-time-budget=2000", "--dump-dom", f"{path.as_uri()}{place}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        attributes = re.search(r"<html([^>]*)>", done.stdout)
-        assert attributes is not None, done.stderr
-        return {name: html.unescape(value) for name, value in re.findall(r'data-([\w-]+)="([^"]*)"', attributes[1])}
-
-    return open_page
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    found = program()
+    if found is None:
+        pytest.skip(ABSENT)
+    with Browser(found, tmp_path_factory.mktemp("profile")) as started:
+        yield started
 
 
-PRESS = """
-const press = (key) => dispatchEvent(new KeyboardEvent("keydown", { key, cancelable: true }));
-const seen = [];
-const see = (value) => seen.push(value);
-"""
-TELL = "; root.dataset.seen = JSON.stringify(seen);"
+Browse = Callable[..., Tab]
+
+
+@pytest.fixture
+def browse(browser: Browser, tmp_path: Path) -> Iterator[Browse]:
+    """Opens the page of a report."""
+    tabs: list[Tab] = []
+
+    def open_page(report: Report, place: str = "", **options: Any) -> Tab:
+        report.to_html(tmp_path / "report.html")
+        tabs.append(browser.open(tmp_path / "report.html", place, **options))
+        return tabs[-1]
+
+    yield open_page
+    for tab in tabs:
+        tab.close()
+
+
+def shown(tab: Tab) -> list[str]:
+    """Anchors of the rows in the list, in order."""
+    return list(tab.evaluate("[...document.querySelectorAll('#rows > .row')].map((row) => row.id)"))
+
+
+def texts(tab: Tab, selector: str) -> list[str]:
+    return list(tab.evaluate(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent)"))
+
+
+def data(tab: Tab, name: str) -> str:
+    return str(tab.evaluate(f"document.documentElement.dataset.{name}"))
 
 
 def test_browser_goes_to_the_operator_in_the_address(browse: Browse) -> None:
-    found = browse(aligned(60), place="#op-44")
-    assert (found["ready"], found["current"]) == ("62", "op-44")
+    tab = browse(aligned(60), "#op-44")
+    assert (data(tab, "ready"), data(tab, "current")) == ("62", "op-44")
+    assert tab.evaluate("document.getElementById('op-44').getBoundingClientRect().top < innerHeight")
+    assert texts(tab, ".current .detail th") == ["", "file", "Keras"]
 
 
 def test_browser_shows_hostile_names_as_names(browse: Browse) -> None:
-    found = browse(
-        named(HOSTILE),
-        "window.alert = () => (root.dataset.attacked = 'yes');"
-        + PRESS
-        + """
-        press("j");
-        press("Enter");
-        see(document.querySelectorAll("img").length);
-        see(document.querySelector("#rows .type").textContent);
-    """
-        + TELL,
-    )
-    assert json.loads(found["seen"]) == [0, SHOWN]
-    assert "attacked" not in found
+    tab = browse(named(HOSTILE), before="window.alert = () => (window.attacked = true);")
+    tab.press("j", "Enter")
+    assert tab.evaluate("document.querySelectorAll('img').length") == 0
+    assert texts(tab, "#rows .type") == [SHOWN] * 2
+    assert tab.evaluate("window.attacked") is None
+    assert texts(tab, ".weights b") == [SHOWN]
 
 
 def test_browser_folds_what_is_equal_and_moves_by_keys(browse: Browse) -> None:
-    found = browse(
-        aligned(60),
-        PRESS
-        + """
-        see(document.querySelectorAll("#rows > .row").length < 45);
-        see(document.querySelector(".fold").textContent);
-        press("j"); see(root.dataset.current);
-        press("j"); see(root.dataset.current);
-        press("k"); see(root.dataset.current);
-        press("Enter"); see(document.querySelector(".detail .changed").textContent);
-        see([...document.querySelectorAll(".detail a")].map((link) => link.textContent + link.hash));
-        see(byId("position").textContent);
-        byId("unfold").click(); see(document.querySelectorAll("#rows > .row").length);
-        press("/"); see(document.activeElement.id);
-        press("Escape"); see(document.activeElement.id);
-        see(document.querySelectorAll("#map a").length);
-    """
-        + TELL,
-    )
-    assert json.loads(found["seen"]) == [
-        True,
-        "… 5 equal operators",
-        "op-9",
-        "op-19",
-        "op-9",
-        "pool_size(2, 2)(5, 5)",
-        ["CONV_2D 8#op-8", "CONV_2D conv2d_8#op-8"],
-        "1 of 8",
-        62,
-        "search",
-        "",
-        8,
-    ]
+    tab = browse(aligned(60))
+    assert len(shown(tab)) < 45
+    assert texts(tab, ".fold")[0] == "… 5 equal operators"
+    places = []
+    for key in "jjk":
+        tab.press(key)
+        places.append(data(tab, "current"))
+    assert places == ["op-9", "op-19", "op-9"]
+    tab.press("Enter")
+    assert texts(tab, ".detail .changed td") == ["pool_size", "(2, 2)", "(5, 5)"]
+    assert texts(tab, ".detail a") == ["CONV_2D 8", "CONV_2D conv2d_8"]
+    assert texts(tab, "#position") == ["1 of 8"]
+    tab.click("#unfold")
+    assert len(shown(tab)) == 62
+    tab.press("/")
+    assert tab.evaluate("document.activeElement.id") == "search"
+    tab.press("Escape")
+    assert tab.evaluate("document.activeElement.id") == ""
+    assert len(texts(tab, "#map a")) == 8
 
 
 def test_browser_searches(browse: Browse) -> None:
-    found = browse(
-        aligned(60),
-        PRESS
-        + """
-        see(root.dataset.found);
-        see(search.value);
-        find("missing"); see(document.querySelector("#rows > .row").id);
-        search.value = "nothing like it"; find(search.value); see(byId("found").textContent);
-        document.querySelector(".difference a").click(); see(root.dataset.current);
-        byId("theme").click(); see(root.dataset.theme);
-        byId("theme").click(); see(root.dataset.theme);
-    """
-        + TELL,
-        "#find=max_pool%20pool_29",
+    tab = browse(aligned(60), "#find=max_pool%20pool_29")
+    assert shown(tab) == ["op-29"]
+    assert tab.evaluate("search.value") == "max_pool pool_29"
+    tab.press("Escape", "/", *"missing")
+    assert (shown(tab), texts(tab, "#found")) == (["op-60"], ["1 of 62"])
+    assert tab.evaluate("location.hash") == "#find=missing"
+    tab.press(*"x")
+    assert (shown(tab), texts(tab, "#found")) == ([], ["0 of 62"])
+    tab.click(".difference a")
+    assert (data(tab, "current"), tab.evaluate("search.value")) == ("op-9", "")
+
+
+def test_browser_filters_by_state(browse: Browse) -> None:
+    tab = browse(aligned(60, checks=(check(3, 1.0),)))
+    options = ["all operators", "differences (9)", "diverging (1)", "different (6)", "missing (1)", "extra (1)"]
+    assert texts(tab, "#filter option") == [*options, "equal (54)"]
+    # The first letters of an option choose it.
+    tab.press("f", *"mis")
+    assert (shown(tab), tab.evaluate("location.hash")) == (["op-60"], "#show=missing")
+    tab.press("Escape")
+    assert "op-9" in shown(tab)
+    narrowed = browse(aligned(60), "#show=different&find=pool_29")
+    assert (shown(narrowed), texts(narrowed, "#found")) == (["op-29"], ["1 of 62"])
+
+
+def test_browser_opens_details_by_a_click(browse: Browse) -> None:
+    tab = browse(aligned(60))
+    for count in (1, 0):
+        tab.click("#op-9 .cell.keras .type")
+        assert len(texts(tab, "#op-9 .detail")) == count
+    assert tab.evaluate("location.hash") == "#op-9"
+
+
+def test_browser_draws_the_branches_of_both_sides(browse: Browse) -> None:
+    skip = ((), (0,), (1,), (2, 0), (3,))
+    rows = [Row(cell(i, operands=taken), cell(None, operands=taken)) for i, taken in enumerate(skip)]
+    rows[2] = Row(cell(2, operands=(1,)), None)
+    rows[3] = Row(rows[3].tflite, cell(None, operands=(1, 0)))
+    tab = browse(same(rows=tuple(rows)))
+    circles = (
+        "Object.fromEntries(['file', 'keras'].map((side) => [side, branches[side].spans.map((one) => one?.lane)]))"
     )
-    assert json.loads(found["seen"]) == ["1", "max_pool pool_29", "op-60", "0 of 62", "op-9", "dark", "light"]
+    assert tab.evaluate(circles) == {"file": [0, 1, 1, 0, 0], "keras": [0, 1, None, 0, 0]}
+    assert tab.evaluate("branches.file.passing") == [[], [0], [0], [], []]
+    drawn = "(side) => [...document.querySelectorAll(`.row > .lanes.${side}`)].map((one) => one.children.length)"
+    assert tab.evaluate(f"['file', 'keras'].map({drawn})") == [[2, 2, 2, 2, 2], [2, 2, 1, 2, 2]]
+
+
+def test_browser_draws_histograms_of_both_sides(browse: Browse) -> None:
+    tab = browse(same(rows=(Row(cell(0), cell(None), variables=("w", "seed")),), weights=(weight("w"),)), "#op-0")
+    heights = "(side) => [...document.querySelectorAll(`rect.${side}`)].map((bar) => bar.getAttribute('height'))"
+    assert tab.evaluate(f"['file', 'keras'].map({heights})") == [["35", "0", "1"], ["0", "18", "18"]]
+    figures = [["file", "-1", "2", "0.3333", "1.25"], ["Keras", "0", "nan", "0.5", "0"]]
+    assert texts(tab, ".weights td:nth-last-child(-n + 5)") == [text for side in figures for text in side]
+    assert texts(tab, ".ends span") == ["-1", "2"]
+    assert texts(tab, ".weights .quiet") == ["8x8 float32", "40 of 64 numbers"]
+
+
+def test_browser_follows_the_system_s_scheme_or_the_button(browse: Browse) -> None:
+    tab = browse(aligned(20))
+    background = "getComputedStyle(document.body).backgroundColor"
+    light, dark = "rgb(255, 255, 255)", "rgb(20, 23, 28)"
+    for scheme, colour in (("light", light), ("dark", dark)):
+        tab.prefer(scheme)
+        assert tab.evaluate(background) == colour
+    tab.click("#theme")
+    assert (tab.evaluate(background), data(tab, "theme")) == (light, "light")
+
+
+def test_browser_draws_it(browse: Browse, tmp_path: Path) -> None:
+    tab = browse(aligned(20))
+    tab.screenshot(tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as picture:
+        colours = picture.convert("RGB").getcolors(maxcolors=1 << 20)
+        assert picture.size == (1360, 860)
+    assert colours is not None
+    assert len(colours) > 50

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tflrecover.comparison import Comparison, compare
+from tflrecover.distributions import distributions
 from tflrecover.errors import PortError
 from tflrecover.ir import short_name
 from tflrecover.render.text import suggested
@@ -126,6 +127,8 @@ def _report(
     checks: tuple[Any, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Report:
+    from tflrecover.tracing.present import present
+
     return Report(
         action,
         comparison.file.source,
@@ -142,6 +145,7 @@ def _report(
         assumptions=comparison.assumptions,
         suggestion=comparison.suggestion,
         rows=rows(comparison),
+        weights=distributions(comparison.assignments, present(comparison.trace.variables)),
     )
 
 

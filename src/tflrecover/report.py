@@ -57,6 +57,7 @@ class Row:
         differing: Attributes that must be taken from the file for both to compute the same.
         differences: Numbers of the report's differences, from 0, that are told here.
         following: Numbers of those whose consequences are told here.
+        variables: Keras variables that the model's operator computes with, in operand order.
     """
 
     tflite: Cell | None
@@ -66,6 +67,7 @@ class Row:
     differing: tuple[str, ...] = ()
     differences: tuple[int, ...] = ()
     following: tuple[int, ...] = ()
+    variables: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -79,6 +81,48 @@ class Row:
         if alone is not None and alone.type == "AFFINE" and not self.differences and not self.following:
             return "scaling"
         return "missing" if theirs is None else "extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How numbers are distributed.
+
+    Attributes:
+        minimum: The least of them.
+        maximum: The greatest.
+        mean: Their mean.
+        std: Their standard deviation.
+        histogram: How many lie in each of the bins, which are equally wide; numbers that are not finite in none.
+    """
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStatistics:
+    """The numbers of one Keras variable: the file's, in the variable's own layout, and the model's before any port.
+
+    Attributes:
+        variable: Unique path, as in the assignments.
+        shape: Of the variable.
+        dtype: Of the variable.
+        numbers: How many of its numbers were looked at: evenly spaced ones where there are many.
+        ends: Where the first bin of both histograms begins, and the last one ends.
+        file: Of what the file would assign; None where it assigns nothing.
+        keras: Of what the model had.
+    """
+
+    variable: str
+    shape: Shape
+    dtype: str
+    numbers: int
+    ends: tuple[float, float]
+    file: Distribution | None
+    keras: Distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +146,7 @@ class Report:
         assumptions: What was taken on trust, because nothing in the file proves or refutes it.
         suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
         rows: The canonical operators of both sides in the file's order, pairs side by side.
+        weights: Statistics of the numbers of every Keras variable, the file's against the model's.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
             every check passed.
     """
@@ -122,6 +167,7 @@ class Report:
     assumptions: tuple[str, ...] = ()
     suggestion: str = ""
     rows: tuple[Row, ...] = ()
+    weights: tuple[WeightStatistics, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -229,6 +275,7 @@ _SECTIONS = (
     "matches",
     "rows",
     "assignments",
+    "weights",
     "constants",
     "checks",
     "notes",

@@ -11,6 +11,7 @@ from tflrecover.differences import describe
 from tflrecover.differences.attributes import differing
 from tflrecover.ir import Difference, Graph, Op
 from tflrecover.report import Cell, Row
+from tflrecover.weight import leaves
 
 OpId = int | str
 Place = tuple[OpId | None, OpId | None]
@@ -38,7 +39,8 @@ def rows(comparison: Comparison) -> tuple[Row, ...]:
         match = steps.get(f) if f is not None else None
         changed = () if f is None or k is None else _differing(alignment, file.op(f), keras.op(k))
         step, evidence = (match.step, match.evidence) if match is not None else ("", "")
-        made.append(Row(mine, theirs, step, evidence, changed, *told.get(number, ((), ()))))
+        variables = () if k is None else _variables(keras, keras.op(k))
+        made.append(Row(mine, theirs, step, evidence, changed, *told.get(number, ((), ())), variables))
     return tuple(made)
 
 
@@ -74,6 +76,12 @@ def _cell(graph: Graph, op_id: OpId, numbers: Mapping[OpId, int]) -> Cell:
         op.attributes,
         tuple(dict.fromkeys(numbers[source] for _, source in taken)),
     )
+
+
+def _variables(graph: Graph, op: Op) -> tuple[str, ...]:
+    """Paths of the variables in an operator's operands."""
+    weights = [weight for v in op.inputs if v is not None and (weight := graph.values[v].weight) is not None]
+    return tuple(dict.fromkeys(str(leaf.key) for weight in weights for leaf in leaves(weight)))
 
 
 def _differing(alignment: Alignment, f: Op, k: Op) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 "use strict";
 
-const { rows, differences } = JSON.parse(document.getElementById("data").textContent);
+const { rows, differences, weights } = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
@@ -67,11 +67,15 @@ function elementOf(i) {
       "div",
       "line",
       make("span", "number", String(row.file?.index ?? "")),
+      make("span"),
       cellOf(row, "file"),
       titled(make("span", "mark", MARKS[row.state]), row.state),
       cellOf(row, "keras"),
+      make("span"),
       heatOf(row.check),
     ),
+    lanesOf(i, "file"),
+    lanesOf(i, "keras"),
     ...(row.differences ?? []).map((number) => (isFirstOf(number, i) ? messageOf(number) : null)),
   );
   made.id = row.id;
@@ -120,6 +124,7 @@ function detailOf(row) {
     "detail",
     table([...attributes, ...names], ["", "file", "Keras"]),
     numbers && table(numbers.map((key) => ({ cells: [key, check[key]] })), ["error", ""]),
+    weightsOf(row),
     ...followed,
   );
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -21,15 +22,16 @@ from tflrecover.render.text import safe
 from tflrecover.render.values import shape_text, value_text
 
 if TYPE_CHECKING:
-    from tflrecover.report import Cell, Report, Row
+    from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
 
 # The bar of an error ends at this many times its tolerance, and begins at one part in as many.
 _FURTHEST = 1e4
+_DIGITS = 36
 
 
 def page(report: Report) -> str:
     """The report as a page that stands alone."""
-    style, script = _joined("report.css"), _joined("elements.js", "report.js")
+    style, script = _joined("report.css"), _joined("elements.js", "lanes.js", "weights.js", "report.js")
     anchors = _anchors(report.rows)
     lines = (line.strip() for line in text.counts(report))
     content = {
@@ -45,6 +47,7 @@ def page(report: Report) -> str:
         "data": {
             "rows": _clean(list(_rows(report, anchors))),
             "differences": _clean([(d.message, d.accepted) for d in report.differences]),
+            "weights": _clean(list(map(_weight, report.weights))),
         },
         "style": style,
         "script": script,
@@ -133,6 +136,7 @@ def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
         (check.tflite_op, check.tflite_name): check for check in report.checks
     }
     first = report.first_divergence
+    weights = {one.variable: number for number, one in enumerate(report.weights)}
     # A fused operator is several rows; the numbers are those of the last, which makes the tensor.
     owners = {_key(row): number for number, row in enumerate(report.rows)}
     for number, (row, anchor) in enumerate(zip(report.rows, anchors, strict=True)):
@@ -146,6 +150,7 @@ def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
             "match": f"{row.step}: {row.evidence}" if row.evidence else row.step,
             "differences": row.differences,
             "following": row.following,
+            "weights": [weights[path] for path in row.variables if path in weights],
             "check": _check(check, is_first=check is first) if check is not None else None,
         }
         # What is empty is left out: most of most rows is.
@@ -178,6 +183,28 @@ def _attributes(row: Row) -> Iterator[list[Any]]:
         mine, theirs = (value_text(side[name]) if side.get(name) is not None else None for side in sides)
         if mine is not None or theirs is not None:
             yield [name, mine, theirs, name in row.differing]
+
+
+def _weight(weight: WeightStatistics) -> dict[str, Any]:
+    """Figures as texts, and histograms of both sides as high as each other."""
+    sides = {"file": weight.file, "keras": weight.keras}
+    highest = max(1, *(count for side in sides.values() if side is not None for count in side.histogram))
+    found = {
+        "variable": weight.variable,
+        "type": f"{shape_text(weight.shape)} {weight.dtype}",
+        "ends": [f"{end:.3g}" for end in weight.ends],
+        **{name: _distribution(side, highest) for name, side in sides.items() if side is not None},
+    }
+    if weight.numbers < (size := math.prod(weight.shape)):
+        found["sampled"] = f"{weight.numbers:,} of {size:,} numbers"
+    return found
+
+
+def _distribution(side: Distribution, highest: int) -> dict[str, str]:
+    # A digit per bin: there may be thousands of weights. A bin with anything in it is not empty.
+    bars = "".join(np.base_repr(math.ceil(count / highest * (_DIGITS - 1)), _DIGITS) for count in side.histogram)
+    figures = {"min": side.minimum, "max": side.maximum, "mean": side.mean, "std": side.std}
+    return {"bars": bars, **{name: f"{figure:.4g}" for name, figure in figures.items()}}
 
 
 def _check(check: Check, *, is_first: bool) -> dict[str, Any]:

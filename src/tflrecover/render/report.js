@@ -41,7 +41,7 @@ function foldOf(from, to) {
   }
   const parts = Object.entries(counts);
   const told = parts.length === 1 ? `${to - from} ${parts[0][0]} operators` : `${to - from} operators: ${parts.map(([state, n]) => `${n} ${state}`).join(", ")}`;
-  const made = make("button", "fold", `… ${told}`);
+  const made = make("button", "fold", `… ${told}`, foldedLanes(from, to, "file"), foldedLanes(from, to, "keras"));
   made.type = "button";
   made.dataset.row = from;
   made.dataset.to = to;
@@ -65,27 +65,57 @@ function drawAll(isUnfolded) {
 
 const unfold = (fold) => fold.replaceWith(...elements(Number(fold.dataset.row), Number(fold.dataset.to)));
 
-// ---- Search
+// ---- Search and filter
 
 const search = byId("search");
+const filter = byId("filter");
+const FILTERS = {
+  differences: isRoot,
+  diverging: isDiverging,
+  ...Object.fromEntries(Object.keys(MARKS).map((state) => [state, (row) => row.state === state])),
+};
 const textOf = (row) =>
   [row.file?.index, row.file?.type, row.file?.name, row.keras?.type, row.keras?.layer, row.state].join(" ").toLowerCase();
 let texts = null;
 
-function find(query) {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  if (!words.length) {
-    drawAll(false);
-    byId("found").textContent = "";
-  } else {
+function offerFilters() {
+  for (const [name, isWanted] of Object.entries(FILTERS)) {
+    const count = rows.filter(isWanted).length;
+    if (count) filter.append(new Option(`${name} (${count})`, name));
+  }
+}
+
+const isNarrowed = () => Boolean(search.value.trim() || filter.value);
+
+/** Draws what search and filter leave. */
+function find() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  list.classList.toggle("narrowed", isNarrowed());
+  if (isNarrowed()) {
     texts ??= rows.map(textOf);
-    const hits = [...rows.keys()].filter((i) => words.every((word) => texts[i].includes(word)));
+    const isWanted = filter.value ? FILTERS[filter.value] : () => true;
+    const hits = [...rows.keys()].filter((i) => isWanted(rows[i]) && words.every((word) => texts[i].includes(word)));
     list.replaceChildren(...hits.map(elementOf));
     byId("found").textContent = `${hits.length} of ${rows.length}`;
+  } else {
+    drawAll(false);
+    byId("found").textContent = "";
   }
   root.dataset.found = list.querySelectorAll(".row").length;
   mark();
   follow();
+}
+
+function narrow(words, wanted) {
+  search.value = words;
+  filter.value = [...filter.options].some((option) => option.value === wanted) ? wanted : "";
+  find();
+}
+
+function onNarrowed() {
+  find();
+  const wanted = Object.entries({ find: search.value, show: filter.value }).filter(([, value]) => value);
+  address(`#${new URLSearchParams(wanted)}`);
 }
 
 // ---- Going somewhere
@@ -103,15 +133,12 @@ function mark() {
 
 function show(i, isOpened) {
   current = i;
-  if (!byId(rows[i].id) && search.value) {
-    search.value = "";
-    find("");
-  }
+  if (!byId(rows[i].id) && isNarrowed()) narrow("", "");
   const fold = [...list.querySelectorAll(".fold")].find((one) => one.dataset.row <= i && i < one.dataset.to);
   if (fold) unfold(fold);
   const element = byId(rows[i].id);
   if (isOpened) toggle(element, true);
-  element.scrollIntoView({ block: "center" });
+  element.scrollIntoView({ block: isOpened ? "start" : "center" });
   mark();
   address(`#${rows[i].id}`);
 }
@@ -131,12 +158,9 @@ function address(hash) {
 
 function go(hash) {
   const name = hash.slice(1);
-  if (name.startsWith("find=")) {
-    search.value = decodeURIComponent(name.slice(5));
-    find(search.value);
-  } else if (anchors.has(name)) {
-    show(anchors.get(name), true);
-  }
+  const wanted = new URLSearchParams(name);
+  if (anchors.has(name)) show(anchors.get(name), true);
+  else if (wanted.has("find") || wanted.has("show")) narrow(wanted.get("find") ?? "", wanted.get("show") ?? "");
 }
 
 // ---- The strip at the side: the whole graph, folded or not
@@ -199,17 +223,17 @@ const KEYS = {
   j: () => step(1),
   k: () => step(-1),
   "/": () => search.focus(),
+  f: () => filter.focus(),
   Enter: () => current >= 0 && byId(rows[current].id) && toggle(byId(rows[current].id)),
   Escape: () => {
-    search.value = "";
-    search.blur();
-    find("");
+    document.activeElement.blur();
+    narrow("", "");
     if (current >= 0) show(current, false);
   },
 };
 
 function onKey(event) {
-  const isTyping = event.target === search;
+  const isTyping = event.target === search || event.target === filter;
   const isOther = event.target.closest?.("button, a, summary") && event.key === "Enter";
   if (event.ctrlKey || event.metaKey || event.altKey || isOther || !(event.key in KEYS)) return;
   if (isTyping && event.key !== "Escape") return;
@@ -274,13 +298,13 @@ function startTheme() {
 
 function startGraph() {
   if (rows.some((row) => row.check)) byId("graph").classList.add("has-checks");
+  for (const side of ["file", "keras"]) byId("graph").style.setProperty(`--${side}-lanes`, `${branches[side].width}px`);
+  offerFilters();
   drawAll(false);
   drawMap();
   mark();
-  search.addEventListener("input", perFrame(() => {
-    find(search.value);
-    address(search.value ? `#find=${encodeURIComponent(search.value)}` : "#");
-  }));
+  search.addEventListener("input", perFrame(onNarrowed));
+  filter.addEventListener("change", onNarrowed);
   byId("next").addEventListener("click", () => step(1));
   byId("previous").addEventListener("click", () => step(-1));
   byId("unfold").addEventListener("click", () => {
