@@ -86,9 +86,9 @@ def _facing(networks: Networks, sides: tuple[Side, Side], user: UserMapping) -> 
         layers=list(theirs.layers) or [op.layer for op in theirs.source.ops() if op.layer is not None],
         variables=(),
         ops=_op_names(mine),
-        file_inputs=[one.name for one in networks.first.inputs],
+        file_inputs=mine.input_names,
         file_outputs=mine.output_names,
-        keras_inputs=[one.name for one in networks.second.inputs],
+        keras_inputs=theirs.input_names,
         keras_outputs=theirs.output_names,
         sha256=lambda: mine.file.sha256 if isinstance(mine, FileSide) else "",
     )
@@ -111,7 +111,7 @@ def _solved(both: Facing) -> Pair:
     settled = settle(sides.alignment, sides.again, lambda system: plan(_readable(system, first), {}, (), first, known))
     alignment, outcome = settled.alignment, settled.plan
     found = (
-        *inputs_alone(alignment),
+        *inputs_alone(alignment, both.mine.input_names, both.theirs.input_names),
         *differences.find(alignment, other_constants(outcome, first, second), both.theirs.layers),
         *differences.forgotten(alignment, both.theirs.layers),
     )

@@ -39,6 +39,10 @@ class Side(Protocol):
         """The graph in the operators of its own dialect."""
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """One per input; ``""`` where there is none."""
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """One per output; ``""`` where there is none."""
 
@@ -84,6 +88,11 @@ class FileSide:
     def name(self) -> str:
         """The file, as given."""
         return self.file.source
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """From the signature, else the tensors' own."""
+        return end_names(self.file, "inputs")
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -140,6 +149,11 @@ class ModelSide:
     def source(self) -> Graph:
         """In TensorFlow's operators."""
         return self.trace.source
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """As traced."""
+        return self.trace.input_names
 
     @property
     def output_names(self) -> tuple[str, ...]:

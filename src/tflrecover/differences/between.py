@@ -6,7 +6,7 @@ what the one has and what the other has is told, from the fields of the differen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tflrecover.align import Alignment
@@ -17,6 +17,7 @@ from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, short_name
 
 # Attributes that are no argument of a layer: what stands in the same place.
 _WHAT_IT_IS = ("activation", "layer")
+_ALONE = {"missing": "first", "extra": "second"}
 
 
 def retold(difference: Difference, alignment: Alignment) -> Difference:
@@ -29,6 +30,9 @@ def _message(difference: Difference, alignment: Alignment) -> str:
     mine, theirs = describe.show(difference.tflite_value), describe.show(difference.keras_value)
     beside = f"{mine} in the first, {theirs} in the second"
     where, attribute = _where(difference), difference.attribute
+    if attribute == "inputs" and difference.kind in _ALONE:
+        name = difference.tflite_name or difference.keras_layer
+        return f"the input {name!r} is only in the {_ALONE[difference.kind]}"
     if difference.kind == "missing":
         return f"{_only_mine(difference, alignment)} at {where}, only in the first"
     if difference.kind == "extra":
@@ -45,8 +49,8 @@ def _message(difference: Difference, alignment: Alignment) -> str:
         return f"{where}: {difference.tflite_value} in the first, {difference.keras_value} in the second"
     if difference.kind == "constant" and difference.tflite_value is None:
         return f"the {attribute} of {where} is made with other constants"
-    name = f"`{attribute}`" if difference.kind == "attribute" else f"the {difference.kind} of the {attribute}"
-    return f"{name} of {where}: {beside}"
+    names = {"attribute": f"`{attribute}`", "shape": f"the shape of the {attribute}"}
+    return f"{names.get(difference.kind, f'the {attribute}')} of {where}: {beside}"
 
 
 def _where(difference: Difference) -> str:
@@ -91,15 +95,19 @@ def _output(difference: Difference) -> str:
     return f"the output {difference.keras_value} of the second ({_second(difference)}) is no output of the first"
 
 
-def inputs_alone(alignment: Alignment) -> Iterator[Difference]:
-    """Inputs that one of the two alone has; a model and a file are never compared with other numbers of inputs."""
+def inputs_alone(alignment: Alignment, mine: Sequence[str], theirs: Sequence[str]) -> Iterator[Difference]:
+    """Inputs that one of the two alone has; a model and a file are never compared with other numbers of inputs.
+
+    Args:
+        alignment: The pairs.
+        mine: Names of the first's inputs.
+        theirs: Names of the second's.
+    """
     pairs = alignment.inputs
-    for i in _alone(alignment.file, set(pairs), len(alignment.keras.inputs)):
-        name = alignment.file.graph.values[alignment.file.graph.inputs[i]].name
-        yield Difference("missing", "", None, "INPUT", name, attribute="inputs")
-    for j in _alone(alignment.keras, set(pairs.values()), len(alignment.file.inputs)):
-        name = alignment.keras.graph.values[alignment.keras.graph.inputs[j]].name
-        yield Difference("extra", "", keras_layer=name, attribute="inputs")
+    for i in _alone(alignment.file, set(pairs), len(theirs)):
+        yield Difference("missing", "", tflite_name=mine[i] or f"#{i}", attribute="inputs")
+    for j in _alone(alignment.keras, set(pairs.values()), len(mine)):
+        yield Difference("extra", "", keras_layer=theirs[j] or f"#{j}", attribute="inputs")
 
 
 def _alone(side: View, paired: set[int], others: int) -> list[int]:

@@ -108,6 +108,8 @@ def _changed(report: Report) -> str:
 
 def _moved(report: Report) -> str:
     """How many weights of two of a kind differ, or how they are equal."""
+    if not report.weights:
+        return "none that could be compared"
     total, moved = len(report.weights), sum(not weight.ok for weight in report.weights)
     rounded = sum(weight.ok and weight.max_abs > 0 for weight in report.weights)
     but = f" ({rounded} of them but for rounding)" if rounded else ""
