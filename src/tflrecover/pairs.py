@@ -76,7 +76,10 @@ def _compared(first: Network, second: Network, mapping: Any) -> Pair:
     except (EvaluationError, InvalidModel):
         # A table of positions is only so long.
         return found
-    return other if other.differences else found
+    if not other.differences:
+        return found
+    shapes = ", ".join(str(list(shape)) for shape in other.alignment.file.inputs)
+    return replace(other, notes=(*other.notes, f"They differ on inputs of {shapes}, not on every size."))
 
 
 def _facing(networks: Networks, sides: tuple[Side, Side], user: UserMapping) -> Facing:

@@ -1,6 +1,6 @@
 "use strict";
 
-const { rows, differences } = JSON.parse(document.getElementById("data").textContent);
+const { rows, differences, sides } = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
@@ -118,7 +118,7 @@ function detailOf(row) {
   return make(
     "div",
     "detail",
-    table([...attributes, ...names], ["", "file", "Keras"]),
+    table([...attributes, ...names], ["", ...sides]),
     numbers && table(numbers.map((key) => ({ cells: [key, check[key]] })), ["error", ""]),
     ...followed,
   );

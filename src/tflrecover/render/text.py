@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from tflrecover.ir import Check, Difference, VariableState, short_name
+from tflrecover.ir import Check, Difference, VariableState, WeightCheck, short_name
 
 if TYPE_CHECKING:
     from tflrecover.report import Report
@@ -110,10 +110,10 @@ def _moved(report: Report) -> str:
     """How many weights of two of a kind differ, or how they are equal."""
     if not report.weights:
         return "none that could be compared"
-    total, moved = len(report.weights), sum(not weight.ok for weight in report.weights)
+    total, count = len(report.weights), len(moved(report))
     rounded = sum(weight.ok and weight.max_abs > 0 for weight in report.weights)
     but = f" ({rounded} of them but for rounding)" if rounded else ""
-    return f"{moved} of {total} weights differ" if moved else f"all {total} weights are equal{but}"
+    return f"{count} of {total} weights differ" if count else f"all {total} weights are equal{but}"
 
 
 def counts(report: Report) -> Iterator[str]:
@@ -221,20 +221,24 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
         yield f"  {REPARAMETRISED}"
 
 
-def _weights(report: Report, limit: int) -> Iterator[str]:
+def moved(report: Report) -> list[WeightCheck]:
     """Weights of two of a kind that differ, what moved most first."""
-    moved = sorted((weight for weight in report.weights if not weight.ok), key=lambda weight: -weight.rms_rel)
-    if not moved:
+    return sorted((weight for weight in report.weights if not weight.ok), key=lambda weight: -weight.rms_rel)
+
+
+def _weights(report: Report, limit: int) -> Iterator[str]:
+    listed = moved(report)
+    if not listed:
         return
     yield "Weights that differ (root mean square of the change, relative to the first's)"
-    for weight in moved[:limit]:
+    for weight in listed[:limit]:
         name = short_name(weight.tflite)
         other = f" / {short_name(weight.keras)}" if weight.keras != weight.tflite else ""
         # A variable's name says what it is, a tensor's may be that of what takes it.
         role = "" if weight.tflite_op is None else f", {weight.role}"
         yield f"  {weight.rms_rel:>8.2%}  {safe(name + other + role)} {list(weight.shape)}"
-    if len(moved) > limit:
-        yield f"  and {len(moved) - limit} more"
+    if len(listed) > limit:
+        yield f"  and {len(listed) - limit} more"
 
 
 def _constants(report: Report, limit: int) -> Iterator[str]:
