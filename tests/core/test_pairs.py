@@ -102,6 +102,16 @@ def test_weights_of_a_model_that_moved_are_called_by_their_variables():
     assert "10.00%  dense/kernel [8, 5]" in report.to_text()
 
 
+def test_what_is_no_number_is_itself():
+    first, second = zoo.original("shared"), zoo.original("shared")
+    for model in (first, second):
+        model.get_layer("last").bias.assign(np.array([np.nan, 0.5], "float32"))
+    assert tflrecover.diff(first, second).ok
+    second.get_layer("last").bias.assign(np.array([0.1, 0.5], "float32"))
+    (bias,) = [weight for weight in tflrecover.diff(first, second).weights if not weight.ok]
+    assert (bias.keras, bias.max_abs, bias.rms_rel) == ("last/bias", np.inf, np.inf)
+
+
 def test_batch_norms_that_were_folded_and_undone_compute_the_same():
     twin = zoo.randomize(zoo.plain(), 2)
     tflrecover.port(zoo.file_of("plain"), twin)

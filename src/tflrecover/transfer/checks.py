@@ -6,6 +6,7 @@ to one, and those are what a user knows: the gamma that was trained further, not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,8 +46,18 @@ class _Pair:
     @cached_property
     def is_equal(self) -> bool:
         """Whether rounding to the stored types explains the change; numbers on one grid are not rounded apart."""
+        if not self.change.any():
+            return True
         rounded = 0.0 if _grid(self.mine) == _grid(self.theirs) else self._rounding()
         return not deviates(self.second, self.first, Slack(0.0, tolerances.WEIGHT, rounded))
+
+    @cached_property
+    def change(self) -> Array:
+        """How far each number has moved; infinitely where one of the two is no number."""
+        a, b = np.asarray(self.first, np.float64), np.asarray(self.second, np.float64)
+        with np.errstate(invalid="ignore"):
+            change = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(b - a))
+        return np.where(np.isnan(change), np.inf, change)
 
     def _rounding(self) -> Array | float:
         total: Array | float = 0.0
@@ -148,7 +159,6 @@ def _is_one_function(equation: Equation, first: Mapping[Key, Array], second: Map
 
 def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: bool) -> WeightCheck:
     mine, theirs = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
-    change = np.abs(np.asarray(pair.second, np.float64) - np.asarray(pair.first, np.float64))
     return WeightCheck(
         _name(pair.mine),
         _name(pair.theirs),
@@ -156,8 +166,8 @@ def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: b
         describe.file_index(mine),
         describe.layer_of(theirs),
         pair.second.shape,
-        float(change.max(initial=0.0)),
-        _relative(_rms(change), _rms(pair.first) or _rms(pair.second)),
+        float(pair.change.max(initial=0.0)),
+        _relative(_rms(pair.change), _rms(pair.first) or _rms(pair.second)),
         is_equal,
     )
 
@@ -173,7 +183,7 @@ def _rms(array: Array) -> float:
 
 
 def _relative(change: float, size: float) -> float:
-    return change / size if size else 0.0
+    return change / size if change and math.isfinite(size) else change
 
 
 __all__ = ["other_constants", "weight_checks"]
