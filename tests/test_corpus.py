@@ -54,3 +54,4 @@ def test_read_show_and_compare_with_itself(name):
         left, right = (evaluate(side, contents) for side in (equation.file, equation.keras))
         assert np.array_equal(left, right, equal_nan=True)
         assert left.shape == equation.file.shape
+    assert tflrecover.diff(path, path).ok

@@ -97,7 +97,7 @@ NO_MODELS = [
 )
 def test_no_model(folder: Path, given: object, said: str) -> None:
     with pytest.raises(tflrecover.InvalidModel, match=said):
-        tflrecover.diff(folder / "a.tflite", given)
+        tflrecover.port(folder / "a.tflite", given)
 
 
 def test_a_model_that_is_not_built_is_told_the_files_shape(folder: Path) -> None:

@@ -5,27 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tflrecover.comparison import Comparison, compare
+from tflrecover import mistaken
+from tflrecover.comparison import Comparison, Outcome, compare
 from tflrecover.distributions import distributions
 from tflrecover.errors import PortError
 from tflrecover.ir import short_name
+from tflrecover.pairs import compare_files, compare_models, told
 from tflrecover.render.text import suggested
-from tflrecover.report import Action, Report
+from tflrecover.report import PAIR, Action, Report, WeightStatistics
 from tflrecover.rows import rows
-from tflrecover.tflite import read
+from tflrecover.tflite import TFLiteModel, read
 from tflrecover.trials import explained
 
 
 def diff(path: Any, model: Any, mapping: Any = None) -> Report:
-    """Compares a TFLite file with a Keras model; the model is never touched.
+    """Compares a TFLite file with a Keras model, or two files, or two models; none is ever touched.
+
+    Of a file and a model it is compared what they compute, whatever the model's weights; of two of a kind, such as two
+    releases, the weights too. Operators of a second file are then called layers, by their output tensors.
 
     Args:
-        path: The file: a str, a PathLike, or its bytes.
-        model: A built Keras 3 model on the TensorFlow backend, or a tf_keras model.
+        path: The file: a str, a PathLike, or its bytes; or, before another model, a model.
+        model: A built Keras 3 model on the TensorFlow backend, or a tf_keras model; or another file.
         mapping: A path to YAML, a dict, a :class:`~tflrecover.Mapping`, or None.
 
     Returns:
-        Every difference with its root cause, and what a port would do with every variable.
+        Every difference with its root cause, and what a port would do with every variable; of two of a kind, how far
+        every weight has moved.
 
     Raises:
         InvalidFile: the file cannot be read.
@@ -36,9 +42,15 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         >>> report = tflrecover.diff("palm_detection.tflite", model)
         >>> for difference in report.differences:
         ...     print(difference.message)
+        >>> tflrecover.diff("palm_v1.tflite", "palm_v2.tflite").ok
+        False
     """
     from tflrecover.verification import measured
 
+    if mistaken.is_layer(path) and mistaken.is_layer(model):
+        return _report("diff", told(explained(compare_models(path, model, mapping))), sides=PAIR)
+    if not mistaken.is_layer(path) and (isinstance(model, TFLiteModel) or mistaken.is_file(model)):
+        return _report("diff", told(compare_files(path, model, mapping)), sides=PAIR)
     return _report("diff", measured(explained(compare(path, model, mapping))))
 
 
@@ -122,17 +134,16 @@ def verify(
 
 def _report(
     action: Action,
-    comparison: Comparison,
+    comparison: Outcome,
     *,
     checks: tuple[Any, ...] = (),
     notes: tuple[str, ...] = (),
+    **more: Any,
 ) -> Report:
-    from tflrecover.tracing.present import present
-
     return Report(
         action,
-        comparison.file.source,
-        str(comparison.trace.model.name),
+        comparison.both.mine.name,
+        comparison.both.theirs.name,
         comparison.matches,
         comparison.differences,
         comparison.ambiguities,
@@ -145,8 +156,19 @@ def _report(
         assumptions=comparison.assumptions,
         suggestion=comparison.suggestion,
         rows=rows(comparison),
-        weights=distributions(comparison.assignments, present(comparison.trace.variables)),
+        weights=_statistics(comparison),
+        weight_checks=comparison.weights,
+        **more,
     )
+
+
+def _statistics(outcome: Outcome) -> tuple[WeightStatistics, ...]:
+    """Of what a port would write, against what the model has."""
+    if not isinstance(outcome, Comparison):
+        return ()
+    from tflrecover.tracing.present import present
+
+    return distributions(outcome.assignments, present(outcome.trace.variables))
 
 
 def _refusal(report: Report) -> str:

@@ -17,7 +17,8 @@ import typer
 
 from tflrecover import __version__
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError, TFLRecoverError
-from tflrecover.loading import load_model
+from tflrecover.loading import load_model, names_model
+from tflrecover.mistaken import is_file
 from tflrecover.render.text import full as full_text
 from tflrecover.render.text import safe
 
@@ -44,10 +45,8 @@ mapping_app = typer.Typer(help="Work on a mapping.", **_PLAIN)
 app.add_typer(mapping_app, name="mapping")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
-ModelArgument = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or package.module:function that returns a model."),
-]
+_MODEL = "A .keras or .h5 file, or package.module:function that returns a model."
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
 HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
@@ -163,8 +162,8 @@ def inspect(
 @app.command()
 @exits
 def diff(
-    file: FileArgument,
-    model: ModelArgument,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file; or a model, to compare two models.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL} Or a .tflite file, to compare two files.")],
     mapping: MappingOption = None,
     json: JsonOption = None,
     html: HtmlOption = None,
@@ -172,12 +171,14 @@ def diff(
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
 ) -> int:
-    """Compare a file with a model; neither is changed."""
+    """Compare a file with a model, two files, or two models; none is changed."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
     selection = Selection(full, only_differences, layer)
-    return _finish(tflrecover.diff(file, load_model(model), mapping), selection, json, html)
+    second = model if is_file(model) else load_model(model)
+    first = load_model(file) if second is not model and names_model(file) else file
+    return _finish(tflrecover.diff(first, second, mapping), selection, json, html)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,18 +18,19 @@ from tflrecover.differences import describe
 from tflrecover.differences.tails import quoted
 from tflrecover.errors import EvaluationError, WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape, WeightCheck
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
 from tflrecover.rewrite.variables import unfilled
-from tflrecover.sides import Sides, aligned
+from tflrecover.side import FileSide, ModelSide
+from tflrecover.sides import Facing, Sides, aligned
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
 from tflrecover.undecided import ambiguities, assumptions, contradictions
-from tflrecover.weight import Key, keys
+from tflrecover.weight import Array, Key, keys
 
 if TYPE_CHECKING:
     from tflrecover.tracing import Trace
@@ -39,44 +41,46 @@ Path = str | os.PathLike[str] | bytes | bytearray | memoryview
 _MOST_READINGS = 24
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Everything that is known of a file and a model.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome(ABC):
+    """What a comparison of any two networks gives.
 
     Attributes:
-        file: The file.
-        reading: The traced model, and on which inputs both were looked at.
-        mapping: The mapping with names resolved.
+        both: Both sides, and the mapping.
         alignment: Pairs of canonical operators.
         plan: New values of variables, and equations that do not hold.
         differences: Roots in file order, accepted ones marked.
         ambiguities: What structure cannot decide.
-        constants: The state of every constant of the file.
         notes: Sentences for the user.
         operators: How many operators there are on either side, and how many match.
         overview: A sentence where the two are wholly different; empty otherwise.
         assumptions: What was taken on trust, because nothing in the file proves or refutes it.
         suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
+        constants: The state of every constant of the file.
+        weights: One per pair of weights of two of a kind.
     """
 
-    file: TFLiteModel
-    reading: Reading
-    mapping: ResolvedMapping
+    both: Facing
     alignment: Alignment
     plan: Plan
     differences: tuple[Difference, ...]
     ambiguities: tuple[Ambiguity, ...]
-    constants: tuple[ConstantUse, ...]
     notes: tuple[str, ...]
     operators: OperatorCounts
     overview: str = ""
     assumptions: tuple[str, ...] = ()
     suggestion: str = ""
+    constants: tuple[ConstantUse, ...] = ()
+    weights: tuple[WeightCheck, ...] = ()
+
+    @abstractmethod
+    def again(self, stand_ins: Sequence[StandIn]) -> Outcome:
+        """The same on the same inputs, with other layers in the places of some of the model's."""
 
     @property
-    def trace(self) -> Trace:
-        """The traced model."""
-        return self.reading.trace
+    def mapping(self) -> ResolvedMapping:
+        """The mapping with names resolved."""
+        return self.both.mapping
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -89,6 +93,29 @@ class Comparison:
     def assignments(self) -> tuple[Assignment, ...]:
         """One per Keras variable."""
         return self.plan.assignments
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Outcome):
+    """Everything that is known of a file and a model.
+
+    Attributes:
+        file: The file.
+        reading: The traced model, and on which inputs both were looked at.
+    """
+
+    file: TFLiteModel
+    reading: Reading
+
+    @property
+    def trace(self) -> Trace:
+        """The traced model."""
+        return self.reading.trace
+
+    def again(self, stand_ins: Sequence[StandIn]) -> Comparison:
+        """With stand-ins in the model."""
+        reading = replace(self.reading, trace=self.trace.standing_in(stand_ins))
+        return _solved(self.file, reading, _side_by_side(self.file, reading, self.mapping))
 
 
 def compare(
@@ -106,7 +133,7 @@ def compare(
 
     user = UserMapping.load(mapping)
     file = path if isinstance(path, TFLiteModel) else read(path)
-    _refuse_weightless(file)
+    refuse_weightless(file)
     check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []
     for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
@@ -117,18 +144,6 @@ def compare(
         found.append(comparison)
     complete = [comparison for comparison in found if comparison.alignment.complete]
     return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
-
-
-def compared_again(comparison: Comparison, stand_ins: Sequence[StandIn]) -> Comparison:
-    """The same file and model on the same inputs, with other layers in the places of some of the model's."""
-    from tflrecover.tracing import trace_model
-
-    old, form = comparison.trace.source, comparison.reading.form
-    inputs = [old.values[value] for value in old.inputs]
-    shapes, dtypes = [value.shape or () for value in inputs], [str(value.dtype) for value in inputs]
-    trace = trace_model(comparison.trace.model, shapes, form, dtypes, stand_ins)
-    reading, file, mapping = replace(comparison.reading, trace=trace), comparison.file, comparison.mapping
-    return _solved(file, reading, mapping, aligned(file, reading, mapping))
 
 
 def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapping) -> Comparison:
@@ -156,7 +171,12 @@ def _listed(reading: Reading) -> str:
 
 def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
     resolved = _resolve(user, file, reading.trace)
-    return _solved(file, reading, resolved, aligned(file, reading, resolved))
+    return _solved(file, reading, _side_by_side(file, reading, resolved))
+
+
+def _side_by_side(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> Sides:
+    mine = FileSide(file, reading.resized(flattened(file)), file.signature() is not None)
+    return aligned(Facing(mine, ModelSide(reading.trace), mapping, reading.pairs, reading.numbered))
 
 
 def _undecided(complete: list[Comparison]) -> Comparison:
@@ -179,8 +199,12 @@ def _undecided(complete: list[Comparison]) -> Comparison:
     return replace(first, ambiguities=(*first.ambiguities, told))
 
 
-def _refuse_weightless(file: TFLiteModel) -> None:
-    """A file whose weights live in variables that nothing fills."""
+def refuse_weightless(file: TFLiteModel) -> None:
+    """Refuses a file whose weights live in variables that nothing fills.
+
+    Raises:
+        WeightlessFile: it is one.
+    """
     names = unfilled(flattened(file))
     if names:
         raise WeightlessFile(
@@ -215,20 +239,15 @@ def _skipped_variables(trace: Trace, skip: Collection[str]) -> set[str]:
     return {path for path, variable in trace.variables.items() if id(variable) in ids}
 
 
-def _solved(
-    file: TFLiteModel,
-    reading: Reading,
-    mapping: ResolvedMapping,
-    sides: Sides,
-) -> Comparison:
-    trace, draft = reading.trace, sides.draft
+def _solved(file: TFLiteModel, reading: Reading, sides: Sides) -> Comparison:
+    trace, draft, mapping = reading.trace, sides.draft, sides.both.mapping
     skipped = _skipped_variables(trace, mapping.skip)
     variables = {
         path: Variable(tuple(v.shape), str(v.dtype), np.asarray(v) if path in skipped else None, partial(np.asarray, v))
         for path, v in trace.variables.items()
     }
     given = given_values(mapping.weights, file, variables)
-    values = {path: (value, text) for path, (value, text, _) in given.items()}
+    values: dict[Key, tuple[Array, str]] = {path: (value, text) for path, (value, text, _) in given.items()}
 
     settled = settle(
         sides.alignment,
@@ -250,19 +269,19 @@ def _solved(
     constants = constant_uses(flattened(file), consumed - ignored, draft.structural, ignored, leaf_keys(sides.file))
     counts = differences.count(alignment, len(file.graph))
     return Comparison(
-        file,
-        reading,
-        mapping,
-        alignment,
-        outcome,
-        told,
-        (*ambiguities(alignment, mapping.skip), *contradictions(sides.by_order, file, trace)),
-        constants,
-        _notes(file, trace, alignment, outcome),
-        counts,
-        differences.overview(counts, found),
-        assumptions(sides.by_order, file, trace),
-        differences.accepting(alignment, told, outcome.assignments),
+        file=file,
+        reading=reading,
+        both=sides.both,
+        alignment=alignment,
+        plan=outcome,
+        differences=told,
+        ambiguities=(*ambiguities(alignment, mapping.skip), *contradictions(sides.by_order, file, trace)),
+        constants=constants,
+        notes=_notes(file, trace, alignment, outcome),
+        operators=counts,
+        overview=differences.overview(counts, found),
+        assumptions=assumptions(sides.by_order, file, trace),
+        suggestion=differences.accepting(alignment, told, outcome.assignments),
     )
 
 

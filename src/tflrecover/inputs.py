@@ -25,9 +25,9 @@ FreeShape = tuple[int | None, ...]
 
 _MOST_ORDERS = 120
 # Tried one after the other for sizes that neither the file nor the model fixes.
-_SIZES = (16, 64, 256, 1)
+SIZES = (16, 64, 256, 1)
 # For a second look: odd ones first, because windows and strides do otherwise there, then ones that can be halved.
-_OTHER_SIZES = (23, 24, 96, 288)
+OTHER_SIZES = (23, 24, 96, 288)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,11 +54,16 @@ class Reading:
 
     def resized(self, graph: Graph) -> Graph:
         """The file's graph on those shapes."""
-        if not self.shapes:
-            return graph
-        values = dict(graph.values)
-        values.update({value: replace(values[value], shape=shape) for value, shape in self.shapes.items()})
-        return Graph.build(graph.ops(), values, graph.inputs, graph.outputs, str(graph.graph["name"]))
+        return resized(graph, self.shapes)
+
+
+def resized(graph: Graph, shapes: Mapping[int, Shape]) -> Graph:
+    """A file's graph with inputs of other shapes, by value id."""
+    if not shapes:
+        return graph
+    values = dict(graph.values)
+    values.update({value: replace(values[value], shape=shape) for value, shape in shapes.items()})
+    return Graph.build(graph.ops(), values, graph.inputs, graph.outputs, str(graph.graph["name"]))
 
 
 def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
@@ -139,13 +144,14 @@ def _possible(form: Form, number: int, free: Sequence[FreeShape]) -> list[int]:
     """File inputs that a Keras input can be: those with the sizes that it was built with, else those that fit."""
     built, declared = form.built[number], form.shapes[number]
     for shape in ((None, *built[1:]) if built else None, declared):
-        found = [] if shape is None else [i for i, mine in enumerate(free) if _fits(shape, mine)]
+        found = [] if shape is None else [i for i, mine in enumerate(free) if fits(shape, mine)]
         if found:
             return found
     return list(range(len(free)))
 
 
-def _fits(declared: FreeShape, shape: FreeShape) -> bool:
+def fits(declared: FreeShape, shape: FreeShape) -> bool:
+    """Whether two shapes can be the same once their free sizes are fixed."""
     return len(declared) == len(shape) and all(
         n is None or m is None or n == m for n, m in zip(declared, shape, strict=True)
     )
@@ -174,7 +180,7 @@ def _accepted(
 ) -> Reading | InvalidModel:
     """The reading with the first sizes that the model accepts, or why it accepts none."""
     first_error: InvalidModel | None = None
-    for found in _traces(file, model, form, order, (None, *_SIZES), wanted):
+    for found in _traces(file, model, form, order, (None, *SIZES), wanted):
         if not isinstance(found, InvalidModel):
             trace, shapes = found
             return Reading(trace, pairs, shapes, is_certain, order, form)
@@ -185,12 +191,12 @@ def _accepted(
 
 def has_free_sizes(file: TFLiteModel, reading: Reading) -> bool:
     """Whether something besides the batch is free on both sides: what is the same on one size may differ on another."""
-    return len(_shapes(file, reading.form, reading.order, _SIZES[:2])) > 1
+    return len(_shapes(file, reading.form, reading.order, SIZES[:2])) > 1
 
 
 def on_other_sizes(file: TFLiteModel, model: Any, reading: Reading) -> Iterator[Reading]:
     """The same reading on other sizes that the model accepts."""
-    for found in _traces(file, model, reading.form, reading.order, _OTHER_SIZES):
+    for found in _traces(file, model, reading.form, reading.order, OTHER_SIZES):
         if not isinstance(found, InvalidModel):
             trace, shapes = found
             yield replace(reading, trace=trace, shapes=shapes)
@@ -207,7 +213,7 @@ def _traces(
     """The model on each of these sizes and shapes of the file's inputs, or why it does not accept them."""
     from tflrecover.tracing import trace_model
 
-    dtypes = [_real_dtype(value) for value in _values(file, order)]
+    dtypes = [real_dtype(value) for value in _values(file, order)]
     for shapes in _shapes(file, form, order, sizes, wanted):
         try:
             trace = trace_model(model, shapes, form, dtypes)
@@ -222,7 +228,7 @@ def _values(file: TFLiteModel, order: tuple[int, ...]) -> list[Value]:
     return [file.graph.values[file.graph.inputs[i]] for i in order]
 
 
-def _real_dtype(value: Value) -> str:
+def real_dtype(value: Value) -> str:
     """The type of the numbers that a file's input stands for."""
     is_quantized = value.quantization is not None and value.quantization.scale.size > 0
     return "float32" if is_quantized else str(value.dtype)
@@ -258,7 +264,7 @@ def _shape(
         own = declared[axis] if declared is not None else None
         known = built[axis] if built is not None and axis < len(built) and size is None else None
         # A free batch is what it is in the file: one.
-        other = stored[axis] if axis == 0 else known or size or _SIZES[0]
+        other = stored[axis] if axis == 0 else known or size or SIZES[0]
         if wanted is not None and len(wanted) == len(mine):
             other = wanted[axis]
         shape.append(own if own is not None else fixed if fixed is not None else other)

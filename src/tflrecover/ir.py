@@ -370,3 +370,30 @@ class Check:
     ok: bool
     output: str | None = None
     reference: Literal["litert", "evaluated"] = "litert"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCheck:
+    """How far a weight of the second of two files or models is from that of the first.
+
+    Attributes:
+        tflite: The first's tensor or variable, or the expression where several make one weight.
+        keras: The second's.
+        role: Of the operand that it is, or is a part of: ``kernel``, ``bias``…
+        tflite_op: Index of the operator in the first where it is a file, else None.
+        keras_layer: Path of the layer in the second, or of the operator where it is a file.
+        shape: Its shape.
+        max_abs: Largest absolute change.
+        rms_rel: Root mean square of the change divided by that of the first's numbers.
+        ok: Equal, but for what rounding to the stored types explains.
+    """
+
+    tflite: str
+    keras: str
+    role: str
+    tflite_op: int | None
+    keras_layer: str | None
+    shape: Shape
+    max_abs: float
+    rms_rel: float
+    ok: bool

@@ -19,6 +19,11 @@ _WEIGHTS = (".weights.h5", ".weights.json")
 _SHOWN = 5
 
 
+def names_model(target: str) -> bool:
+    """Whether a FILE argument is written as a MODEL argument is."""
+    return target.endswith(_FILES) or (":" in target and not Path(target).exists())
+
+
 def load_model(target: str) -> Any:
     """The Keras model that a MODEL argument means.
 

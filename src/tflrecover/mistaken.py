@@ -74,6 +74,15 @@ def is_layer(value: Any) -> bool:
     return is_one and not isinstance(value, type)
 
 
+def is_file(value: Any) -> bool:
+    """Whether it is meant for a TFLite file: bytes, or the path of one or of what is called so."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return True
+    return isinstance(value, (str, os.PathLike)) and (
+        os.fsdecode(value).endswith(".tflite") or kind_of(os.fsdecode(value)) == TFLITE
+    )
+
+
 def instead_of_a_file(given: Any) -> str:
     """What to say of a thing that is no path and no bytes."""
     what = f"the Keras model {given.name!r}" if is_layer(given) else f"a {type(given).__name__}"

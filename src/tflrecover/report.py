@@ -14,7 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match, OperatorCounts, Shape
+from tflrecover.ir import (
+    Ambiguity,
+    Assignment,
+    Check,
+    ConstantUse,
+    Difference,
+    Match,
+    OperatorCounts,
+    Shape,
+    WeightCheck,
+)
 from tflrecover.render import text
 
 Action = Literal["diff", "port", "verify"]
@@ -131,8 +141,8 @@ class Report:
 
     Attributes:
         action: ``"diff"``, ``"port"`` or ``"verify"``.
-        source: The file, as given.
-        model: Name of the Keras model.
+        source: The file, as given; of two models the name of the first.
+        model: Name of the Keras model; of two files the second, as given.
         matches: Pairs of operators, in file order.
         differences: One per root cause, in file order; accepted ones included and marked.
         ambiguities: What structure cannot decide.
@@ -147,8 +157,11 @@ class Report:
         suggestion: Mapping lines under which what differs is wanted, where all of it is at the end of the network.
         rows: The canonical operators of both sides in the file's order, pairs side by side.
         weights: Statistics of the numbers of every Keras variable, the file's against the model's.
+        weight_checks: One per pair of weights of two files or of two models.
+        sides: What the two sides are called: ``("file", "Keras")``, or ``("first", "second")`` of two of a kind. What
+            is said of the file is then said of the first, and what is said of the model of the second.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
-            every check passed.
+            every check passed; of two of a kind also that no weight differs.
     """
 
     action: Action
@@ -168,6 +181,8 @@ class Report:
     suggestion: str = ""
     rows: tuple[Row, ...] = ()
     weights: tuple[WeightStatistics, ...] = ()
+    weight_checks: tuple[WeightCheck, ...] = ()
+    sides: tuple[str, str] = ("file", "Keras")
 
     @property
     def ok(self) -> bool:
@@ -178,6 +193,7 @@ class Report:
             and not any(a.state == "unresolved" for a in self.assignments)
             and not any(c.state == "unexplained" for c in self.constants)
             and all(c.ok for c in self.checks)
+            and all(w.ok for w in self.weight_checks)
         )
 
     @property
@@ -185,6 +201,11 @@ class Report:
         """The differences with their numbers from 0 in file order, what changes the outputs most first."""
         numbered = list(enumerate(self.differences))
         return sorted(numbered, key=lambda item: math.inf if item[1].effect is None else item[1].effect.rank)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether two files, or two models, were compared."""
+        return self.sides == PAIR
 
     @property
     def unported(self) -> bool:
@@ -264,6 +285,7 @@ class Report:
         return frame(self)
 
 
+PAIR = ("first", "second")
 SCHEMA_VERSION = 1
 _SECTIONS = (
     "operators",
@@ -274,6 +296,8 @@ _SECTIONS = (
     "assumptions",
     "matches",
     "rows",
+    "sides",
+    "weight_checks",
     "assignments",
     "weights",
     "constants",

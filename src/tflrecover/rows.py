@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tflrecover.align import Alignment
-from tflrecover.comparison import Comparison
+from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.attributes import differing
 from tflrecover.ir import Difference, Graph, Op
@@ -17,7 +17,7 @@ OpId = int | str
 Place = tuple[OpId | None, OpId | None]
 
 
-def rows(comparison: Comparison) -> tuple[Row, ...]:
+def rows(comparison: Outcome) -> tuple[Row, ...]:
     """One row per pair, per missing and per extra canonical operator; an extra one stands behind what it takes."""
     alignment = comparison.alignment
     file, keras = alignment.file.graph, alignment.keras.graph

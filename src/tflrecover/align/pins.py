@@ -21,14 +21,15 @@ class Pins:
     Attributes:
         inputs: File input number to Keras input number.
         outputs: File output number to Keras output number.
-        ops: Operator index in the file to Keras layer path (from the mapping).
+        ops: Operator index in the file, or layer path in the first of two models, to Keras layer path (from the
+            mapping).
         numbered_inputs: Those of the file's inputs that are paired by a number in a signature, and by nothing else.
         numbered_outputs: Likewise of its outputs.
     """
 
     inputs: Mapping[int, int] = field(default_factory=dict)
     outputs: Mapping[int, int] = field(default_factory=dict)
-    ops: Mapping[int, str] = field(default_factory=dict)
+    ops: Mapping[int | str, str] = field(default_factory=dict)
     numbered_inputs: frozenset[int] = frozenset()
     numbered_outputs: frozenset[int] = frozenset()
 

@@ -15,9 +15,15 @@ from tflrecover.ops import by_name
 
 @dataclass(frozen=True, slots=True)
 class OpName:
-    """An operator of the file as a mapping can name it."""
+    """An operator of the file, or a layer of the first of two models, as a mapping can name it.
 
-    index: int
+    Attributes:
+        index: Of the operator, or path of the layer.
+        type: Of the operator, or class of the layer.
+        name: Of its output, or path of the layer.
+    """
+
+    index: int | str
     type: str | int
     name: str
 
@@ -27,7 +33,7 @@ class ResolvedAccept:
     """A wanted difference; None fits anything."""
 
     layer: str | None
-    op: int | None
+    op: int | str | None
     attribute: str | None
     kind: str | None
 
@@ -35,7 +41,7 @@ class ResolvedAccept:
         """Whether the difference is meant."""
         return (
             self.layer in (None, difference.keras_layer)
-            and self.op in (None, difference.tflite_op)
+            and self.op in (None, difference.tflite_op, difference.tflite_name)
             and self.attribute in (None, difference.attribute)
             and self.kind in (None, difference.kind)
         )
@@ -56,11 +62,11 @@ class ResolvedMapping:
         custom_ops: Custom code to operator of the vocabulary.
     """
 
-    match: AbstractMapping[int, str] = field(default_factory=dict)
+    match: AbstractMapping[int | str, str] = field(default_factory=dict)
     inputs: AbstractMapping[int, int] = field(default_factory=dict)
     outputs: AbstractMapping[int, int] = field(default_factory=dict)
     skip: frozenset[str] = frozenset()
-    ignore: frozenset[int] = frozenset()
+    ignore: frozenset[int | str] = frozenset()
     accept: tuple[ResolvedAccept, ...] = ()
     weights: AbstractMapping[str, WeightRule] = field(default_factory=dict)
     custom_ops: AbstractMapping[str, str] = field(default_factory=dict)
@@ -119,8 +125,8 @@ def resolve(
     )
 
 
-def _match(mapping: Mapping, layers: Sequence[str], ops: Sequence[OpName]) -> dict[int, str]:
-    found: dict[int, str] = {}
+def _match(mapping: Mapping, layers: Sequence[str], ops: Sequence[OpName]) -> dict[int | str, str]:
+    found: dict[int | str, str] = {}
     for name, place in mapping.model.match.items():
         layer, op = _layer(mapping, name, layers, "match", name), _op(mapping, place, ops, "match", name)
         if op in found:
@@ -181,9 +187,9 @@ def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
     return number if number is not None and any(op.index == number for op in ops) else None
 
 
-def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int) -> list[int]:
+def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int) -> list[int | str]:
     number = _numbered(pattern, ops)
-    found = (
+    found: list[int | str] = (
         [number]
         if number is not None
         else [op.index for op in ops if op.name == pattern or fnmatchcase(op.name, pattern)]
@@ -195,9 +201,9 @@ def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int)
     return found
 
 
-def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> int:
+def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> int | str:
     number = _numbered(name, ops)
-    found = [number] if number is not None else [op.index for op in ops if op.name == name]
+    found: list[int | str] = [number] if number is not None else [op.index for op in ops if op.name == name]
     if len(found) == 1:
         return found[0]
     if number_only := _past_the_end(name, ops):
@@ -212,4 +218,5 @@ def _past_the_end(name: str, ops: Sequence[OpName]) -> str:
     """What to say of a number that no operator has, or nothing if the name is no number."""
     if not (name.startswith("#") and name[1:].isdecimal()):
         return ""
-    return f"the file has no operator {name}; its operators are #0 to #{max((op.index for op in ops), default=0)}"
+    last = max((op.index for op in ops if isinstance(op.index, int)), default=0)
+    return f"the file has no operator {name}; its operators are #0 to #{last}"

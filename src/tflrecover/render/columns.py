@@ -48,7 +48,6 @@ _LINES = 32
 # types are left out.
 _TYPE, _SHAPE, _NAME = 24, 20, 12
 _BAR, _GAP = " │ ", "  "
-_SIDES = ("file", "Keras")
 
 
 def graph(report: Report, selection: Selection) -> Iterator[Text]:
@@ -66,7 +65,7 @@ def graph(report: Report, selection: Selection) -> Iterator[Text]:
     shown, left_out = (list(rows), []) if is_unfolded else _on_one_screen(rows)
     visible = [item for item in shown if not isinstance(item, list)]
     accepted = frozenset(number for number, one in enumerate(report.differences) if one.accepted)
-    columns = _Columns.fitting(visible, selection.width, accepted)
+    columns = _Columns.fitting(visible, selection.width, accepted, report.sides)
     yield _heading(f" ({_legend(visible)})")
     yield columns.header()
     for item in shown:
@@ -155,6 +154,7 @@ class _Columns:
         type: Width of a type.
         shape: Width of a shape.
         accepted: Numbers of the differences that are accepted.
+        sides: What the two sides are called.
     """
 
     width: int
@@ -163,9 +163,10 @@ class _Columns:
     type: int
     shape: int
     accepted: frozenset[int]
+    sides: tuple[str, str]
 
     @classmethod
-    def fitting(cls, rows: Sequence[Row], width: int, accepted: frozenset[int]) -> _Columns:
+    def fitting(cls, rows: Sequence[Row], width: int, accepted: frozenset[int], sides: tuple[str, str]) -> _Columns:
         """The narrowest columns for these rows; what is left is for names."""
         cells = [cell for row in rows for cell in (row.tflite, row.keras) if cell is not None]
         return cls(
@@ -175,6 +176,7 @@ class _Columns:
             min(max((cell_len(safe(cell.type)) for cell in cells), default=0), _TYPE),
             min(max((len(shape_text(cell.shape)) for cell in cells), default=0), _SHAPE),
             accepted,
+            sides,
         )
 
     @property
@@ -198,7 +200,9 @@ class _Columns:
         return self.width - self.gutter - len(_BAR) - self.left
 
     def header(self) -> Text:
-        left, right = (_field(side, width, "bold") for side, width in zip(_SIDES, (self.left, self.right), strict=True))
+        left, right = (
+            _field(side, width, "bold") for side, width in zip(self.sides, (self.left, self.right), strict=True)
+        )
         return self._line([(" " * self.gutter, "")], [left], [right])
 
     def fold(self, rows: Sequence[Row]) -> Text:

@@ -1,6 +1,6 @@
 "use strict";
 
-const { rows, differences, weights } = JSON.parse(document.getElementById("data").textContent);
+const { rows, differences, weights, sides } = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
@@ -122,7 +122,7 @@ function detailOf(row) {
   return make(
     "div",
     "detail",
-    table([...attributes, ...names], ["", "file", "Keras"]),
+    table([...attributes, ...names], ["", ...sides]),
     numbers && table(numbers.map((key) => ({ cells: [key, check[key]] })), ["error", ""]),
     weightsOf(row),
     ...followed,

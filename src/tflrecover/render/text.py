@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from tflrecover.ir import Check, Difference, VariableState, short_name
+from tflrecover.ir import Check, Difference, VariableState, WeightCheck, short_name
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -90,6 +90,7 @@ def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str
     yield _ambiguities(report)
     yield [f"Note: {safe(note)}" for note in (*report.assumptions, *report.notes)]
     yield _variables(report, limit)
+    yield _weights(report, limit)
     yield _constants(report, limit)
     yield _matches(report) if is_full else ()
     yield _checks(report)
@@ -103,6 +104,8 @@ def verdict(report: Report) -> str:
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
         "verify": ("the numbers agree", _disagreement(report)),
     }[report.action]
+    if report.is_pair:
+        said = ("the same network with the same weights", _changed(report))
     if report.assumptions and report.action == "port":
         said = ("ported, complete if the order is the same (see the note)", said[1])
     if report.action == "verify" and not report.checks:
@@ -123,6 +126,23 @@ def _disagreement(report: Report) -> str:
     return "the numbers do NOT agree"
 
 
+def _changed(report: Report) -> str:
+    """The verdict on two of a kind that are not the same."""
+    if report.ambiguities or not all(difference.accepted for difference in report.differences):
+        return "not the same network"
+    return f"the same network, {_moved(report)}"
+
+
+def _moved(report: Report) -> str:
+    """How many weights of two of a kind differ, or how they are equal."""
+    if not report.weight_checks:
+        return "none that could be compared"
+    total, count = len(report.weight_checks), len(moved(report))
+    rounded = sum(weight.ok and weight.max_abs > 0 for weight in report.weight_checks)
+    but = f" ({rounded} of them but for rounding)" if rounded else ""
+    return f"{count} of {total} weights differ" if count else f"all {total} weights are equal{but}"
+
+
 def counts(report: Report) -> Iterator[str]:
     """The report in numbers, one line each."""
     open_ = [d for d in report.differences if not d.accepted]
@@ -135,7 +155,9 @@ def counts(report: Report) -> Iterator[str]:
     yield f"  differences: {len(open_)}" + (f" (and {accepted} accepted)" if accepted else "")
     if report.ambiguities:
         yield f"  ambiguities: {len(report.ambiguities)}"
-    if report.action != "verify":
+    if report.is_pair:
+        yield f"  weights: {_moved(report)}"
+    elif report.action != "verify":
         yield f"  variables: {', '.join(parts) or 'none'}"
     else:
         yield from _verified(report)
@@ -176,7 +198,10 @@ def _matched(report: Report) -> str:
     if have is None:
         return str(len(report.matches))
     if have.matched == have.canonical == have.model:
-        return f"all {have.canonical} canonical operators ({have.file} in the file)"
+        stored = "" if report.is_pair else f" ({have.file} in the file)"
+        return f"all {have.canonical} canonical operators{stored}"
+    if report.is_pair:
+        return f"{have.matched} of {have.canonical} canonical operators of the first, the second has {have.model}"
     mine = f"{have.canonical} canonical operators of the file ({have.file} as stored)"
     return f"{have.matched} of {mine}, the model has {have.model}"
 
@@ -250,6 +275,26 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
                 yield f"    and {len(members) - limit} more"
     if any(a.state == "reparametrised" for a in assignments):
         yield f"  {REPARAMETRISED}"
+
+
+def moved(report: Report) -> list[WeightCheck]:
+    """Weights of two of a kind that differ, what moved most first."""
+    return sorted((weight for weight in report.weight_checks if not weight.ok), key=lambda weight: -weight.rms_rel)
+
+
+def _weights(report: Report, limit: int) -> Iterator[str]:
+    listed = moved(report)
+    if not listed:
+        return
+    yield "Weights that differ (root mean square of the change, relative to the first's)"
+    for weight in listed[:limit]:
+        name = short_name(weight.tflite)
+        other = f" / {short_name(weight.keras)}" if weight.keras != weight.tflite else ""
+        # A variable's name says what it is, a tensor's may be that of what takes it.
+        role = "" if weight.tflite_op is None else f", {weight.role}"
+        yield f"  {weight.rms_rel:>8.2%}  {safe(name + other + role)} {list(weight.shape)}"
+    if len(listed) > limit:
+        yield f"  and {len(listed) - limit} more"
 
 
 def _constants(report: Report, limit: int) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Trace:
         variables: Unique path to Keras variable, in the model's order.
         layers: Layer path to layer.
         tensors: Value id to tensor of the function's graph.
+        form: How the model was called.
         input_names: One per input of the graph; ``""`` where the model gives none.
         output_names: One per output; ``""`` where the model gives none.
         layer_outputs: Names of the layers that make the outputs, which tf_keras puts in a file even where the model
@@ -49,6 +50,7 @@ class Trace:
     variables: Mapping[str, Any]
     layers: Mapping[str, Any]
     tensors: Mapping[int, Any]
+    form: Form
     input_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     layer_outputs: tuple[str, ...] = ()
@@ -57,6 +59,12 @@ class Trace:
     def draft(self) -> Draft:
         """The graph in canonical terms, before any other rule."""
         return lower(self.source, ops.tf_reader, {})
+
+    def standing_in(self, stand_ins: Sequence[StandIn]) -> Trace:
+        """The same model on the same inputs, with other layers in the places of some of its own."""
+        inputs = [self.source.values[value] for value in self.source.inputs]
+        shapes, dtypes = [value.shape or () for value in inputs], [str(value.dtype) for value in inputs]
+        return trace_model(self.model, shapes, self.form, dtypes, stand_ins)
 
 
 def check(model: Any, sizes: Sequence[Sequence[int | None]] = ()) -> None:
@@ -220,6 +228,7 @@ def trace_model(
         variables,
         dict(paths.items()),
         tensors,
+        form,
         form.names,
         _output_names(model, structure[-1]),
         _layer_outputs(model, len(source.outputs)),

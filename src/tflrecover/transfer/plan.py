@@ -76,7 +76,7 @@ def plan(
     variables: Mapping[str, Variable],
     used: Collection[Key],
     env: Mapping[Key, Array],
-    given: Mapping[str, tuple[Array, str]],
+    given: Mapping[Key, tuple[Array, str]],
 ) -> Plan:
     """Solves all equations together.
 
@@ -85,7 +85,7 @@ def plan(
         variables: By unique path, in the model's order.
         used: Keys of the variables that the traced model reads.
         env: Contents of the file's tensors.
-        given: Values that the mapping gives, with their recipe.
+        given: Values that are known, with their recipe: the mapping's, or all of them where nothing is solved for.
     """
     kept: dict[Key, Array] = {path: v.kept for path, v in variables.items() if v.kept is not None}
     solver = Solver({**kept, **{path: value for path, (value, _) in given.items()}})
@@ -231,7 +231,10 @@ class _State:
             return None
         got = np.asarray(evaluate(equation.keras, solver.known))
         settled = mine - fresh
+        # What a model stores in 16 bits, and what the second of two files stores as integers, is rounded there too.
+        theirs = half_step(equation.keras, target)
         allowed = slack(equation, target, rounded)
+        allowed = replace(allowed, absolute=allowed.absolute + theirs)
         if not deviates(got, target, allowed):
             return None
         drifted = replace(allowed, absolute=allowed.absolute + self._drift(equation.keras, got, settled))

@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tflrecover.comparison import Comparison, accepted, compared_again
+from tflrecover.comparison import Outcome, accepted
 from tflrecover.differences import describe
 from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
@@ -25,20 +25,22 @@ from tflrecover.trials.suspects import Suspects, opened
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn
 
+T = TypeVar("T", bound=Outcome)
+
 # So many traces at most, of so many operators together: minutes of trying would be worse than to be told less.
 _MOST_TRIALS = 40
 _MOST_OPERATORS = 40_000
 
 
-def explained(comparison: Comparison) -> Comparison:
+def explained(comparison: T) -> T:
     """The comparison, with everything that one argument of one layer explains told as that argument."""
     # What Keras has against a way of building that nobody asked for is of no interest.
     with warnings.catch_warnings(action="ignore"):
         return _explained(comparison)
 
 
-def _explained(comparison: Comparison) -> Comparison:
-    trials = _MOST_OPERATORS // max(len(comparison.trace.source), _MOST_OPERATORS // _MOST_TRIALS)
+def _explained(comparison: T) -> T:
+    trials = _MOST_OPERATORS // max(len(comparison.both.theirs.source), _MOST_OPERATORS // _MOST_TRIALS)
     suspects = Suspects(comparison)
     settled: list[StandIn] = []
     rest = opened(comparison)
@@ -74,10 +76,10 @@ def _key(difference: Difference) -> tuple[Any, ...]:
     return difference.kind, difference.keras_layer, difference.attribute, difference.tflite_op
 
 
-def _left(comparison: Comparison, stand_ins: Sequence[StandIn], known: Sequence[Difference]) -> list[Difference] | None:
+def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Difference]) -> list[Difference] | None:
     """Which of the known differences the stand-ins leave; None where they bring new ones, or cannot be called."""
     try:
-        again = compared_again(comparison, stand_ins)
+        again = comparison.again(stand_ins)
     except TFLRecoverError:
         return None
     if len(again.ambiguities) > len(comparison.ambiguities):
@@ -87,7 +89,7 @@ def _left(comparison: Comparison, stand_ins: Sequence[StandIn], known: Sequence[
     return [by_key[key] for key in by_key if key in left] if left <= by_key.keys() else None
 
 
-def _told(comparison: Comparison, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> Comparison:
+def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:
     """The differences that the candidate explains become one, with them under it."""
     first = gone[0]
     root = next((d for d in gone if _is_told(candidate, d)), None) or Difference(
@@ -115,11 +117,11 @@ def _is_told(candidate: Candidate, difference: Difference) -> bool:
     return said == ("attribute", candidate.path, candidate.argument, candidate.value)
 
 
-def _message(comparison: Comparison, candidate: Candidate, count: int, *, is_all: bool) -> str:
+def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: bool) -> str:
     where = f"layer {candidate.path!r}"
     tried = f"this was tried, and with it {'nothing differs' if is_all else f'{count} differences are gone'}"
     if candidate.argument == REMOVED:
-        return f"remove {where} ({class_of(comparison.trace.layers, candidate.path)}): {tried}"
+        return f"remove {where} ({class_of(comparison.both.theirs.layers, candidate.path)}): {tried}"
     if candidate.argument == SIBLING:
         return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from tflrecover.comparison import Comparison
+from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers
 from tflrecover.ir import Difference
@@ -14,7 +14,7 @@ from tflrecover.trials.candidates import SIBLING, configuration
 _MOST_SUSPECTS = 6
 
 
-def opened(comparison: Comparison) -> list[Difference]:
+def opened(comparison: Outcome) -> list[Difference]:
     """Differences that the mapping does not accept."""
     return [difference for difference in comparison.differences if not difference.accepted]
 
@@ -26,10 +26,10 @@ class Suspects:
         comparison: With its differences as they were found.
     """
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Outcome) -> None:
         self._comparison = comparison
         self._found = opened(comparison)
-        self.layers: Layers = comparison.trace.layers
+        self.layers: Layers = comparison.both.theirs.layers
 
     @cached_property
     def paths(self) -> list[str]:
