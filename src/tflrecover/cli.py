@@ -49,6 +49,9 @@ ModelArgument = Annotated[
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
 HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
+ExplorerOption = Annotated[
+    str | None, typer.Option("--model-explorer", metavar="DIR", help="Also write a folder for Google's Model Explorer.")
+]
 FullOption = Annotated[bool, typer.Option("--full", help="Cut no list, and say how operators were matched.")]
 
 P = ParamSpec("P")
@@ -108,11 +111,13 @@ def options(
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _finish(report: Report, json_path: str | None, html_path: str | None, full: bool) -> int:
+def _finish(report: Report, json_path: str | None, html_path: str | None, explorer: str | None, full: bool) -> int:
     if json_path:
         report.to_json(json_path)
     if html_path:
         report.to_html(html_path)
+    if explorer:
+        report.to_model_explorer(explorer)
     _show(report.to_text(full=full))
     return SAME if report.ok else DIFFERENT
 
@@ -158,12 +163,13 @@ def diff(
     mapping: MappingOption = None,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
 ) -> int:
     """Compare a file with a model; neither is changed."""
     import tflrecover
 
-    return _finish(tflrecover.diff(file, load_model(model), mapping), json, html, full)
+    return _finish(tflrecover.diff(file, load_model(model), mapping), json, html, model_explorer, full)
 
 
 @app.command()
@@ -177,6 +183,7 @@ def port(
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
 ) -> int:
     """Copy a file's weights into a model and save it; folders on the way are made."""
@@ -190,10 +197,10 @@ def port(
     try:
         report = tflrecover.port(file, loaded, mapping, strict=strict)
     except tflrecover.PortError as refused:
-        _finish(refused.report, json, html, full)
+        _finish(refused.report, json, html, model_explorer, full)
         return DIFFERENT
     _save(loaded, Path(output))
-    return _finish(report, json, html, full)
+    return _finish(report, json, html, model_explorer, full)
 
 
 def _save(model: Any, target: Path) -> None:
@@ -217,13 +224,14 @@ def verify(
     ] = None,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
 ) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover
 
     given = None if inputs is None else load_inputs(inputs)
-    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json, html, full)
+    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), json, html, model_explorer, full)
 
 
 def load_inputs(path: str) -> Any:

@@ -54,13 +54,11 @@ def folder(report: Report) -> dict[str, str]:
         keys = _keys(report, listed) if side == "tflite" else {node: node for node in listed if node is not None}
         rows = _rows(report.rows, listed)
         made[f"{side}_differences.json"] = _data("differences", keys, _states(report, rows))
-        made[f"{side}_advice.json"] = _data("what to change", keys, _advice(report, rows), is_listed=False)
+        made[f"{side}_advice.json"] = _data("what to change", keys, _advice(report, rows))
         if report.checks:
-            # In its list of nodes Model Explorer would show each error in percent of the sum of all.
-            name = "error alone (red: beyond rounding)"
-            made[f"{side}_errors.json"] = _data(name, keys, _errors(report, listed), is_listed=False)
+            made[f"{side}_errors.json"] = _data("error alone (red: beyond rounding)", keys, _errors(report, listed))
     script = files(__package__).joinpath("model_explorer_show.py").read_text("utf-8")
-    return {**{name: json.dumps(content, indent=1) + "\n" for name, content in made.items()}, "show.py": script}
+    return {**{name: json.dumps(content) + "\n" for name, content in made.items()}, "show.py": script}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ def _node(nodes: _Nodes, number: int, row: Row, cell: Cell) -> dict[str, Any]:
         "id": nodes.keras[number],
         "label": " ".join((safe(cell.type), *layers[-1:])),
         "namespace": "/".join(layers),
-        "attrs": [{"key": name, "value": _shown(value)} for name, value in _attributes(row, cell)],
+        "attrs": [{"key": safe(name), "value": _shown(value)} for name, value in _attributes(row, cell)],
         "incomingEdges": [
             {"sourceNodeId": nodes.keras[operand], "sourceNodeOutputId": "0", "targetNodeInputId": str(slot)}
             for slot, operand in enumerate(cell.operands)
@@ -133,12 +131,14 @@ def _node(nodes: _Nodes, number: int, row: Row, cell: Cell) -> dict[str, Any]:
 
 
 def _attributes(row: Row, cell: Cell) -> Iterator[tuple[str, Any]]:
+    file = row.tflite
     yield "layer", cell.layer or ""
     for name, value in cell.attributes.items():
-        if value is not None:
-            yield safe(name), value
-    if (file := row.tflite) is not None:
-        yield from ((f"{safe(name)} in the file", file.attributes.get(name)) for name in row.differing)
+        if file is not None and name in row.differing:
+            yield name, f"{_shown(value)}, in the file {_shown(file.attributes.get(name))}"
+        elif value is not None:
+            yield name, value
+    if file is not None:
         yield "in the file", f"operator {file.index} ({file.type}) {file.name}"
         yield "matched by", f"{row.step}: {row.evidence}" if row.step else "not sure"
 
@@ -165,12 +165,15 @@ def _keys(report: Report, nodes: Iterable[str | None]) -> dict[str, str]:
     return {node: name if name and node in names else node for node, name in made.items()}
 
 
-def _data(name: str, keys: Mapping[str, str], results: Mapping[str, Any], *, is_listed: bool = True) -> dict[str, Any]:
+def _data(name: str, keys: Mapping[str, str], results: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "results": {keys[node]: told for node, told in results.items()},
+        # Sums and percentages of a sum: of errors they say nothing.
         "hideInAggregatedStatsTable": True,
-        "hideInChildrenStatsTable": not is_listed,
+        "hideInChildrenStatsTable": True,
+        # A folded layer says how many of its nodes are in which state.
+        "showExpandedSummaryOnGroupNode": True,
     }
 
 
@@ -221,5 +224,5 @@ def _errors(report: Report, nodes: Sequence[str | None]) -> dict[str, dict[str, 
         node = owners.get((check.tflite_op, check.tflite_name))
         if node is not None:
             colour = WITHIN if check.ok else FIRST if check is first else BEYOND
-            found[node] = {"value": plain(check.alone), "bgColor": colour}
+            found[node] = {"value": plain(float(f"{check.alone:.3g}")), "bgColor": colour}
     return found
