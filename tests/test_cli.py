@@ -95,6 +95,15 @@ def test_json_and_html(api, model: SavableModel, tmp_path: Path, command: str) -
     assert BAD.differences[1].message in html.unescape(page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("command", ["diff", "port", "verify"])
+def test_model_explorer(api, model: SavableModel, tmp_path: Path, command: str) -> None:
+    api(command, BAD)
+    output = ["-o", str(tmp_path / "out.keras")] if command == "port" else []
+    folder = tmp_path / "explorer"
+    assert run(command, "a.tflite", "m:f", *output, "--model-explorer", str(folder)).exit_code == cli.DIFFERENT
+    assert (folder / "keras.json").is_file()
+
+
 def test_port_saves_the_model(api, model: SavableModel, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out.keras"
     called = api("port", Report("port", "a.tflite", "m", applied=True))

@@ -50,6 +50,9 @@ ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
 HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
+ExplorerOption = Annotated[
+    str | None, typer.Option("--model-explorer", metavar="DIR", help="Also write a folder for Google's Model Explorer.")
+]
 FullOption = Annotated[bool, typer.Option("--full", help="Cut and fold nothing, and say how operators were matched.")]
 OnlyOption = Annotated[
     bool, typer.Option("--only-differences", help="Show the differences and their operators, nothing else.")
@@ -116,12 +119,16 @@ def options(
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _finish(report: Report, selection: Selection, json_path: str | None, html_path: str | None) -> int:
+def _finish(
+    report: Report, selection: Selection, json_path: str | None, html_path: str | None, explorer: str | None
+) -> int:
     selection.require(report)
     if json_path:
         report.to_json(json_path)
     if html_path:
         report.to_html(html_path)
+    if explorer:
+        report.to_model_explorer(explorer)
     _show(report, selection)
     return SAME if report.ok else DIFFERENT
 
@@ -167,6 +174,7 @@ def diff(
     mapping: MappingOption = None,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
@@ -178,7 +186,7 @@ def diff(
     selection = Selection(full, only_differences, layer)
     second = model if is_file(model) else load_model(model)
     first = load_model(file) if second is not model and names_model(file) else file
-    return _finish(tflrecover.diff(first, second, mapping), selection, json, html)
+    return _finish(tflrecover.diff(first, second, mapping), selection, json, html, model_explorer)
 
 
 @app.command()
@@ -192,6 +200,7 @@ def port(
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
@@ -209,11 +218,11 @@ def port(
     try:
         report = tflrecover.port(file, loaded, mapping, strict=strict)
     except tflrecover.PortError as refused:
-        _finish(refused.report, selection, json, html)
+        _finish(refused.report, selection, json, html, model_explorer)
         return DIFFERENT
     selection.require(report)  # before anything is written
     _save(loaded, Path(output))
-    return _finish(report, selection, json, html)
+    return _finish(report, selection, json, html, model_explorer)
 
 
 def _save(model: Any, target: Path) -> None:
@@ -237,6 +246,7 @@ def verify(
     ] = None,
     json: JsonOption = None,
     html: HtmlOption = None,
+    model_explorer: ExplorerOption = None,
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
@@ -247,7 +257,9 @@ def verify(
 
     selection = Selection(full, only_differences, layer)
     given = None if inputs is None else load_inputs(inputs)
-    return _finish(tflrecover.verify(file, load_model(model), mapping, inputs=given), selection, json, html)
+    return _finish(
+        tflrecover.verify(file, load_model(model), mapping, inputs=given), selection, json, html, model_explorer
+    )
 
 
 def load_inputs(path: str) -> Any:

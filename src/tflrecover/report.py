@@ -278,6 +278,23 @@ class Report:
 
         write_atomically(path, page(self))
 
+    def to_model_explorer(self, path: str | os.PathLike[str]) -> None:
+        """Writes a folder with which Google's Model Explorer shows file and model side by side, differences coloured.
+
+        ``python path/show.py FILE.tflite`` opens it; docs/model-explorer.md says what each file is.
+
+        Args:
+            path: The folder; it is made if it is not there. Each file in it appears complete or not at all.
+        """
+        from tflrecover.render.model_explorer import NAMES, folder
+
+        made = folder(self)
+        for name in NAMES:
+            if name in made:
+                write_atomically(Path(path) / name, made[name])
+            else:
+                (Path(path) / name).unlink(missing_ok=True)
+
     def _repr_html_(self) -> str:
         """The same page inside a notebook."""
         from tflrecover.render.html import frame
