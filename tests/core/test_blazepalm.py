@@ -45,6 +45,7 @@ def test_port_without_mapping(image, recorded, strip, first):
     assert np.abs(boxes(model, image) - recorded).max() < 1e-4
 
 
+@pytest.mark.measured
 def test_famous_fault(image, recorded):
     model = build(pool_size=5)
     report = tflrecover.diff(FILE, model)

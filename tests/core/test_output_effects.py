@@ -13,6 +13,8 @@ from tflrecover.tflite import read
 from tflrecover.verification import interpreter, random
 from tflrecover.verification.litert import FileRun
 
+pytestmark = pytest.mark.measured
+
 
 def net(seed, *, pool=2, activation="relu", merge=L.Add, head="softplus", filters=8, dropped=False):
     """A branch and a head; every argument is a place for a fault."""
