@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from tflrecover import mistaken
 from tflrecover.api import diff
 from tflrecover.differences.tails import accept_line, quoted
+from tflrecover.errors import InvalidModel
 from tflrecover.mapping.model import VERSION
 from tflrecover.render.text import safe
 from tflrecover.report import Report
@@ -42,6 +44,8 @@ def init_mapping(path: Any, model: Any) -> str:
     Example:
         >>> Path("map.yaml").write_text(tflrecover.init_mapping("palm_detection.tflite", model))
     """
+    if not mistaken.is_layer(model):
+        raise InvalidModel(mistaken.instead_of_a_model(model))
     file = read(path)
     report = diff(file, model)
     parts = [*_ambiguities(report), *_differences(report), *_trust(report)]

@@ -11,7 +11,8 @@ from tflrecover.report import Report
 def assert_same_model(path: Any, model: Any, mapping: Any = None) -> Report:
     """Fails unless :func:`tflrecover.diff` finds the file and the model to be the same network.
 
-    The weights that the model holds are not looked at: that is what :func:`tflrecover.verify` is for.
+    The weights that the model holds are not looked at: that is what :func:`tflrecover.verify` is for. Of two files, or
+    of two models, they are, as in a diff.
 
     Args:
         path: The file: a str, a PathLike, or its bytes.

@@ -251,6 +251,8 @@ def test_free_sizes_are_looked_at_twice(of_files):
 
 def test_other_kinds_of_pairs_are_refused():
     file, model = zoo.file_of("affine"), zoo.original("affine")
+    with pytest.raises(tflrecover.InvalidModel, match="got bytes"):
+        tflrecover.init_mapping(file, file)
     for call in (tflrecover.port, tflrecover.verify):
         with pytest.raises(tflrecover.InvalidModel, match="got bytes"):
             call(file, file)
