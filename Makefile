@@ -19,7 +19,7 @@ help:
 	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
 	@echo "make faults  plant every fault that fits, one at a time, and look for each in the diff; FAULTS_OPTIONS=…"
-	@echo "make bench   time reading, tracing and porting"
+	@echo "make bench   time reading, tracing, porting and the page of 3,000 operators (its file takes minutes, once)"
 	@echo "make clean   remove build/ and the caches, keep $(VENV)"
 
 # $(call install,EXTRA): pip's own output goes to a log, its failure becomes one line.
@@ -103,6 +103,7 @@ faults: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@echo "== timing"
 	@$(RUN) -m benchmarks.speed
+	@$(RUN) -m benchmarks.page
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

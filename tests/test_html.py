@@ -337,7 +337,7 @@ def test_browser_draws_histograms_of_both_sides(browse: Browse) -> None:
     tab = browse(same(rows=(Row(cell(0), cell(None), variables=("w", "seed")),), weights=(weight("w"),)), "#op-0")
     heights = "(side) => [...document.querySelectorAll(`rect.${side}`)].map((bar) => bar.getAttribute('height'))"
     assert tab.evaluate(f"['file', 'keras'].map({heights})") == [["35", "0", "1"], ["0", "18", "18"]]
-    figures = [["file", "-1", "2", "0.3333", "1.25"], ["Keras", "0", "nan", "0.5", "0"]]
+    figures = [["file", "-1", "2", "0.333", "1.25"], ["Keras", "0", "nan", "0.5", "0"]]
     assert texts(tab, ".weights td:nth-last-child(-n + 5)") == [text for side in figures for text in side]
     assert texts(tab, ".ends span") == ["-1", "2"]
     assert texts(tab, ".weights .quiet") == ["8x8 float32", "40 of 64 numbers"]

@@ -58,11 +58,29 @@ function heatOf(check) {
   return titled(make("span", check.ok ? "heat" : "heat bad", bar), `error ${check.alone}, tolerance ${check.tolerance}`);
 }
 
+/** The place of a row; it is filled when it comes near the part that is in sight. */
 function elementOf(i) {
   const row = rows[i];
-  const made = make(
-    "div",
-    `row ${row.state}${isAccepted(row) ? " accepted" : ""}`,
+  const made = make("div", `row ${row.state}${isAccepted(row) ? " accepted" : ""}`);
+  made.id = row.id;
+  made.dataset.row = i;
+  nearness.observe(made);
+  return made;
+}
+
+const nearness = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) fill(target);
+  },
+  { rootMargin: "1200px" },
+);
+
+function fill(element) {
+  if (element.firstChild) return;
+  nearness.unobserve(element);
+  const i = Number(element.dataset.row);
+  const row = rows[i];
+  element.append(
     make(
       "div",
       "line",
@@ -76,11 +94,8 @@ function elementOf(i) {
     ),
     lanesOf(i, "file"),
     lanesOf(i, "keras"),
-    ...(row.differences ?? []).map((number) => (isFirstOf(number, i) ? messageOf(number) : null)),
+    ...(row.differences ?? []).filter((number) => isFirstOf(number, i)).map(messageOf),
   );
-  made.id = row.id;
-  made.dataset.row = i;
-  return made;
 }
 
 const firstRows = new Map();
@@ -130,6 +145,7 @@ function detailOf(row) {
 }
 
 function toggle(element, wanted) {
+  fill(element);
   const detail = element.querySelector(":scope > .detail");
   if (detail && wanted !== true) detail.remove();
   else if (!detail && wanted !== false) element.append(detailOf(rows[element.dataset.row]));

@@ -202,11 +202,11 @@ def _weight(weight: WeightStatistics) -> dict[str, Any]:
     return found
 
 
-def _distribution(side: Distribution, highest: int) -> dict[str, str]:
-    # A digit per bin: there may be thousands of weights. A bin with anything in it is not empty.
+def _distribution(side: Distribution, highest: int) -> list[str]:
+    """Heights of the bars, the least, the greatest, mean, deviation: a short list, for there may be thousands."""
+    # A bin with anything in it is not empty.
     bars = "".join(np.base_repr(math.ceil(count / highest * (_DIGITS - 1)), _DIGITS) for count in side.histogram)
-    figures = {"min": side.minimum, "max": side.maximum, "mean": side.mean, "std": side.std}
-    return {"bars": bars, **{name: f"{figure:.4g}" for name, figure in figures.items()}}
+    return [bars, *(f"{figure:.3g}" for figure in (side.minimum, side.maximum, side.mean, side.std))]
 
 
 def _check(check: Check, *, is_first: bool) -> dict[str, Any]:

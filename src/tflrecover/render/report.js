@@ -48,6 +48,11 @@ function foldOf(from, to) {
   return made;
 }
 
+function redraw(parts) {
+  for (const old of list.children) nearness.unobserve(old);
+  list.replaceChildren(...parts);
+}
+
 const elements = (from, to) => Array.from({ length: to - from }, (_, n) => elementOf(from + n));
 
 function drawAll(isUnfolded) {
@@ -60,7 +65,7 @@ function drawAll(isUnfolded) {
     parts.push(...(isFold ? [foldOf(i, end)] : elements(i, end)));
     i = end;
   }
-  list.replaceChildren(...parts);
+  redraw(parts);
 }
 
 const unfold = (fold) => fold.replaceWith(...elements(Number(fold.dataset.row), Number(fold.dataset.to)));
@@ -95,7 +100,7 @@ function find() {
     texts ??= rows.map(textOf);
     const isWanted = filter.value ? FILTERS[filter.value] : () => true;
     const hits = [...rows.keys()].filter((i) => isWanted(rows[i]) && words.every((word) => texts[i].includes(word)));
-    list.replaceChildren(...hits.map(elementOf));
+    redraw(hits.map(elementOf));
     byId("found").textContent = `${hits.length} of ${rows.length}`;
   } else {
     drawAll(false);
@@ -137,6 +142,7 @@ function show(i, isOpened) {
   const fold = [...list.querySelectorAll(".fold")].find((one) => one.dataset.row <= i && i < one.dataset.to);
   if (fold) unfold(fold);
   const element = byId(rows[i].id);
+  fill(element);
   if (isOpened) toggle(element, true);
   element.scrollIntoView({ block: isOpened ? "start" : "center" });
   mark();

@@ -6,11 +6,11 @@ const HIGHEST = 35;
 /** The file's histogram upwards, the model's downwards, over the same bins. */
 function histogramOf({ ends, file, keras }) {
   const bars = (side, distribution, top) =>
-    [...(distribution?.bars ?? "")].map((digit, bin) => {
+    [...(distribution?.[0] ?? "")].map((digit, bin) => {
       const height = parseInt(digit, 36);
       return drawn("rect", { class: side, x: bin * BAR, y: top(height), width: BAR - 1, height });
     });
-  const width = keras.bars.length * BAR;
+  const width = keras[0].length * BAR;
   return make(
     "div",
     "histogram",
@@ -36,7 +36,7 @@ function weightsOf(row) {
   const made = make("table", "weights", make("tr", "", ...["weight", "", "", ...figures].map((name) => make("th", "", name))));
   const cells = (side, distribution) => [
     make("td", side, side === "file" ? "file" : "Keras"),
-    ...figures.map((name) => make("td", "", distribution?.[name] ?? "–")),
+    ...figures.map((_, at) => make("td", "", distribution?.[at + 1] ?? "–")),
   ];
   for (const weight of row.weights.map((number) => weights[number])) {
     const { variable, type, sampled, file, keras } = weight;
