@@ -83,7 +83,7 @@ def test_names_are_only_names(page_of) -> None:
     plain = page_of(named("quux"))
     page = page_of(named(HOSTILE))
     assert page.tags == plain.tags
-    assert len(page.raw["script"]) == 2
+    assert len(page.raw["script"]) == 3
     assert page.data["rows"][0]["file"]["name"] == SHOWN
     assert page.data["rows"][0]["attributes"] == [[SHOWN, repr(HOSTILE), None, False]]
     assert page.data["rows"][0]["check"]["output"] == SHOWN
@@ -352,6 +352,22 @@ def test_browser_follows_the_system_s_scheme_or_the_button(browse: Browse) -> No
         assert tab.evaluate(background) == colour
     tab.click("#theme")
     assert (tab.evaluate(background), data(tab, "theme")) == (light, "light")
+
+
+def test_browser_fills_only_rows_near_what_is_in_sight(browse: Browse) -> None:
+    tab = browse(aligned(1000))
+    tab.click("#unfold")
+    assert len(shown(tab)) == 1002
+    filled = "[...document.querySelectorAll('#rows > .row')].flatMap((row, i) => (row.firstChild ? [i] : []))"
+    first = tab.evaluate(filled)
+    assert 0 in first
+    assert len(first) < 200
+    height = tab.evaluate("list.offsetHeight")
+    tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    tab.wait(f"{filled}.includes(1001) && !{filled}.includes(0)")
+    # Rows keep their height when they are emptied.
+    assert tab.evaluate("list.children[9].offsetHeight") > tab.evaluate("list.children[8].offsetHeight")
+    assert tab.evaluate("list.offsetHeight") >= height
 
 
 def test_browser_draws_it(browse: Browse, tmp_path: Path) -> None:

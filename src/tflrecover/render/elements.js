@@ -1,6 +1,6 @@
 "use strict";
 
-const { rows, differences, weights, sides } = JSON.parse(document.getElementById("data").textContent);
+const { rows, differences, sides } = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
@@ -58,7 +58,7 @@ function heatOf(check) {
   return titled(make("span", check.ok ? "heat" : "heat bad", bar), `error ${check.alone}, tolerance ${check.tolerance}`);
 }
 
-/** The place of a row; it is filled when it comes near the part that is in sight. */
+/** The place of a row; it is filled while it is near the part that is in sight. */
 function elementOf(i) {
   const row = rows[i];
   const made = make("div", `row ${row.state}${isAccepted(row) ? " accepted" : ""}`);
@@ -70,14 +70,19 @@ function elementOf(i) {
 
 const nearness = new IntersectionObserver(
   (entries) => {
-    for (const { isIntersecting, target } of entries) if (isIntersecting) fill(target);
+    for (const { isIntersecting, target, boundingClientRect } of entries) {
+      if (isIntersecting) fill(target);
+      else if (target.firstChild && !detailIn(target)) {
+        target.style.minHeight = `${boundingClientRect.height}px`;
+        target.replaceChildren();
+      }
+    }
   },
   { rootMargin: "1200px" },
 );
 
 function fill(element) {
   if (element.firstChild) return;
-  nearness.unobserve(element);
   const i = Number(element.dataset.row);
   const row = rows[i];
   element.append(
@@ -144,9 +149,11 @@ function detailOf(row) {
   );
 }
 
+const detailIn = (element) => element.querySelector(":scope > .detail");
+
 function toggle(element, wanted) {
   fill(element);
-  const detail = element.querySelector(":scope > .detail");
+  const detail = detailIn(element);
   if (detail && wanted !== true) detail.remove();
   else if (!detail && wanted !== false) element.append(detailOf(rows[element.dataset.row]));
 }

@@ -48,9 +48,9 @@ def page(report: Report) -> str:
         "data": {
             "rows": _clean(list(_rows(report, anchors))),
             "differences": _clean([(d.message, d.accepted) for d in report.differences]),
-            "weights": _clean(list(map(_weight, report.weights))),
             "sides": report.sides,
         },
+        "weights": _clean(list(map(_weight, report.weights))),
         "style": style,
         "script": script,
         # Nothing is fetched, and no script runs but this one, whatever names a file has.

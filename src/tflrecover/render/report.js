@@ -338,5 +338,8 @@ document.addEventListener("click", (event) => {
   if (event.target.matches(".copy")) copy(event.target);
 });
 startTheme();
-if (rows.length) startGraph();
-root.dataset.ready = rows.length;
+// Not in one breath with reading the document.
+setTimeout(() => {
+  if (rows.length) startGraph();
+  root.dataset.ready = rows.length;
+});

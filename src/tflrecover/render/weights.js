@@ -1,5 +1,8 @@
 // ---- Weights of one operator: figures and histograms
 
+// Of thousands of weights hardly any is looked at: they are parsed when the first one is.
+let weights = null;
+
 const BAR = 7;
 const HIGHEST = 35;
 
@@ -32,6 +35,7 @@ function spanning(cell) {
 
 function weightsOf(row) {
   if (!row.weights) return null;
+  weights ??= JSON.parse(byId("weights").textContent);
   const figures = ["min", "max", "mean", "std"];
   const made = make("table", "weights", make("tr", "", ...["weight", "", "", ...figures].map((name) => make("th", "", name))));
   const cells = (side, distribution) => [
