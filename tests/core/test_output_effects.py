@@ -120,11 +120,24 @@ def test_a_process_that_dies_takes_nothing_with_it():
     run = FileRun(read(file()), random(read(file()), {}), is_isolated=True)
     run._run._process.kill()
     with pytest.raises(tflrecover.EvaluationError, match="ended"):
-        run.tensor(next(iter(run.shapes)))
+        run.tensor(run._file.graph.outputs[0])
 
 
 def test_a_run_elsewhere_is_the_run_here():
     model = read(file())
     here, elsewhere = (FileRun(model, random(model, {}), is_isolated=flag) for flag in (False, True))
-    assert here.shapes == elsewhere.shapes
-    assert all(np.array_equal(here.tensor(i), elsewhere.tensor(i)) for i in here.shapes)
+    for index in model.graph.values:
+        assert here.shape(index) == elsewhere.shape(index)
+        assert np.array_equal(here.tensor(index), elsewhere.tensor(index))
+    assert here.shape(model.graph.outputs[0]) == (1, 5)
+
+
+def test_nothing_is_fetched_that_nobody_asks_for(monkeypatch):
+    """LiteRT can end the process when a resource of a file with states is fetched."""
+    model = read(file())
+    run, fetched = FileRun(model, random(model, {})), []
+    fetch = run._run._interpreter.get_tensor
+    monkeypatch.setattr(run._run._interpreter, "get_tensor", lambda index: fetched.append(index) or fetch(index))
+    (output,) = model.graph.outputs
+    assert run.shape(output) == run.tensor(output).shape
+    assert fetched == [output, output]

@@ -116,7 +116,7 @@ class Both:
 
     @cached_property
     def _sizes(self) -> dict[int, int]:
-        return {site.value: math.prod(self.run.shapes[site.tensor]) for site in self.sites}
+        return {site.value: math.prod(self.run.shape(site.tensor) or ()) for site in self.sites}
 
     def _can_feed(self, site: Site) -> bool:
         return fits(self._sizes[site.value], self.comparison.trace.tensors[site.value].shape.as_list())
@@ -148,7 +148,7 @@ def run_both(
     pairs = _inputs(comparison, arrays)
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
     found, notes = sites(comparison)
-    shown = tuple(site for site in found if site.tensor in run.shapes)
+    shown = tuple(site for site in found if run.shape(site.tensor) is not None)
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
     given = dict(zip(pairs.values(), arrays, strict=True))

@@ -16,7 +16,6 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping
-from functools import cached_property
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -33,14 +32,16 @@ class Failed(Exception):
 
 
 class Run(Protocol):
-    """A finished run, whose tensors are fetched one at a time, as they are stored."""
+    """A finished run, whose tensors are fetched one at a time, as they are stored.
 
-    @property
-    def shapes(self) -> Mapping[int, tuple[int, ...]]:
-        """Shapes of the tensors that can be fetched, by index."""
+    None that nobody asks for: fetching a resource of a file with states can end the process.
+    """
 
-    def tensor(self, index: int) -> Array:
-        """Contents of one of these."""
+    def shape(self, index: int) -> tuple[int, ...] | None:
+        """Shape of a tensor, or None where a delegate kept it to itself."""
+
+    def tensor(self, index: int) -> Array | None:
+        """Contents of a tensor, or None where a delegate kept them to itself."""
 
 
 class Here:
@@ -75,20 +76,15 @@ class Here:
             raise Failed(str(error).strip().partition("\n")[0] or type(error).__name__) from error
         self._interpreter = made
 
-    @cached_property
-    def shapes(self) -> Mapping[int, tuple[int, ...]]:
-        """Shapes of the tensors that can be fetched, by index: a delegate keeps some to itself."""
-        indices = (detail["index"] for detail in self._interpreter.get_tensor_details())
-        found = {index: self._stored(index) for index in indices}
-        return {index: array.shape for index, array in found.items() if array is not None}
+    def shape(self, index: int) -> tuple[int, ...] | None:
+        """Shape of a tensor, or None where a delegate kept it to itself."""
+        found = self.tensor(index)
+        return None if found is None else found.shape
 
-    def tensor(self, index: int) -> Array:
-        """Contents of one of these."""
-        return np.asarray(self._interpreter.get_tensor(index))
-
-    def _stored(self, index: int) -> Array | None:
+    def tensor(self, index: int) -> Array | None:
+        """Contents of a tensor, or None where a delegate kept them to itself."""
         try:
-            return self.tensor(index)
+            return np.asarray(self._interpreter.get_tensor(index))
         except ValueError:
             return None
 
@@ -126,13 +122,21 @@ class Elsewhere:
             timer.cancel()
         if "error" in answer:
             raise Failed(answer["error"])
-        self.shapes: Mapping[int, tuple[int, ...]] = {int(i): tuple(shape) for i, shape in answer["shapes"].items()}
 
-    def tensor(self, index: int) -> Array:
-        """Contents of one of these."""
+    def shape(self, index: int) -> tuple[int, ...] | None:
+        """Shape of a tensor, or None where a delegate kept it to itself."""
+        found = json.loads(self._answer("shape", index))
+        return None if found is None else tuple(found)
+
+    def tensor(self, index: int) -> Array | None:
+        """Contents of a tensor, or None where a delegate kept them to itself."""
+        found = self._answer("tensor", index)
+        return _unpacked(found) if found else None
+
+    def _answer(self, what: str, index: int) -> bytes:
         try:
-            self._ask(json.dumps(index).encode())
-            return _unpacked(_receive(self._process.stdout))
+            self._ask(json.dumps([what, index]).encode())
+            return _receive(self._process.stdout)
         except (EOFError, OSError) as error:
             raise Failed("it ended while its tensors were read") from error
 
@@ -185,9 +189,14 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     except (Failed, ImportError) as error:
         _send(sink, json.dumps({"error": str(error)}).encode())
         return
-    _send(sink, json.dumps({"shapes": {i: [int(n) for n in shape] for i, shape in run.shapes.items()}}).encode())
+    _send(sink, json.dumps({}).encode())
     while True:
-        _send(sink, _packed(run.tensor(json.loads(_receive(source)))))
+        what, index = json.loads(_receive(source))
+        if what == "shape":
+            _send(sink, json.dumps(run.shape(index)).encode())
+        else:
+            found = run.tensor(index)
+            _send(sink, b"" if found is None else _packed(found))
 
 
 def main() -> None:

@@ -120,17 +120,16 @@ class FileRun:
         with self._telling():
             self._run: Run = (Elsewhere if is_isolated else Here)(file.content, given)
 
-    @property
-    def shapes(self) -> Mapping[int, Shape]:
-        """Shapes of the tensors that can be fetched, by index."""
-        return self._run.shapes
+    def shape(self, index: int) -> Shape | None:
+        """A tensor's shape, or None where a delegate kept it to itself."""
+        with self._telling():
+            return self._run.shape(index)
 
     def tensor(self, index: int) -> Array | None:
         """A tensor's contents as real numbers, or None where a delegate kept them to itself."""
-        if index not in self.shapes:
-            return None
         with self._telling():
-            return dequantize(self._run.tensor(index), self._file.graph.values[index])
+            found = self._run.tensor(index)
+        return None if found is None else dequantize(found, self._file.graph.values[index])
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
