@@ -141,10 +141,7 @@ class Tab:
             return [box.x + box.width / 2, box.y + box.height / 2];
         }})()"""
         # Rows are filled as they come into sight, which may take a few frames more.
-        for _ in range(100):
-            if self.evaluate(f"document.querySelector({json.dumps(selector)}) !== null"):
-                break
-            self.settle()
+        self.wait(f"document.querySelector({json.dumps(selector)}) !== null")
         x, y = self.evaluate(script)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)

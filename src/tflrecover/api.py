@@ -84,7 +84,8 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     comparison = compare(path, model, mapping)
     report = _report("port", comparison)
     if not report.ok:
-        report = _report("port", measured(explained(comparison)))
+        clear = measured(explained(comparison))
+        report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
     if strict and not report.ok:
         raise PortError(_refusal(report), report)
     apply(comparison.assignments, comparison.trace.variables)
@@ -120,15 +121,15 @@ def verify(
         MappingError: the mapping is wrong or stale.
     """
     from tflrecover.transfer.apply import held
-    from tflrecover.verification import check_all, given, measured, random
+    from tflrecover.verification import check_all, given, measured, random, run_both
 
     file = read(path)
     arrays = None if inputs is None else given(file, inputs)
     comparison = compare(file, model, mapping, None if arrays is None else [array.shape for array in arrays])
     if arrays is None:
         arrays = random(file, comparison.reading.shapes)
-    checks, notes = check_all(comparison, arrays)
-    report = _report("verify", measured(comparison, arrays), checks=checks, notes=notes)
+    both = run_both(comparison, arrays)
+    report = _report("verify", measured(comparison, both), checks=check_all(both), notes=both.notes)
     return replace(report, assignments=held(comparison.assignments, comparison.trace.variables))
 
 

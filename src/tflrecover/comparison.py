@@ -304,11 +304,9 @@ def _excused(alignment: Alignment, told: Sequence[Difference], skip: Collection[
 
 def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
     notes = []
-    ends = () if alignment.ambiguous else (("input", alignment.inputs), ("output", alignment.outputs))
-    for end, pairs in ends:
-        if any(i != j for i, j in pairs.items()):
-            order = ", ".join(f"{i} is the model's {j}" for i, j in sorted(pairs.items()))
-            notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
+    for end, pairs in alignment.reordered():
+        order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)
+        notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
     if outcome.partial:
         notes.append(
             f"The file has only a part of {', '.join(outcome.partial)}: what the model reads of it on inputs of these "

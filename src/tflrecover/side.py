@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from tflrecover import ops
 from tflrecover.errors import InvalidFile, TFLRecoverError
 from tflrecover.inputs import end_names
@@ -173,7 +171,9 @@ class ModelSide:
     @cached_property
     def contents(self) -> Mapping[Key, Array]:
         """Variables by path, as they are now."""
-        return {path: np.asarray(variable) for path, variable in self.trace.variables.items()}
+        from tflrecover.tracing.present import present
+
+        return dict(present(self.trace.variables).items())
 
     def draft(self, custom_ops: Mapping[str, str]) -> Draft:
         """Lowered from TensorFlow's operators."""

@@ -118,6 +118,11 @@ def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | 
     return done[id(weight)]
 
 
+def rms(array: Array) -> float:
+    """Root mean square of all numbers, computed in float64; 0 of an empty array."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(array, np.float64))))) if array.size else 0.0
+
+
 def recipe(weight: Weight) -> str:
     """The expression as one line for a human."""
     if isinstance(weight, Leaf):

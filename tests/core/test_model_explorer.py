@@ -8,7 +8,7 @@ import pytest
 
 import tflrecover
 
-pytest.importorskip("model_explorer", reason="needs ai-edge-model-explorer, which has wheels for few platforms")
+pytest.importorskip("model_explorer", reason="needs ai-edge-model-explorer: pip install -e '.[explorer]'")
 
 from dacite import Config, from_dict
 from model_explorer.builtin_tflite_flatbuffer_adapter import BuiltinTfliteFlatbufferAdapter

@@ -48,6 +48,11 @@ class Alignment:
     choices: tuple[int, ...] = ()
     _matching: Matching | None = None
 
+    def reordered(self) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        """``input`` or ``output`` with its pairs, where they are known to be in another order on the other side."""
+        ends = () if self.ambiguous else (("input", self.inputs), ("output", self.outputs))
+        yield from ((end, sorted(pairs.items())) for end, pairs in ends if any(i != j for i, j in pairs.items()))
+
     def operands(self, f: int, k: int) -> Iterator[tuple[Edge | None, Edge | None]]:
         """Operands of a pair side by side; of commutative operators by where they come from."""
         return self._matching.paired_operands(f, k) if self._matching is not None else iter(())

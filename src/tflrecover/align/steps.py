@@ -41,8 +41,8 @@ def _unique(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hasha
 
 def pinned(matching: Matching) -> None:
     """Pairs that the mapping gives."""
+    origins = [(f, op.origins[0]) for f, op in enumerate(matching.file.ops) if op.origins] if matching.pins.ops else []
     for place, layer in matching.pins.ops.items():
-        origins = [(f, op.origins[0]) for f, op in enumerate(matching.file.ops) if op.origins]
         mine = [f for f, origin in origins if place in (origin.op, origin.layer)]
         theirs = [k for k, op in enumerate(matching.keras.ops) if op.origins and op.origins[0].layer == layer]
         by_type = [(f, k) for f in mine for k in theirs if matching.file.loose[f] == matching.keras.loose[k]]

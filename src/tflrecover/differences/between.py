@@ -6,12 +6,13 @@ what the one has and what the other has is told, from the fields of the differen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import View
 from tflrecover.differences import describe
+from tflrecover.differences.overview import is_far_apart
 from tflrecover.differences.tails import quoted
 from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, short_name
 
@@ -133,16 +134,14 @@ def _ambiguity(alignment: Alignment, fs: tuple[int, ...], ks: tuple[int, ...]) -
 
 def other_order(alignment: Alignment) -> Iterator[str]:
     """Notes on ends that are in another order."""
-    ends: Mapping[str, Mapping[int, int]] = {"input": alignment.inputs, "output": alignment.outputs}
-    for end, pairs in {} if alignment.ambiguous else ends.items():
-        if any(i != j for i, j in pairs.items()):
-            order = ", ".join(f"{i} is the second's {j}" for i, j in sorted(pairs.items()))
-            yield f"The {end}s are in another order: the first's {end} {order}."
+    for end, pairs in alignment.reordered():
+        order = ", ".join(f"{i} is the second's {j}" for i, j in pairs)
+        yield f"The {end}s are in another order: the first's {end} {order}."
 
 
 def far_apart(counts: OperatorCounts, differences: tuple[Difference, ...]) -> str:
     """What to say when fewer than half of the operators of the smaller of the two match; else nothing."""
-    if not differences or counts.matched * 2 >= min(counts.canonical, counts.model):
+    if not is_far_apart(counts, differences):
         return ""
     return (
         f"only {counts.matched} canonical operators match, of {counts.canonical} in the first and {counts.model} in "

@@ -14,9 +14,14 @@ def count(alignment: Alignment, in_file: int) -> OperatorCounts:
     return OperatorCounts(in_file, len(alignment.file), len(alignment.keras), matched)
 
 
+def is_far_apart(counts: OperatorCounts, differences: Sequence[Difference]) -> bool:
+    """Whether the two differ, and fewer than half of the operators of the smaller side match."""
+    return bool(differences) and counts.matched * 2 < min(counts.canonical, counts.model)
+
+
 def overview(counts: OperatorCounts, differences: Sequence[Difference]) -> str:
     """What to say when fewer than half of the operators of the smaller side match; else nothing."""
-    if not differences or counts.matched * 2 >= min(counts.canonical, counts.model):
+    if not is_far_apart(counts, differences):
         return ""
     first = differences[0]
     at = f"layer {first.keras_layer!r}"

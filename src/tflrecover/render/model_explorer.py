@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.render.text import safe, verdict
+from tflrecover.render.values import cut
 
 if TYPE_CHECKING:
     from tflrecover.report import Cell, Report, Row
@@ -41,7 +42,6 @@ STATES = {
 }
 WITHIN, BEYOND, FIRST = "#c8e6c9", "#ef9a9a", "#b71c1c"
 
-_LONGEST = 300
 # Model Explorer cuts a namespace at slashes, takes what follows a semicolon, and escapes with a backslash.
 _PART = str.maketrans({"/": "|", ";": ",", "\\": "|"})
 
@@ -150,8 +150,7 @@ def _tensor(cell: Cell) -> str:
 def _shown(value: Any) -> str:
     from tflrecover.report import plain
 
-    told = safe(plain(value))
-    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+    return cut(safe(plain(value)))
 
 
 def _keys(report: Report, nodes: Iterable[str | None]) -> dict[str, str]:

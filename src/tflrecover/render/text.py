@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from tflrecover.ir import Check, Difference, VariableState, WeightCheck, short_name
+from tflrecover.render.values import cut
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -344,5 +345,4 @@ def _error(check: Check) -> float:
 
 
 def _cut(text: str, width: int) -> str:
-    clean = safe(text)
-    return clean if len(clean) <= width else clean[: width - 1] + "…"
+    return cut(safe(text), width)

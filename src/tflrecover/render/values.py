@@ -12,6 +12,11 @@ from tflrecover.ir import Shape
 _LONGEST = 300
 
 
+def cut(text: str, width: int = _LONGEST) -> str:
+    """The text, with its end left out where it is longer than so many characters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def value_text(value: Any) -> str:
     """A value as one would write it in Keras, cut where it is long."""
     if isinstance(value, np.generic):
@@ -24,7 +29,7 @@ def value_text(value: Any) -> str:
         told = f"({', '.join(map(value_text, value))}{',' if len(value) == 1 else ''})"
     else:
         told = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+    return cut(told)
 
 
 def shape_text(shape: Shape | None) -> str:

@@ -23,7 +23,7 @@ from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.plan import Failure, Plan
 from tflrecover.transfer.rounding import half_step
 from tflrecover.transfer.solve import Slack, deviates
-from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, keys, recipe
+from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, keys, recipe, rms
 
 # Stored numbers and what makes real ones of them count as one weight.
 _STORED = "DEQUANTIZE"
@@ -167,7 +167,7 @@ def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: b
         describe.layer_of(theirs),
         pair.second.shape,
         float(pair.change.max(initial=0.0)),
-        _relative(_rms(pair.change), _rms(pair.first) or _rms(pair.second)),
+        _relative(rms(pair.change), rms(pair.first) or rms(pair.second)),
         is_equal,
     )
 
@@ -176,10 +176,6 @@ def _name(weight: Weight) -> str:
     if isinstance(weight, Apply) and weight.function.name == _STORED:
         return recipe(weight.args[0])
     return recipe(weight)
-
-
-def _rms(array: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(np.asarray(array, np.float64))))) if array.size else 0.0
 
 
 def _relative(change: float, size: float) -> float:

@@ -126,19 +126,12 @@ class Both:
         return 0.0 if found is None else largest(found)
 
 
-def run_both(
-    comparison: Comparison,
-    arrays: Sequence[Array],
-    weights: Weights | None = None,
-    *,
-    is_isolated: bool = False,
-) -> Both:
+def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bool = False) -> Both:
     """Runs the file.
 
     Args:
         comparison: File and model.
         arrays: One per input of the file, real numbers, in file order.
-        weights: What the model is to compute with; None: its weights as they are now.
         is_isolated: Run the file in a process of its own.
 
     Raises:
@@ -152,7 +145,7 @@ def run_both(
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
     given = dict(zip(pairs.values(), arrays, strict=True))
-    return Both(comparison, run, shown, {theirs: mine for mine, theirs in pairs.items()}, given, notes, weights)
+    return Both(comparison, run, shown, {theirs: mine for mine, theirs in pairs.items()}, given, notes)
 
 
 def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:

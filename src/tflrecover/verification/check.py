@@ -8,38 +8,32 @@ cover everything between inputs and outputs, the whole agrees if all of them do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from tflrecover.comparison import Comparison
 from tflrecover.ir import Check
 from tflrecover.verification.allowance import clipped
-from tflrecover.verification.both import Both, largest, run_both
+from tflrecover.verification.both import Both, largest
 from tflrecover.verification.sites import Site
-from tflrecover.weight import Array
+from tflrecover.weight import Array, rms
 
 
-def check_all(comparison: Comparison, arrays: Sequence[Array]) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """Checks in file order, and notes on what could not be checked.
+def check_all(both: Both) -> tuple[Check, ...]:
+    """Checks in file order.
 
     Args:
-        comparison: File and model.
-        arrays: One per input of the file, real numbers, in file order.
+        both: A run of the file, and the model beside it.
 
     Raises:
-        EvaluationError: LiteRT cannot run the file, or inputs are not paired.
-        InputMismatch: the model does not take inputs of these shapes.
+        EvaluationError: TensorFlow cannot run the model.
     """
-    both = run_both(comparison, arrays)
     ends, alone = dict(both.end_to_end()), dict(both.alone())
-    return tuple(_check(both, site, ends[site.value], *alone[site.value]) for site in both.sites), both.notes
+    return tuple(_check(both, site, ends[site.value], *alone[site.value]) for site in both.sites)
 
 
 def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> Check:
     """The numbers of one site."""
     want = both.array(site.tensor)
-    max_abs, max_rel, rms = errors(want, end)
+    max_abs, max_rel, rms_rel = errors(want, end)
     worst = errors(want, clipped(alone, both.comparison.file.graph.values[site.tensor]))[0]
     peak = largest(want) or 1.0
     return Check(
@@ -49,7 +43,7 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
         site.layer,
         max_abs,
         max_rel,
-        rms,
+        rms_rel,
         worst / peak,
         allowed / peak,
         worst <= allowed,
@@ -65,5 +59,4 @@ def errors(want: Array, got: Array) -> tuple[float, float, float]:
     if not a.size:
         return 0.0, 0.0, 0.0
     worst, peak = float(np.abs(a - b).max()), float(np.abs(a).max())
-    rms, power = float(np.sqrt(np.mean((a - b) ** 2))), float(np.sqrt(np.mean(a**2)))
-    return worst, worst / (peak or 1.0), rms / (power or 1.0)
+    return worst, worst / (peak or 1.0), rms(a - b) / (rms(a) or 1.0)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tflrecover.comparison import Comparison
+from tflrecover.differences import describe
 from tflrecover.errors import EvaluationError, TFLRecoverError
 from tflrecover.ir import Difference, Op
 from tflrecover.output_effect import OutputEffect
@@ -15,33 +16,33 @@ from tflrecover.verification.both import Both, run_both
 from tflrecover.verification.check import errors
 from tflrecover.verification.litert import random
 from tflrecover.verification.sites import Site
-from tflrecover.weight import Array
+from tflrecover.weight import Array, rms
 
 # So many differences at most, of so many operators together: two runs of the model each.
 _MOST_MEASURED = 20
 _MOST_OPERATORS = 40_000
 
 
-def measured(comparison: Comparison, arrays: Sequence[Array] | None = None) -> Comparison:
+def measured(comparison: Comparison, both: Both | None = None) -> Comparison:
     """The comparison with what each of its differences does to the outputs, ranked.
 
     What cannot be simulated at all, such as other shapes, ranks before what can.
 
     Args:
         comparison: File and model.
-        arrays: One per input of the file, in file order; None: reproducible random numbers.
+        both: A run of the file, if there is one; None: one on reproducible random numbers, in a process of its own.
     """
     if not comparison.differences:
         return comparison
     from tflrecover.verification.keras import planned
 
-    inputs = random(comparison.file, comparison.reading.shapes) if arrays is None else arrays
     try:
-        weights = planned(comparison.trace, comparison.assignments)
-        both = run_both(comparison, inputs, weights, is_isolated=True)
+        if both is None:
+            both = run_both(comparison, random(comparison.file, comparison.reading.shapes), is_isolated=True)
     except TFLRecoverError as error:
         told = f"What the differences do to the outputs was not measured: {error}"
         return replace(comparison, notes=(*comparison.notes, told))
+    both = replace(both, weights=planned(comparison.trace, comparison.assignments))
     most = min(_MOST_MEASURED, _MOST_OPERATORS // max(len(comparison.trace.source), 1))
     looked_at, rest = comparison.differences[:most], comparison.differences[most:]
     effects = _ranked(list(_effects(both, looked_at)))
@@ -56,8 +57,9 @@ def _effects(both: Both, differences: Sequence[Difference]) -> Iterator[OutputEf
     places = [_places(both, difference) for difference in differences]
     effects = [_told(both, sites) for sites in places]
     diverging = [sites[0].op for sites, effect in zip(places, effects, strict=True) if sites and effect.relative != 0]
+    first = min(diverging, default=None)
     for sites, effect in zip(places, effects, strict=True):
-        yield replace(effect, first=bool(sites) and sites[0].op == min(diverging, default=None))
+        yield replace(effect, first=bool(sites) and sites[0].op == first)
 
 
 def _ranked(effects: Sequence[OutputEffect]) -> list[OutputEffect]:
@@ -76,20 +78,15 @@ def _told(both: Both, sites: Sequence[Site]) -> OutputEffect:
 def _places(both: Both, difference: Difference) -> list[Site]:
     """Sites right behind the operators that a difference is about, in file order."""
     graph = both.comparison.alignment.file.graph
-    listed = {difference.tflite_op, *(_index(graph.op(i)) for i in difference.operators if i in graph)} - {None}
+    indices = (describe.file_index(graph.op(i)) for i in difference.operators if i in graph)
+    listed = {difference.tflite_op, *indices} - {None}
     layers = tuple(filter(None, {difference.keras_layer, *difference.layers}))
 
     def concerns(site: Site) -> bool:
-        mine, theirs = both.mine[site.tensor], both.theirs[site.value]
-        return any(_index(op) in listed for op in mine.ops) or any(_is_within(op, layers) for op in theirs.ops)
+        mine, theirs = both.mine[site.tensor].ops, both.theirs[site.value].ops
+        return any(describe.file_index(op) in listed for op in mine) or any(_is_within(op, layers) for op in theirs)
 
     return [site for site in both.sites if concerns(site)]
-
-
-def _index(op: Op) -> int | None:
-    """Index of an operator in the file's main graph; of its caller when it is in a subgraph."""
-    index = str(op.id).split("/")[0]
-    return int(index) if index.isdecimal() else None
 
 
 def _is_within(op: Op, layers: Sequence[str]) -> bool:
@@ -134,9 +131,5 @@ def _compared(both: Both, site: Site, with_it: Array, without_it: Array) -> Outp
     want = both.array(site.tensor)
     if with_it.size != want.size:
         raise EvaluationError(f"it changes the shape of output {site.output!r}")
-    apart = _rms(with_it.astype(np.float64) - without_it) / (_rms(want) or 1.0)
+    apart = rms(with_it.astype(np.float64) - without_it) / (rms(want) or 1.0)
     return OutputEffect(apart, errors(want, with_it)[2], errors(want, without_it)[2], str(site.output))
-
-
-def _rms(array: Array) -> float:
-    return float(np.sqrt(np.mean(array.astype(np.float64) ** 2))) if array.size else 0.0
