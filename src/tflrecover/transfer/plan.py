@@ -211,6 +211,9 @@ class _State:
         target = np.asarray(evaluate(equation.file, self.env))
         if only_moves_units(equation.file.shape, equation.keras.shape):
             target = target.reshape(equation.keras.shape)
+        elif target.size == 1:
+            # One number for all channels fills a variable that has one for each.
+            target = np.broadcast_to(target, equation.keras.shape)
         fresh = {key for key in mine if solver.is_unknown(key)}
         if fresh and target.dtype.kind == "f" and np.isnan(target).any():
             # NaN says that a part of a variable is not known; as a number of the file it is no weight.
