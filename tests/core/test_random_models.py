@@ -44,6 +44,8 @@ def file_of(plan, mode):
 
 # A bias of a shared layer that the converter moved on, behind another that one consumer lets no scaling through to.
 @example(plan=("vector", 1, [("submodel", 10, 10), ("maximum", 11, 3), ("submodel", 10, 10)]), mode="dynamic")
+# A reshape that one consumer takes as it is, and another without the axis that broadcasting puts in front.
+@example(plan=("steps", 1, [("pool", 7, 6), ("dense", 0, 1), ("add", 10, 11), ("residual", 3, 2)]), mode="int8")
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

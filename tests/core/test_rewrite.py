@@ -108,6 +108,16 @@ def test_reshapes_merge_and_cancel():
     assert b.text(b("RELU", z, shape=(1, 8)))[0] == "RELU"
 
 
+def test_reshape_with_ones_in_front_and_without_is_one():
+    b = Build((1, 6, 8), (2, 3, 8))
+    low = b("RESHAPE", 1, b.const(np.array([6, 8])), shape=(6, 8))
+    full = b("RESHAPE", 1, b.const(np.array([1, 6, 8])), shape=(1, 6, 8))
+    total = b("ADD", 0, low, shape=(1, 6, 8))
+    text, graph = b.text(b("CONCATENATION", total, full, shape=(1, 6, 16), axis=2))
+    assert text == "RESHAPE ADD CONCATENATION"
+    assert {graph.values[v].shape for op in graph.ops() for v in op.inputs} == {(1, 6, 8), (2, 3, 8)}
+
+
 def test_equal_operators_are_one():
     b = Build((1, 8))
     left, right = b("RELU", 0, shape=(1, 8)), b("RELU", 0, shape=(1, 8))

@@ -128,6 +128,35 @@ def _before_lead(draft: Draft, op: Op, slot: int) -> int | None:
     return before.inputs[0] if np.broadcast_shapes(inside, other) == draft.shape(op.outputs[0]) else None
 
 
+def fill_ranks(draft: Draft) -> int:
+    """``x + RESHAPE(y)`` becomes ``x + RESHAPE(y)'`` with the ones in front that broadcasting would put there.
+
+    It may then be the reshape of ``y`` that others take, too.
+    """
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
+            continue
+        inputs = tuple(_with_lead(draft, value, len(draft.shape(op.outputs[0]))) for value in op.inputs)
+        if inputs != op.inputs:
+            draft.replace(op.evolve(inputs=inputs))
+            count += 1
+    return count
+
+
+def _with_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+    """The operand, with that many axes where it is a RESHAPE to fewer."""
+    before, shape = draft.producer(value), draft.shape(value)
+    if before is None or before.type != "RESHAPE" or before.id in draft.opaque or not 0 < len(shape) < rank:
+        return value
+    shape = (*(1,) * (rank - len(shape)), *shape)
+    made = draft.new_value(shape, draft.values[before.outputs[0]].dtype)
+    attributes = {**before.attributes, "target_shape": shape}
+    draft.add(before.evolve(id=f"{before.id} for {made}", outputs=(made,), attributes=attributes))
+    return made
+
+
 def lower_ranks(draft: Draft) -> int:
     """``x + w`` becomes ``RESHAPE(x + w')`` where ``w`` only puts ones in front of the shape of the result.
 
