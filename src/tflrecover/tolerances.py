@@ -27,6 +27,10 @@ WEIGHT_HALF_STEPS = 4.0
 """Half steps of a constant's type. What rounding the weights may do to an operator: the errors of a kernel's elements
 add up like noise, and a kernel's largest element is about four times its root mean square."""
 
+NOISE = 4.0 / 3.0**0.5
+"""Times the root of the sum of the squared half steps. What rounding may do to a sum: each error lies anywhere within
+its half step, on either side, and four standard deviations of their sum are never exceeded in practice."""
+
 MOST_WEIGHT_ROUNDING = 0.05
 """Relative. The most that is allowed for rounded weights, however coarse: a kernel that is off by a tenth must fail."""
 

@@ -46,6 +46,15 @@ def file_of(plan, mode):
 @example(plan=("vector", 1, [("submodel", 10, 10), ("maximum", 11, 3), ("submodel", 10, 10)]), mode="dynamic")
 # A reshape that one consumer takes as it is, and another without the axis that broadcasting puts in front.
 @example(plan=("steps", 1, [("pool", 7, 6), ("dense", 0, 1), ("add", 10, 11), ("residual", 3, 2)]), mode="int8")
+# A constant in 8 bits that a kernel of both signs sums over: its roundings do not cancel as if all were to one side.
+@example(
+    plan=(
+        "vector",
+        1,
+        [("submodel", 3, 11), ("standardize", 3, 8), ("submodel", 7, 8), ("scale", 10, 6), ("subtract", 4, 1)],
+    ),
+    mode="int8",
+)
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

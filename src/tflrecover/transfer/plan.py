@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import ChainMap, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ from tflrecover.ir import Assignment, ConstantState, ConstantUse, Graph, Shape, 
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
-from tflrecover.transfer.rounding import half_step, slack, step
+from tflrecover.transfer.rounding import drift, half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
 from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
 
@@ -240,21 +240,12 @@ class _State:
         allowed = replace(allowed, absolute=allowed.absolute + theirs)
         if not deviates(got, target, allowed):
             return None
-        drifted = replace(allowed, absolute=allowed.absolute + self._drift(equation.keras, got, settled))
+        moved = sum(drift(equation.keras, key, self.rounding.get(key, 0.0), solver.known) for key in settled)
+        drifted = replace(allowed, absolute=allowed.absolute + moved)
         deviation = deviates(got, target, drifted)
         if not deviation:
             return None
         return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
-
-    def _drift(self, weight: Weight, got: Array, settled: Collection[Key]) -> Array | float:
-        """How far an expression moves, number by number, with the rounding of what earlier equations settled."""
-        known, total = self.solver.known, 0.0
-        for key in settled:
-            size = self.rounding.get(key, 0.0)
-            if size:
-                with np.errstate(all="ignore"):
-                    total = total + np.abs(evaluate(weight, ChainMap({key: known[key] + size}, known)) - got)
-        return total
 
     def _solve(self, weight: Weight, target: Array, mine: Collection[Key]) -> None:
         """Solves for all unknowns; if that cannot be, with integers (positions, indices) as they are in the model."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 
 import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.ops.quantize import ends, half_steps
+from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.transfer.equations import Equation
 from tflrecover.transfer.solve import Slack, is_moved
-from tflrecover.weight import Apply, Array, Literal, Weight, leaves
+from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves
 
 
 def slack(equation: Equation, target: Array, rounded: float) -> Slack:
@@ -53,6 +55,47 @@ def half_step(weight: Weight, target: Array) -> float:
     absolute = _sum(weight, tolerances.SUBNORMAL_HALF_STEP)
     # A bias has the step of the products it is added to, whatever its own size.
     return relative * _peak(target) + absolute + 0.5 * step(weight, "int32")
+
+
+def drift(weight: Weight, key: Key, size: float, known: dict[Key, Array]) -> Array | float:
+    """How far the numbers of an expression move when each number of a variable may be off by ``size``, either way.
+
+    In a sum over them they need not all be off to one side, where a kernel of both signs would hide most of it.
+    """
+    if not size or key not in keys(weight):
+        return 0.0
+    with np.errstate(all="ignore"):
+        off = evaluate(weight, ChainMap({key: known[key] + size}, known)) - evaluate(weight, known)
+    together = np.asarray(np.abs(off))
+    if not isinstance(weight, Apply) or not _holds_sum(weight):
+        return together
+    args = [evaluate(arg, known) for arg in weight.args]
+    total: Array | float = 0.0
+    for slot, arg in enumerate(weight.args):
+        moved = np.broadcast_to(drift(arg, key, size, known), arg.shape)
+        if weight.function is CONTRACTION:
+            total = total + _summed(weight, [moved if i == slot else np.abs(one) for i, one in enumerate(args)])
+        else:
+            shifted = [one + moved if i == slot else one for i, one in enumerate(args)]
+            with np.errstate(all="ignore"):
+                total = total + np.abs(_computed(weight, shifted) - _computed(weight, args))
+    return np.asarray(np.maximum(total, together))
+
+
+def _holds_sum(weight: Weight) -> bool:
+    if not isinstance(weight, Apply):
+        return False
+    return weight.function is CONTRACTION or any(_holds_sum(arg) for arg in weight.args)
+
+
+def _summed(weight: Apply, args: list[Array]) -> Array:
+    """What a sum moves by when each product in it may move by that of ``args``, some up and some down."""
+    noise = tolerances.NOISE * np.sqrt(_computed(weight, [np.square(one) for one in args]))
+    return np.asarray(np.minimum(noise, _computed(weight, args)))
+
+
+def _computed(weight: Apply, args: list[Array]) -> Array:
+    return np.asarray(weight.function.compute(args, weight.attributes))
 
 
 def step(weight: Weight, dtype: str | None = None) -> float:
