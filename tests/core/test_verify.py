@@ -15,7 +15,7 @@ from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
 from tflrecover.tracing import trace_model
 from tflrecover.verification.allowance import allowance, clipped, rounded
-from tflrecover.verification.keras import part
+from tflrecover.verification.keras import KerasRun
 from tflrecover.verification.sites import independent, lone, regions, repeats
 
 # float32 and every quantization.
@@ -240,6 +240,6 @@ def test_what_tensorflow_cannot_run_is_one_error():
     inputs = keras.Input((3,))
     checked = L.Lambda(lambda x: tf.debugging.check_numerics(tf.math.log(x), "not a number"))(inputs)
     trace = trace_model(keras.Model(inputs, L.Dense(2)(checked)))
-    run = part(trace, trace.source.inputs, trace.source.outputs)
+    run = KerasRun(trace)
     with pytest.raises(tflrecover.EvaluationError, match=r"TensorFlow cannot run model .* not a number"):
-        run({trace.source.inputs[0]: -np.ones((1, 3), "float32")})
+        run.compute(trace.source.outputs, {trace.source.inputs[0]: -np.ones((1, 3), "float32")})

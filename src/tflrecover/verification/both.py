@@ -21,7 +21,7 @@ from tflrecover.verification.sites import Region, Site, batches, fits, independe
 from tflrecover.weight import Array
 
 if TYPE_CHECKING:
-    from tflrecover.verification.keras import Part, Weights
+    from tflrecover.verification.keras import KerasRun, Numbers
 
 # Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
 _MOST_NUMBERS = 2**26
@@ -38,7 +38,7 @@ class Both:
         inputs: Input value of the trace to the file's tensor.
         given: Input value of the trace to the numbers that both sides are given.
         notes: Sentences on what could not be compared.
-        weights: What the model computes with; None: its weights as they are now.
+        numbers: What the model computes with instead of what its variables hold now.
     """
 
     comparison: Comparison
@@ -47,12 +47,12 @@ class Both:
     inputs: Mapping[int, int]
     given: Mapping[int, Array]
     notes: tuple[str, ...] = ()
-    weights: Weights | None = None
+    numbers: Numbers | None = None
 
     def end_to_end(self) -> Iterator[tuple[int, Array]]:
         """``(value, contents)`` of every site's value when the model runs on the given numbers."""
         for wanted in batches([[site.value for site in self.sites]], self._sizes, _MOST_NUMBERS):
-            yield from zip(wanted, self.part(tuple(self.given), wanted)(self.given), strict=True)
+            yield from zip(wanted, self.model.compute(wanted, self.given), strict=True)
 
     def alone(self, values: Collection[int] | None = None) -> Iterator[tuple[int, tuple[Array, float]]]:
         """``(value, (contents, allowance))`` of sites' values when all before them has the file's contents.
@@ -66,11 +66,12 @@ class Both:
         for wanted in batches(independent(theirs), self._sizes, _MOST_NUMBERS):
             given = list(dict.fromkeys(value for target in wanted for value in theirs[target].operands))
             arrays = {value: self.array(self.fed[value]) for value in given}
-            run = self.part(given, wanted)
-            results = run(arrays)
+            results = self.model.compute(wanted, arrays)
             parts = [self.mine[by_value[value].tensor] for value in wanted]
             rounds = any(is_hybrid(graph, region.ops) for region in parts)
-            moved = run({value: rounded(array) for value, array in arrays.items()}) if rounds else results
+            moved = results
+            if rounds:
+                moved = self.model.compute(wanted, {value: rounded(array) for value, array in arrays.items()})
             for value, region, result, other in zip(wanted, parts, results, moved, strict=True):
                 most = allowance(graph, by_value[value].tensor, region.ops, self._peak)
                 if is_hybrid(graph, region.ops):
@@ -88,11 +89,12 @@ class Both:
         stops = set(self.fed.values())
         return regions(flattened(self.comparison.file), stops, [site.tensor for site in self.sites])
 
-    def part(self, given: Sequence[int], wanted: Sequence[int]) -> Part:
-        """The part of the model between values, see :func:`tflrecover.verification.keras.part`."""
-        from tflrecover.verification.keras import part
+    @cached_property
+    def model(self) -> KerasRun:
+        """The model, ready to run."""
+        from tflrecover.verification.keras import KerasRun
 
-        return part(self.comparison.trace, given, wanted, self.weights)
+        return KerasRun(self.comparison.trace, self.numbers)
 
     def array(self, tensor: int) -> Array:
         """What the file has in a tensor, as real numbers."""

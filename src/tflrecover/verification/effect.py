@@ -42,7 +42,7 @@ def measured(comparison: Comparison, both: Both | None = None) -> Comparison:
     except TFLRecoverError as error:
         told = f"What the differences do to the outputs was not measured: {error}"
         return replace(comparison, notes=(*comparison.notes, told))
-    both = replace(both, weights=planned(comparison.trace, comparison.assignments))
+    both = replace(both, numbers=planned(comparison.assignments))
     most = min(_MOST_MEASURED, _MOST_OPERATORS // max(len(comparison.trace.source), 1))
     looked_at, rest = comparison.differences[:most], comparison.differences[most:]
     effects = _ranked(list(_effects(both, looked_at)))
@@ -108,8 +108,9 @@ def _effect(both: Both, sites: Sequence[Site]) -> OutputEffect:
         raise EvaluationError("the outputs of the file have no counterpart in the model")
     if not own:
         return OutputEffect(0.0, 0.0, 0.0, str(ends[0].output))
-    run = both.part((*both.given, *own), [site.value for site in ends])
-    results = zip(ends, run({**both.given, **own}), run({**both.given, **kept}), strict=True)
+    wanted = [site.value for site in ends]
+    with_it, without_it = (both.model.compute(wanted, {**both.given, **fed}) for fed in (own, kept))
+    results = zip(ends, with_it, without_it, strict=True)
     return max((_compared(both, *result) for result in results), key=lambda effect: effect.relative or 0.0)
 
 

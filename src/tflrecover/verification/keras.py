@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import wrap_function
 
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Assignment
@@ -16,84 +15,113 @@ from tflrecover.tracing import Trace
 from tflrecover.tracing.layers import handle_of
 from tflrecover.weight import Array
 
-Part = Callable[[Mapping[int, Array]], list[Array]]
+Numbers = Mapping[str, Array | None]
+"""Path of a variable to what it holds; None: nothing."""
+
+
+def planned(assignments: Iterable[Assignment]) -> Numbers:
+    """The numbers that a port would give to variables; those that it leaves as they are do not occur."""
+    told = (a for a in assignments if a.value is not None or a.state == "unresolved")
+    return {assignment.variable: assignment.value for assignment in told}
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """Numbers that a model would compute with after a port; the model itself keeps its own.
+class _Variable:
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    array: Array | None
 
-    Attributes:
-        variables: Id of the handle of the model's variable to a variable with other numbers.
-        lacking: Id of the handle of a variable that a port has no numbers for, to its path.
+
+class KerasRun:
+    """A traced model, ready to compute any of its tensors from any others.
+
+    It is a copy in a session of its own, as a session takes and gives tensors anywhere in a graph; a function would
+    have to be cut out anew for each question.
     """
 
-    variables: Mapping[int, tf.Variable]
-    lacking: Mapping[int, str]
+    def __init__(self, trace: Trace, numbers: Numbers | None = None) -> None:
+        """Copies the network and its numbers.
 
+        Args:
+            trace: The trace.
+            numbers: Of variables that shall hold others than the model's do now.
+        """
+        self._trace = trace
+        self._numbers = numbers or {}
+        self._literals = {
+            inner.name: np.asarray(outer) for outer, inner in trace.graph.captures if inner.dtype != tf.resource
+        }
+        graph, filled = _copied(trace, dict(_held(trace, self._numbers)))
+        self._session = tf.compat.v1.Session(graph=graph, config=_unoptimized())
+        if filled:
+            self._session.run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
 
-def planned(trace: Trace, assignments: Iterable[Assignment]) -> Weights:
-    """The weights that a port would give to a model."""
-    variables, lacking = {}, {}
-    for assignment in assignments:
-        handle = handle_of(trace.variables[assignment.variable])
-        if assignment.value is not None:
-            variables[id(handle)] = tf.Variable(assignment.value, trainable=False)
-        elif assignment.state == "unresolved":
-            lacking[id(handle)] = assignment.variable
-    return Weights(variables, lacking)
+    def compute(self, wanted: Sequence[int], arrays: Mapping[int, Array]) -> list[Array]:
+        """Tensors of the model.
 
+        Args:
+            wanted: Ids of the values to compute. All have a tensor in ``trace.tensors``.
+            arrays: Contents by the id of the value, inputs of the model or any inside; what makes them is left out.
 
-def part(trace: Trace, given: Sequence[int], wanted: Sequence[int], weights: Weights | None = None) -> Part:
-    """The part of a traced function between values.
-
-    Args:
-        trace: The trace.
-        given: Ids of the values to feed, inputs of the model or any inside; what makes them is left out.
-        wanted: Ids of the values to fetch. All have a tensor in ``trace.tensors``.
-        weights: What it computes with; None: the model's weights as they are now.
-
-    Returns:
-        A function from arrays by the id of the value fed to arrays in the order of ``wanted``; it raises
-        ``EvaluationError`` where TensorFlow cannot run an operator here.
-
-    Raises:
-        EvaluationError: the part reads a variable that has no weights.
-    """
-    function = wrap_function.WrappedFunction(trace.graph, variable_holder=wrap_function.VariableHolder())
-    inputs = [trace.tensors[value] for value in given]
-    pruned = function.prune(inputs, [trace.tensors[value] for value in wanted])
-    if weights is not None:
-        _give(pruned, weights)
-
-    def run(arrays: Mapping[int, Array]) -> list[Array]:
-        feeds = [tf.constant(_cast(arrays[value], tensor)) for value, tensor in zip(given, inputs, strict=True)]
+        Raises:
+            EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
+        """
+        tensors = self._trace.tensors
+        feeds = {tensors[value].name: _cast(array, tensors[value]) for value, array in arrays.items()}
         try:
-            results: Any = pruned(*feeds)
+            results = self._session.run([tensors[value].name for value in wanted], {**self._literals, **feeds})
         except tf.errors.OpError as error:
-            raise EvaluationError(_told(trace, error)) from error
+            raise EvaluationError(self._told(error)) from error
         return [np.asarray(result) for result in results]
 
-    return run
+    def _told(self, error: Exception) -> str:
+        """What TensorFlow says of an operator that it cannot run: the last line before it names the operator."""
+        said = str(error).partition("\n\t [[")[0].rstrip().rpartition("\n")[2]
+        for path, array in self._numbers.items():
+            if array is None and f"Could not find variable {path}." in said:
+                return f"variable {path!r} has no weights"
+        hint = ""
+        if "NHWC" in said:
+            hint = "; set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported, to run channels_first on this CPU"
+        return f"TensorFlow cannot run model {self._trace.model.name!r} here: {said}{hint}"
 
 
-def _give(function: Any, weights: Weights) -> None:
-    """Other variables in the places of those that a function reads."""
-    for outer, inner in function.graph.captures:
-        if id(outer) in weights.lacking and inner.consumers():
-            raise EvaluationError(f"variable {weights.lacking[id(outer)]!r} has no weights")
-    handles = {key: variable.handle for key, variable in weights.variables.items()}
-    function.set_external_captures([handles.get(id(outer), outer) for outer in function.captured_inputs])
+def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
+    """Name of the placeholder of a variable in the trace to the variable there, for those that it reads."""
+    paths = {id(handle_of(variable)): path for path, variable in trace.variables.items()}
+    for outer, inner in trace.graph.captures:
+        path = paths.get(id(outer))
+        if path is not None:
+            variable = trace.variables[path]
+            dtype = tf.as_dtype(variable.dtype).base_dtype
+            held = numbers[path] if path in numbers else tf.raw_ops.ReadVariableOp(resource=outer, dtype=dtype).numpy()
+            yield inner.name, _Variable(path, tuple(variable.shape), dtype, held)
 
 
-def _told(trace: Trace, error: Exception) -> str:
-    """What TensorFlow says of an operator that it cannot run: the last line before the trace of its own runtime."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t [[")]
-    said = next((line for line in reversed(lines) if "[Op:" not in line or len(lines) == 1), "")
-    hint = ""
-    if "NHWC" in str(error):
-        hint = "; set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported, to run channels_first on this CPU"
-    return f"TensorFlow cannot run model {trace.model.name!r} here: {said}{hint}"
+def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[Any, Array]]]:
+    """The graph with variables of its own; placeholder to the operation that fills one from it, and its numbers."""
+    handles, filled = {}, {}
+    graph = tf.Graph()
+    with graph.as_default():
+        for name, variable in held.items():
+            handles[name] = tf.raw_ops.VarHandleOp(
+                dtype=variable.dtype, shape=variable.shape, shared_name=variable.path
+            )
+            if variable.array is not None:
+                number = tf.compat.v1.placeholder(variable.dtype)
+                operation = tf.raw_ops.AssignVariableOp(resource=handles[name], value=number)
+                filled[number.name] = operation, variable.array
+        tf.graph_util.import_graph_def(trace.graph.as_graph_def(), input_map=handles, name="")
+    return graph, filled
+
+
+def _unoptimized() -> Any:
+    """Each part runs once or twice: to rewrite it first takes longer than it saves."""
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
+    return config
 
 
 def _cast(array: Array, tensor: Any) -> Array:
