@@ -115,7 +115,7 @@ class Comparison(Outcome):
     def again(self, stand_ins: Sequence[StandIn]) -> Comparison:
         """With stand-ins in the model."""
         reading = replace(self.reading, trace=self.trace.standing_in(stand_ins))
-        return _solved(self.file, reading, _side_by_side(self.file, reading, self.mapping))
+        return _solved(self.file, reading, aligned(replace(self.both, theirs=ModelSide(reading.trace))))
 
 
 def compare(
@@ -171,12 +171,10 @@ def _listed(reading: Reading) -> str:
 
 def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
     resolved = _resolve(user, file, reading.trace)
-    return _solved(file, reading, _side_by_side(file, reading, resolved))
-
-
-def _side_by_side(file: TFLiteModel, reading: Reading, mapping: ResolvedMapping) -> Sides:
     mine = FileSide(file, reading.resized(flattened(file)), file.signature() is not None)
-    return aligned(Facing(mine, ModelSide(reading.trace), mapping, reading.pairs, reading.numbered))
+    return _solved(
+        file, reading, aligned(Facing(mine, ModelSide(reading.trace), resolved, reading.pairs, reading.numbered))
+    )
 
 
 def _undecided(complete: list[Comparison]) -> Comparison:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from tflrecover.align import Alignment, Pins, align
@@ -31,6 +31,8 @@ class Facing:
         mapping: With names resolved.
         inputs: Input number of the first to input number of the second, where it is certain.
         numbered: Those of them that are paired by a number in a signature alone.
+        forms: What the first was brought to, by the rules that were asked for besides and whether states are forgotten.
+            The same first side faces one model after another while arguments of layers are tried.
     """
 
     mine: Side
@@ -38,6 +40,7 @@ class Facing:
     mapping: ResolvedMapping
     inputs: Mapping[int, int]
     numbered: frozenset[int]
+    forms: dict[tuple[tuple[Rule, ...], bool], tuple[Draft, Graph]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +103,24 @@ def _count(graph: Graph, kind: str) -> int:
 
 
 def _aligned_as(both: Facing, *extra: Rule, forget: bool) -> Sides:
-    sides = both.mine, both.theirs
-    drafts = [side.draft(both.mapping.custom_ops) for side in sides]
-    for place in both.mapping.ignore:
-        _bypass(drafts[0], place)
-    left_out = [forget_states(draft) if forget else () for draft in drafts]
-    graphs = []
-    for side, draft, forgotten in zip(sides, drafts, left_out, strict=True):
-        with side.blamed():
-            graphs.append(canonicalize(draft, extra).freeze(side.name, forgotten=forgotten))
-    file, keras = graphs
+    form = extra, forget
+    if form not in both.forms:
+        both.forms[form] = _canonical(both.mine, both.mapping, *form, ignore=both.mapping.ignore)
+    draft, file = both.forms[form]
+    _, keras = _canonical(both.theirs, both.mapping, *form)
     alignment, by_order, pins = align_by_order(file, keras, _pins(both, file, keras), both.theirs.layers)
-    return Sides(both, drafts[0], file, keras, alignment, partial(align, file, keras, pins), by_order)
+    return Sides(both, draft, file, keras, alignment, partial(align, file, keras, pins), by_order)
+
+
+def _canonical(
+    side: Side, mapping: ResolvedMapping, extra: Sequence[Rule], forget: bool, ignore: Iterable[int | str] = ()
+) -> tuple[Draft, Graph]:
+    draft = side.draft(mapping.custom_ops)
+    for place in ignore:
+        _bypass(draft, place)
+    forgotten = forget_states(draft) if forget else ()
+    with side.blamed():
+        return draft, canonicalize(draft, extra).freeze(side.name, forgotten=forgotten)
 
 
 def _bypass(draft: Draft, place: int | str) -> None:
