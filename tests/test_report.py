@@ -261,3 +261,16 @@ def test_colours_change_no_character_and_read_no_markup() -> None:
     assert shown["the model is not the file's network"] == "bold red"
     assert shown["`pool_size=(2, 2)`"] == "cyan"
     assert shown["[attribute]"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "style"),
+    [
+        ("the same network with the same weights", "bold green"),
+        ("the same network, 3 of 7 weights differ", "bold yellow"),
+        ("not the same network", "bold red"),
+    ],
+)
+def test_colour_of_what_two_of_a_kind_come_to(verdict: str, style: str) -> None:
+    styled = coloured(f"a.tflite -> b.tflite: {verdict}")
+    assert {str(span.style) for span in styled.spans if styled.plain[span.start : span.end] == verdict} == {style}

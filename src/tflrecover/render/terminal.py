@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 STYLES = (
     (r"^\S[^:\n]*(:|$)", "bold"),
     (r"^The words of this report.*$", "not bold dim"),
-    (r"(?<=: )(the model is the file's network|ported, complete and beyond doubt|the numbers agree)$", "bold green"),
-    (r"(?<=: )(ported, complete if the order is the same \(see the note\))$", "bold yellow"),
+    (
+        r"(?<=: )(the model is the file's network|ported, complete and beyond doubt|the numbers agree"
+        r"|the same network with the same weights)$",
+        "bold green",
+    ),
+    (r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*)$", "bold yellow"),
     (
         r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
         r"|the numbers that could be compared agree, but the model is not the file's network"
-        r"|the structure is equal, but the model does not hold the file's weights)$",
+        r"|the structure is equal, but the model does not hold the file's weights|not the same network)$",
         "bold red",
     ),
     (r"\[(attribute|missing|extra|wiring|shape|constant)\]", "red"),
