@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from tflrecover.ir import Check, short_name
 from tflrecover.render import text
+from tflrecover.render.errors import by_row
 from tflrecover.render.text import safe
 from tflrecover.render.values import shape_text, value_text
 
@@ -134,15 +135,10 @@ def _places(rows: Sequence[Row], anchors: Sequence[str]) -> dict[int, str]:
 
 
 def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
-    checks: dict[tuple[int | None, str], Check] = {
-        (check.tflite_op, check.tflite_name): check for check in report.checks
-    }
-    first = report.first_divergence
+    checks, first = by_row(report), report.first_divergence
     weights = {one.variable: number for number, one in enumerate(report.weights)}
-    # A fused operator is several rows; the numbers are those of the last, which makes the tensor.
-    owners = {_key(row): number for number, row in enumerate(report.rows)}
     for number, (row, anchor) in enumerate(zip(report.rows, anchors, strict=True)):
-        check = checks.get(_key(row)) if owners[_key(row)] == number else None
+        check = checks.get(number)
         shown = {
             "id": anchor,
             "state": row.state,
@@ -157,10 +153,6 @@ def _rows(report: Report, anchors: Sequence[str]) -> Iterator[dict[str, Any]]:
         }
         # What is empty is left out: most of most rows is.
         yield {key: value for key, value in shown.items() if value}
-
-
-def _key(row: Row) -> tuple[int | None, str]:
-    return (row.tflite.index, row.tflite.name) if row.tflite is not None else (None, "")
 
 
 def _cell(cell: Cell | None) -> dict[str, Any] | None:

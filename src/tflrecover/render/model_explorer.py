@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from tflrecover.render.errors import by_row
 from tflrecover.render.text import safe, verdict
 from tflrecover.render.values import cut
 
@@ -211,16 +212,10 @@ def _errors(report: Report, nodes: Sequence[str | None]) -> dict[str, dict[str, 
     """Errors at the nodes that make what was compared; of several at one node, one that is out of tolerance."""
     from tflrecover.report import plain
 
-    # A fused operator is several rows; the numbers are those of the last, which makes the tensor.
-    owners = {
-        (row.tflite.index, row.tflite.name): node
-        for row, node in zip(report.rows, nodes, strict=True)
-        if row.tflite is not None and node is not None
-    }
     first = report.first_divergence
     found: dict[str, dict[str, Any]] = {}
-    for check in sorted(report.checks, key=lambda check: check.ok, reverse=True):
-        node = owners.get((check.tflite_op, check.tflite_name))
+    for number, check in sorted(by_row(report).items(), key=lambda item: item[1].ok, reverse=True):
+        node = nodes[number]
         if node is not None:
             colour = WITHIN if check.ok else FIRST if check is first else BEYOND
             found[node] = {"value": plain(float(f"{check.alone:.3g}")), "bgColor": colour}
