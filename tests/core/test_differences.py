@@ -1,10 +1,12 @@
 """One planted fault, one root difference, named in Keras's terms."""
 
+import keras
 import keras_models as zoo
 import pytest
 from keras import layers
 
 import tflrecover
+from tests.core.porting import built, file_without_names
 
 FAULTS = [
     ({"pool_size": 3}, "attribute", "pool", "pool_size", (2, 2), (3, 3)),
@@ -91,3 +93,12 @@ def test_constant_is_told_with_its_values(fault, kind, layer, attribute, mine, t
     assert (d.kind, d.keras_layer, d.attribute) == (kind, layer, attribute)
     assert (d.tflite_value, d.keras_value) == (mine, theirs)
     assert tflrecover.diff(file, small()).ok
+
+
+def test_one_slope_for_all_channels_is_told():
+    def slopes(axes):
+        return keras.Sequential([keras.Input((4, 4, 3)), layers.PReLU(shared_axes=axes, name="slopes")])
+
+    report = tflrecover.diff(file_without_names(lambda: slopes([1, 2, 3])), built(lambda: slopes([1, 2]), 2))
+    (difference,) = report.differences
+    assert "slopes/alpha has shape (1, 1, 3), the file's weight (1, 1, 1)" in difference.message

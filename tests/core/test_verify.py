@@ -7,6 +7,7 @@ import keras_models as zoo
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from keras import layers as L
 
 import tflrecover
@@ -243,3 +244,37 @@ def test_what_tensorflow_cannot_run_is_one_error():
     run = KerasRun(trace)
     with pytest.raises(tflrecover.EvaluationError, match=r"TensorFlow cannot run model .* not a number"):
         run.compute(trace.source.outputs, {trace.source.inputs[0]: -np.ones((1, 3), "float32")})
+
+
+def assert_computes(model):
+    trace = trace_model(model)
+    given = np.random.default_rng(5).normal(size=(1, 3)).astype("float32")
+    run = KerasRun(trace)
+    for value, tensor in trace.tensors.items():
+        if tensor.dtype != tf.resource:
+            assert run.compute([value], {trace.source.inputs[0]: given})[0].shape == tuple(tensor.shape)
+    np.testing.assert_allclose(run.compute(trace.source.outputs, {trace.source.inputs[0]: given})[0], model(given))
+
+
+class Placed(L.Layer):
+    """Works on a device that is not there, under names that a session gives what holds its variables."""
+
+    def call(self, x):
+        if tf.executing_eagerly():
+            return tf.exp(tf.sin(x))
+        with tf.compat.v1.get_default_graph().name_scope(None), tf.device("/GPU:7"):
+            return tf.exp(tf.sin(x, name="VarHandleOp"), name="Placeholder")
+
+
+def test_names_and_devices_of_a_network_are_its_own():
+    assert_computes(keras.Sequential([keras.Input((3,)), L.Dense(4), Placed(), L.Dense(2)]))
+
+
+def test_what_holds_nothing_is_told_however_it_is_read():
+    inputs = tf_keras.Input((3,), dtype="int32")
+    trace = trace_model(tf_keras.Model(inputs, tf_keras.layers.Embedding(7, 2, name="table")(inputs)))
+    run = KerasRun(trace, {"table/embeddings": None})
+    with pytest.raises(tflrecover.EvaluationError, match="variable 'table/embeddings' has no weights"):
+        run.compute(trace.source.outputs, {trace.source.inputs[0]: np.array([[1, 2, 3]])})
+    given = np.ones((1, 3, 2), "float32")
+    np.testing.assert_array_equal(run.compute(trace.source.outputs, {trace.source.outputs[0]: given})[0], given)

@@ -33,6 +33,7 @@ class Equation:
         role: Name of the operand.
         file_op: Id of the operator in the file's canonical graph.
         keras_op: Id in Keras's.
+        is_broadcast: Whether broadcasting repeats the operand, so that its shape shows nowhere else.
     """
 
     file: Weight
@@ -40,6 +41,7 @@ class Equation:
     role: str
     file_op: int | str
     keras_op: int | str
+    is_broadcast: bool = False
 
     @property
     def shifts(self) -> bool:
@@ -154,7 +156,7 @@ class _Sides:
         k = link.keras[-1] if link.keras else self._ids[link.source]
         f = link.file[-1] if link.file else self._partner[self._ids[link.source]]
         return tuple(
-            Equation(left or _ABSENT[role], right or _ABSENT[role], role, f, k)
+            Equation(left or _ABSENT[role], right or _ABSENT[role], role, f, k, is_broadcast=True)
             for role, left, right in zip(_ROLES, mine, theirs, strict=True)
             if left is not None or right is not None
         )
@@ -189,7 +191,7 @@ def _of_pair(f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -
         role = spec.role(slot) if spec is not None else f"operand {slot}"
         left, right = mine.get(slot) or _ABSENT.get(role), theirs.get(slot) or _ABSENT.get(role)
         if left is not None and right is not None:
-            yield Equation(left, right, role, f.id, k.id)
+            yield Equation(left, right, role, f.id, k.id, spec is not None and spec.is_elementwise)
 
 
 def _constants(graph: Graph, op: Op) -> dict[int, Weight]:

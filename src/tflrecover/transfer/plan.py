@@ -211,7 +211,7 @@ class _State:
         target = np.asarray(evaluate(equation.file, self.env))
         if only_moves_units(equation.file.shape, equation.keras.shape):
             target = target.reshape(equation.keras.shape)
-        elif target.size == 1:
+        elif target.size == 1 and equation.is_broadcast:
             # One number for all channels fills a variable that has one for each.
             target = np.broadcast_to(target, equation.keras.shape)
         fresh = {key for key in mine if solver.is_unknown(key)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.ops import op_selector
 
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Assignment
@@ -17,6 +19,9 @@ from tflrecover.weight import Array
 
 Numbers = Mapping[str, Array | None]
 """Path of a variable to what it holds; None: nothing."""
+
+# Before the names of the network's operators in a session, lest those that hold its numbers have one of them.
+_SCOPE = "model"
 
 
 def planned(assignments: Iterable[Assignment]) -> Numbers:
@@ -48,14 +53,15 @@ class KerasRun:
             numbers: Of variables that shall hold others than the model's do now.
         """
         self._trace = trace
-        self._numbers = numbers or {}
         self._literals = {
-            inner.name: np.asarray(outer) for outer, inner in trace.graph.captures if inner.dtype != tf.resource
+            _named(inner): np.asarray(outer) for outer, inner in trace.graph.captures if inner.dtype != tf.resource
         }
-        graph, filled = _copied(trace, dict(_held(trace, self._numbers)))
+        held = dict(_held(trace, numbers or {}))
+        self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
+        graph, filled = _copied(trace, held)
         self._session = tf.compat.v1.Session(graph=graph, config=_unoptimized())
         if filled:
-            self._session.run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
+            self._run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
 
     def compute(self, wanted: Sequence[int], arrays: Mapping[int, Array]) -> list[Array]:
         """Tensors of the model.
@@ -68,23 +74,38 @@ class KerasRun:
             EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
         """
         tensors = self._trace.tensors
-        feeds = {tensors[value].name: _cast(array, tensors[value]) for value, array in arrays.items()}
+        self._refuse_lacking([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
+        feeds = {_named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
+        results = self._run([_named(tensors[value]) for value in wanted], {**self._literals, **feeds})
+        return [np.asarray(result) for result in results]
+
+    def _refuse_lacking(self, wanted: Sequence[Any], given: Sequence[Any]) -> None:
+        """Raises where tensors depend on a variable that holds nothing."""
+        if not self._lacking:
+            return
+        for operation in op_selector.get_backward_walk_ops(wanted, stop_at_ts=given):
+            for tensor in operation.outputs:
+                if tensor.name in self._lacking:
+                    raise EvaluationError(f"variable {self._lacking[tensor.name]!r} has no weights")
+
+    def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
         try:
-            results = self._session.run([tensors[value].name for value in wanted], {**self._literals, **feeds})
+            return self._session.run(wanted, feeds)
         except tf.errors.OpError as error:
             raise EvaluationError(self._told(error)) from error
-        return [np.asarray(result) for result in results]
 
     def _told(self, error: Exception) -> str:
         """What TensorFlow says of an operator that it cannot run: the last line before it names the operator."""
         said = str(error).partition("\n\t [[")[0].rstrip().rpartition("\n")[2]
-        for path, array in self._numbers.items():
-            if array is None and f"Could not find variable {path}." in said:
-                return f"variable {path!r} has no weights"
         hint = ""
         if "NHWC" in said:
             hint = "; set TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported, to run channels_first on this CPU"
         return f"TensorFlow cannot run model {self._trace.model.name!r} here: {said}{hint}"
+
+
+def _named(tensor: Any) -> str:
+    """Name in the session of a tensor of the trace."""
+    return f"{_SCOPE}/{tensor.name}"
 
 
 def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
@@ -112,13 +133,13 @@ def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str,
                 number = tf.compat.v1.placeholder(variable.dtype)
                 operation = tf.raw_ops.AssignVariableOp(resource=handles[name], value=number)
                 filled[number.name] = operation, variable.array
-        tf.graph_util.import_graph_def(trace.graph.as_graph_def(), input_map=handles, name="")
+        tf.graph_util.import_graph_def(trace.graph.as_graph_def(), input_map=handles, name=_SCOPE)
     return graph, filled
 
 
 def _unoptimized() -> Any:
-    """Each part runs once or twice: to rewrite it first takes longer than it saves."""
-    config = tf.compat.v1.ConfigProto()
+    """The devices and threads of the process. A part runs once or twice: to rewrite it costs more than it saves."""
+    config = context.context().config
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     config.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
     return config
