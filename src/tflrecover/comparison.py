@@ -207,8 +207,8 @@ def refuse_weightless(file: TFLiteModel) -> None:
     if names:
         raise WeightlessFile(
             f"holds no weights: they live in resource variables that nothing initialises ({', '.join(names[:3])}, …; "
-            "converted with from_concrete_functions on a Keras 3 model?); convert it again with "
-            "TFLiteConverter.from_keras_model",
+            "converted with from_concrete_functions on a Keras 3 model, or after a conversion that failed?); "
+            "convert it again with TFLiteConverter.from_keras_model, in a new process",
             source=file.source,
         )
 

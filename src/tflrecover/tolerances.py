@@ -23,6 +23,11 @@ ON_THE_WAY = 2.0
 """Times the relative rounding of a tensor that only the file has. What is made of it may be largest where the tensor is
 not, as in ``x * gate(x)``: the error then counts for more than its share."""
 
+MOST_ON_THE_WAY = 0.1
+"""Relative. The most that is allowed for all tensors together that only the file has. Each may be small where it counts
+little, so that hundreds of them would allow for anything; 0.03 was the largest error of a right model (a loop of GRU at
+8 bits)."""
+
 WEIGHT_HALF_STEPS = 4.0
 """Half steps of a constant's type. What rounding the weights may do to an operator: the errors of a kernel's elements
 add up like noise, and a kernel's largest element is about four times its root mean square."""

@@ -58,3 +58,11 @@ def test_loop_into_unrolled(name):
 def test_unrolled_into_loop(name):
     make, make_twin = (recurrent.EITHER[name](unroll) for unroll in (True, False))
     assert_ported(make, "builtin", 1, make_twin)
+
+
+def test_what_litert_cannot_run_is_told():
+    model = zoo.randomize(recurrent.MODELS["two"](None), 1)
+    with pytest.raises(
+        tflrecover.EvaluationError, match=r"TensorFlow's own, which this LiteRT lacks; diff and port work"
+    ):
+        tflrecover.verify(recurrent.convert(model, "flex"), model)

@@ -114,6 +114,13 @@ def test_what_follows_is_told_under_the_root():
     assert len(difference.consequences) == 4
 
 
+@pytest.mark.parametrize(("heads", "width"), [(4, 2), (1, 8)])
+def test_two_arguments_of_one_layer(heads, width):
+    file = zoo.convert(zoo.randomize(attention(num_heads=2, key_dim=4), 1))
+    report = tflrecover.diff(file, zoo.randomize(attention(num_heads=heads, key_dim=width), 2))
+    assert {d.keras_layer for d in report.differences} == {"attention"}
+
+
 def test_two_faults_are_two_roots():
     file = zoo.convert(zoo.randomize(attention(), 1))
     wrong = attention(num_heads=4)

@@ -11,7 +11,7 @@ import tf_keras
 from keras import layers as L
 
 import tflrecover
-from tests.core.test_quantized import MODES, convert
+from tests.core.test_quantized import MODES, convert, converted, quantize
 from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
 from tflrecover.tracing import trace_model
@@ -217,15 +217,34 @@ def test_allowance_counts_what_rounds():
     graph = Graph.build([add, mul], values, [0], [3])
     plain, weights = tolerances.OUTPUT, tolerances.WEIGHT_HALF_STEPS * tolerances.HALF_STEP["int8"]
     step = tolerances.STEPS * 0.1
-    peak = {2: 2.0, 3: 10.0}.__getitem__
+    peak = {2: 8.0, 3: 10.0}.__getitem__
     softmax = Op(1, "SOFTMAX", (2,), (3,))
     looked_up = tolerances.TABLE["SOFTMAX", "int16"]
     assert allowance(graph, 3, [softmax], peak) == pytest.approx(10 * (plain + looked_up) + step)
     assert allowance(graph, 3, [mul], peak) == pytest.approx(10 * plain + step)
-    assert allowance(graph, 2, [add], peak) == pytest.approx(2 * (plain + weights) + step)
+    assert allowance(graph, 2, [add], peak) == pytest.approx(8 * (plain + weights) + step)
     assert allowance(graph, 3, [add, mul], peak) == pytest.approx(
-        10 * (plain + weights + tolerances.ON_THE_WAY * step / 2) + step
+        10 * (plain + weights + tolerances.ON_THE_WAY * step / 8) + step
     )
+    coarse = {2: 0.1, 3: 10.0}.__getitem__
+    most = plain + weights + tolerances.MOST_ON_THE_WAY
+    assert allowance(graph, 3, [add, mul], coarse) == pytest.approx(10 * most + step)
+
+
+def test_input_that_the_file_rounds_is_given_as_it_rounds_it():
+    """Random numbers below 1 are a step or none of a file for 0 to 255: beyond that step nothing may be allowed."""
+
+    def image(scale=1 / 127.5):
+        inputs = keras.Input((8, 8, 3), batch_size=1)
+        x = L.Rescaling(scale, -1, name="rescaling")(inputs)
+        return zoo.randomize(keras.Model(inputs, L.Conv2D(8, 3, name="conv")(x)), 1)
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(image())
+    rng = np.random.default_rng(0)
+    quantize(converter, "int8", lambda: ([rng.uniform(0, 255, (1, 8, 8, 3)).astype("float32")] for _ in range(4)))
+    report = tflrecover.verify(converted(converter), image())
+    assert report.ok
+    assert max(check.tolerance for check in report.checks) < 0.1
 
 
 def test_grids():

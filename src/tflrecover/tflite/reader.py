@@ -71,7 +71,8 @@ def _no_tflite(path: Source, head: bytes) -> str:
     kind = mistaken.kind_of(path) if isinstance(path, (str, os.PathLike)) else mistaken.kind_of_bytes(head)
     if kind is not None:
         return mistaken.wrong_file(kind)
-    return f"is not a TFLite file: expected the identifier {_IDENTIFIER!r}, found {head[4:8]!r}"
+    found, wanted = (part.decode("ascii", "replace") for part in (head[4:8], _IDENTIFIER))
+    return f"is not a TFLite file, which has {wanted!r} as its bytes 4 to 7; these are {found!r}: give a .tflite file"
 
 
 def _open(path: Source) -> tuple[str, memoryview]:

@@ -84,9 +84,8 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
         return None
     if len(again.ambiguities) > len(comparison.ambiguities):
         return None
-    by_key = {_key(difference): difference for difference in known}
     left = {_key(difference) for difference in opened(again)}
-    return [by_key[key] for key in by_key if key in left] if left <= by_key.keys() else None
+    return [d for d in known if _key(d) in left] if left <= set(map(_key, known)) else None
 
 
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:
@@ -119,7 +118,8 @@ def _is_told(candidate: Candidate, difference: Difference) -> bool:
 
 def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: bool) -> str:
     where = f"layer {candidate.path!r}"
-    tried = f"this was tried, and with it {'nothing differs' if is_all else f'{count} differences are gone'}"
+    gone = "nothing differs" if is_all else f"{count} {'difference is' if count == 1 else 'differences are'} gone"
+    tried = f"this was tried, and with it {gone}"
     if candidate.argument == REMOVED:
         return f"remove {where} ({class_of(comparison.both.theirs.layers, candidate.path)}): {tried}"
     if candidate.argument == SIBLING:

@@ -5,7 +5,7 @@ Derived from the file alone: what rounds between the site and those before it, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -29,10 +29,16 @@ def allowance(graph: Graph, tensor: int, ops: Sequence[Op], peak: Peak) -> float
     relative = tolerances.OUTPUT + weight_rounding(graph, ops)
     kinds = {(op.type, graph.values[op.outputs[0]].dtype) for op in ops if op.outputs}
     relative += sum(error for kind, error in tolerances.TABLE.items() if kind in kinds)
-    for made in {value for op in ops for value in op.outputs} - {tensor}:
-        step = step_of(graph.values[made])
-        relative += tolerances.ON_THE_WAY * tolerances.STEPS * step / (peak(made) or step) if step else 0.0
+    relative += min(
+        on_the_way(graph, {v for op in ops for v in op.outputs} - {tensor}, peak), tolerances.MOST_ON_THE_WAY
+    )
     return relative * own + tolerances.STEPS * step_of(graph.values[tensor])
+
+
+def on_the_way(graph: Graph, made: Iterable[int], peak: Peak) -> float:
+    """Relative: what rounding these tensors may change in what is made of them."""
+    steps = {value: step for value in made if (step := step_of(graph.values[value]))}
+    return sum(tolerances.ON_THE_WAY * tolerances.STEPS * step / (peak(v) or step) for v, step in steps.items())
 
 
 def weight_rounding(graph: Graph, ops: Sequence[Op]) -> float:

@@ -14,6 +14,7 @@ from tflrecover import tolerances
 from tflrecover.comparison import Comparison
 from tflrecover.errors import EvaluationError, InputMismatch
 from tflrecover.inputs import end_names
+from tflrecover.ir import Graph
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
@@ -35,7 +36,7 @@ class Both:
         comparison: File and model.
         run: The file's.
         sites: Those that both show, in file order.
-        inputs: Input value of the trace to the file's tensor.
+        inputs: Input value of the trace to the file's tensor; to the rounded one where the file rounds it at once.
         given: Input value of the trace to the numbers that both sides are given.
         notes: Sentences on what could not be compared.
         numbers: What the model computes with instead of what its variables hold now.
@@ -147,7 +148,15 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
     given = dict(zip(pairs.values(), arrays, strict=True))
-    return Both(comparison, run, shown, {theirs: mine for mine, theirs in pairs.items()}, given, notes)
+    inputs = {theirs: _rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
+    return Both(comparison, run, shown, inputs, given, notes)
+
+
+def _rounded(graph: Graph, run: FileRun, tensor: int) -> int:
+    """The integers that a file computes on in the place of an input of real numbers, or the input itself."""
+    users = [op for op in graph.ops() if tensor in op.inputs]
+    made = users[0].outputs[0] if len(users) == 1 and users[0].type == "QUANTIZE" else tensor
+    return made if run.shape(made) is not None else tensor
 
 
 def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from tflrecover.errors import EvaluationError, MissingDependency
 from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Quantization, Shape, Value
-from tflrecover.tflite import TFLiteModel
+from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Run
 from tflrecover.weight import Array
 
@@ -136,4 +136,8 @@ class FileRun:
         try:
             yield
         except Failed as error:
-            raise EvaluationError(f"{self._file.source}: LiteRT cannot run this file: {error}") from error
+            flex = sorted({str(op.type) for op in flattened(self._file).ops() if str(op.type).startswith("Flex")})
+            told = f"its operators {flex} are TensorFlow's own, which this LiteRT lacks; diff and port work without it"
+            raise EvaluationError(
+                f"{self._file.source}: LiteRT cannot run this file: {told if flex else error}"
+            ) from error
