@@ -234,9 +234,9 @@ def test_allowance_counts_what_rounds():
 def test_input_that_the_file_rounds_is_given_as_it_rounds_it():
     """Random numbers below 1 are a step or none of a file for 0 to 255: beyond that step nothing may be allowed."""
 
-    def image(scale=1 / 127.5):
+    def image():
         inputs = keras.Input((8, 8, 3), batch_size=1)
-        x = L.Rescaling(scale, -1, name="rescaling")(inputs)
+        x = L.Rescaling(1 / 127.5, -1, name="rescaling")(inputs)
         return zoo.randomize(keras.Model(inputs, L.Conv2D(8, 3, name="conv")(x)), 1)
 
     converter = tf.lite.TFLiteConverter.from_keras_model(image())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tflrecover import ops
@@ -95,15 +97,23 @@ def unit_transposes(draft: Draft) -> int:
     return count
 
 
+def _elementwise(draft: Draft) -> Iterator[Op]:
+    """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile."""
+    for op_id in list(draft.ops):
+        op = draft.ops[op_id]
+        spec = ops.by_name(op.type)
+        if spec is not None and spec.is_elementwise and op_id not in draft.opaque:
+            yield op
+
+
 def drop_broadcast_reshapes(draft: Draft) -> int:
     """``x + RESHAPE(y)`` becomes ``x + y`` when the reshape only puts ones in front, or leaves them out.
 
     Broadcasting does so itself; Keras and converters do it either way when the batch is one.
     """
     count = 0
-    for op in list(draft.ops.values()):
-        spec = ops.by_name(op.type)
-        if spec is None or not spec.is_elementwise or len(op.inputs) != 2 or op.id in draft.opaque:
+    for op in _elementwise(draft):
+        if len(op.inputs) != 2:
             continue
         found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
         if len(found) == 1:
@@ -134,10 +144,7 @@ def fill_ranks(draft: Draft) -> int:
     It may then be the reshape of ``y`` that others take, too.
     """
     count = 0
-    for op in list(draft.ops.values()):
-        spec = ops.by_name(op.type)
-        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
-            continue
+    for op in _elementwise(draft):
         inputs = tuple(_with_lead(draft, value, len(draft.shape(op.outputs[0]))) for value in op.inputs)
         if inputs != op.inputs:
             draft.replace(op.evolve(inputs=inputs))
@@ -163,11 +170,7 @@ def lower_ranks(draft: Draft) -> int:
     A converter may leave the axes that a RESHAPE before would have made to the constant.
     """
     count = 0
-    for op_id in list(draft.ops):
-        op = draft.ops[op_id]
-        spec = ops.by_name(op.type)
-        if spec is None or not spec.is_elementwise or op_id in draft.opaque:
-            continue
+    for op in _elementwise(draft):
         rank = max((len(draft.shape(value)) for value in op.inputs if draft.weight(value) is None), default=0)
         shape = draft.shape(op.outputs[0])
         lead = len(shape) - rank
@@ -176,7 +179,7 @@ def lower_ranks(draft: Draft) -> int:
         inputs = tuple(_without_lead(draft, value, rank) for value in op.inputs)
         low = draft.new_value(shape[lead:], draft.values[op.outputs[0]].dtype)
         draft.replace(op.evolve(inputs=inputs, outputs=(low,)))
-        made = Op(f"{op_id}.rank", "RESHAPE", (low,), op.outputs, {"target_shape": shape}, op.layer, op.origins)
+        made = Op(f"{op.id}.rank", "RESHAPE", (low,), op.outputs, {"target_shape": shape}, op.layer, op.origins)
         draft.add(made)
         count += 1
     return count
@@ -193,13 +196,9 @@ def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
 def drop_broadcasts(draft: Draft) -> int:
     """``f(TILE(x), y)`` becomes ``f(x, y)`` where ``f`` itself would repeat ``x`` just so."""
     count = 0
-    for op_id in list(draft.ops):
-        op = draft.ops[op_id]
-        spec = ops.by_name(op.type)
-        if op_id in draft.opaque or spec is None or not spec.is_elementwise:
-            continue
-        for slot in range(len(op.inputs)):
-            op = draft.ops[op_id]
+    for found in _elementwise(draft):
+        for slot in range(len(found.inputs)):
+            op = draft.ops[found.id]
             before = draft.producer(op.inputs[slot])
             if before is None or before.type not in ("TILE", "BROADCAST_TO"):
                 continue

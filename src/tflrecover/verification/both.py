@@ -148,11 +148,11 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
     given = dict(zip(pairs.values(), arrays, strict=True))
-    inputs = {theirs: _rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
+    inputs = {theirs: _as_rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
     return Both(comparison, run, shown, inputs, given, notes)
 
 
-def _rounded(graph: Graph, run: FileRun, tensor: int) -> int:
+def _as_rounded(graph: Graph, run: FileRun, tensor: int) -> int:
     """The integers that a file computes on in the place of an input of real numbers, or the input itself."""
     users = [op for op in graph.ops() if tensor in op.inputs]
     made = users[0].outputs[0] if len(users) == 1 and users[0].type == "QUANTIZE" else tensor

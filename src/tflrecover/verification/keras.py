@@ -15,6 +15,7 @@ from tflrecover.errors import EvaluationError
 from tflrecover.ir import Assignment
 from tflrecover.tracing import Trace
 from tflrecover.tracing.layers import handle_of
+from tflrecover.tracing.present import present
 from tflrecover.weight import Array
 
 Numbers = Mapping[str, Array | None]
@@ -111,13 +112,11 @@ def _named(tensor: Any) -> str:
 def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
     """Name of the placeholder of a variable in the trace to the variable there, for those that it reads."""
     paths = {id(handle_of(variable)): path for path, variable in trace.variables.items()}
-    for outer, inner in trace.graph.captures:
-        path = paths.get(id(outer))
-        if path is not None:
-            variable = trace.variables[path]
-            dtype = tf.as_dtype(variable.dtype).base_dtype
-            held = numbers[path] if path in numbers else tf.raw_ops.ReadVariableOp(resource=outer, dtype=dtype).numpy()
-            yield inner.name, _Variable(path, tuple(variable.shape), dtype, held)
+    read = {inner.name: paths[id(outer)] for outer, inner in trace.graph.captures if id(outer) in paths}
+    arrays = {**present({p: trace.variables[p] for p in read.values() if p not in numbers}), **numbers}
+    for name, path in read.items():
+        variable = trace.variables[path]
+        yield name, _Variable(path, tuple(variable.shape), tf.as_dtype(variable.dtype).base_dtype, arrays[path])
 
 
 def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[Any, Array]]]:

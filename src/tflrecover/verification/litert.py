@@ -14,6 +14,7 @@ from tflrecover.errors import EvaluationError, MissingDependency
 from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel, flattened
+from tflrecover.tflite.nodedef import PREFIX
 from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Run
 from tflrecover.weight import Array
 
@@ -136,8 +137,12 @@ class FileRun:
         try:
             yield
         except Failed as error:
-            flex = sorted({str(op.type) for op in flattened(self._file).ops() if str(op.type).startswith("Flex")})
-            told = f"its operators {flex} are TensorFlow's own, which this LiteRT lacks; diff and port work without it"
-            raise EvaluationError(
-                f"{self._file.source}: LiteRT cannot run this file: {told if flex else error}"
-            ) from error
+            raise EvaluationError(f"{self._file.source}: LiteRT cannot run this file: {self._why(error)}") from error
+
+    def _why(self, error: Failed) -> str:
+        """What LiteRT says; of operators that it lacks, it speaks to those who build it."""
+        types = {str(op.type) for op in flattened(self._file).ops()}
+        lacking = sorted(name for name in types if name.startswith(PREFIX))
+        if not lacking:
+            return str(error)
+        return f"its operators {lacking} are TensorFlow's own, which this LiteRT lacks; diff and port work without it"
