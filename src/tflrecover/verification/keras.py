@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.python.eager import context
 from tensorflow.python.ops import op_selector
 
@@ -37,6 +38,22 @@ class _Variable:
     shape: tuple[int, ...]
     dtype: Any
     array: Array | None
+
+    def handle(self, name: str) -> NodeDef:
+        """Where the session holds it."""
+        node = NodeDef(op="VarHandleOp", name=name)
+        node.attr["dtype"].type = self.dtype.as_datatype_enum
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(self.shape).as_proto())
+        node.attr["shared_name"].s = self.path.encode()
+        return node
+
+    def filling(self, handle: str) -> tuple[NodeDef, NodeDef]:
+        """What is given its numbers, and what puts them there. Nothing else is named below a handle."""
+        given = NodeDef(op="Placeholder", name=f"{handle}/given")
+        put = NodeDef(op="AssignVariableOp", name=f"{handle}/put", input=[handle, given.name])
+        for node in (given, put):
+            node.attr["dtype"].type = self.dtype.as_datatype_enum
+        return given, put
 
 
 class KerasRun:
@@ -119,20 +136,22 @@ def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
         yield name, _Variable(path, tuple(variable.shape), tf.as_dtype(variable.dtype).base_dtype, arrays[path])
 
 
-def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[Any, Array]]]:
-    """The graph with variables of its own; placeholder to the operation that fills one from it, and its numbers."""
-    handles, filled = {}, {}
-    graph = tf.Graph()
-    with graph.as_default():
-        for name, variable in held.items():
-            handles[name] = tf.raw_ops.VarHandleOp(
-                dtype=variable.dtype, shape=variable.shape, shared_name=variable.path
-            )
-            if variable.array is not None:
-                number = tf.compat.v1.placeholder(variable.dtype)
-                operation = tf.raw_ops.AssignVariableOp(resource=handles[name], value=number)
-                filled[number.name] = operation, variable.array
-        tf.graph_util.import_graph_def(trace.graph.as_graph_def(), input_map=handles, name=_SCOPE)
+def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[str, Array]]]:
+    """The graph with variables of its own; tensor that fills one to the operation that does, and its numbers.
+
+    All is put in as one definition: to make operators one by one takes longer than what they compute.
+    """
+    definition, filled = trace.graph.as_graph_def(), {}
+    for node in definition.node:
+        if (variable := held.get(f"{node.name}:0")) is not None:
+            node.CopyFrom(variable.handle(node.name))
+    for tensor, variable in held.items():
+        if variable.array is not None:
+            given, put = variable.filling(tensor.removesuffix(":0"))
+            definition.node.extend((given, put))
+            filled[f"{_SCOPE}/{given.name}:0"] = f"{_SCOPE}/{put.name}", variable.array
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(definition, name=_SCOPE)
     return graph, filled
 
 
