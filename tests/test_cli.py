@@ -47,6 +47,17 @@ class SavableModel:
         Path(path).write_text("whole", encoding="utf-8")
 
 
+@pytest.fixture(autouse=True)
+def files_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not there reaches the API, of which most of these tests have a recorder, by its name."""
+    both = cli._loaded
+
+    def loaded(file: str, model: str) -> tuple[Any, Any]:
+        return both(file, model) if Path(file).exists() else (file, cli.load_model(model))
+
+    monkeypatch.setattr(cli, "_loaded", loaded)
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> SavableModel:
     made = SavableModel()
@@ -233,8 +244,8 @@ def test_a_reader_that_has_left_is_no_difference(palm_2019: Path) -> None:
     assert (done.returncode, done.stderr) == (cli.READER_GONE, "")
 
 
-def test_trouble_is_the_only_line_even_after_tensorflow_is_loaded(tmp_path: Path) -> None:
-    done = in_a_process("diff", str(tmp_path / "absent.tflite"), "keras:absent", stdout=subprocess.PIPE)
+def test_trouble_is_the_only_line_even_after_tensorflow_is_loaded() -> None:
+    done = in_a_process("diff", "keras:absent", "keras:absent", stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout) == (cli.TROUBLE, "")
     (line,) = done.stderr.splitlines()
     assert "keras:absent gives no model" in line
@@ -393,7 +404,19 @@ def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
     assert result.exit_code == cli.SAME, result.output
 
 
+@pytest.mark.parametrize("command", ["diff", "verify"])
+def test_a_wrong_file_does_not_wait_for_the_model(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.tflite").write_text("no file of TFLite's", encoding="utf-8")
+    monkeypatch.setattr(cli, "load_model", lambda target: pytest.fail("loaded"))
+    assert_one_line_of_trouble(run(command, str(tmp_path / "a.tflite"), "m:f"), "is not a TFLite file")
+
+
 def test_inputs_that_are_none(model: SavableModel, tmp_path: Path) -> None:
+    import numpy as np
+
     (tmp_path / "x.npy").write_bytes(b"no arrays")
-    for name, told in (("x.npy", "holds no arrays"), ("y.npy", "No such file")):
+    np.save(tmp_path / "z.npy", np.array([{}], dtype=object))
+    for name, told in (("x.npy", "holds no arrays"), ("y.npy", "No such file"), ("z.npy", "Python objects")):
         assert_one_line_of_trouble(run("verify", "a.tflite", "m:f", "--inputs", str(tmp_path / name)), told, name)

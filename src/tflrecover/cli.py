@@ -119,6 +119,13 @@ def options(
     logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
+def _loaded(file: str, model: str) -> tuple[Any, Any]:
+    """The file as it was read, and the model; a wrong file need not wait for TensorFlow to load."""
+    from tflrecover.tflite import read
+
+    return read(file), load_model(model)
+
+
 def _finish(
     report: Report, selection: Selection, json_path: str | None, html_path: str | None, explorer: str | None
 ) -> int:
@@ -184,8 +191,12 @@ def diff(
     from tflrecover.render.selection import Selection
 
     selection = Selection(full, only_differences, layer)
-    second = model if is_file(model) else load_model(model)
-    first = load_model(file) if second is not model and names_model(file) else file
+    if is_file(model):
+        first, second = file, model
+    elif names_model(file):
+        first, second = load_model(file), load_model(model)
+    else:
+        first, second = _loaded(file, model)
     return _finish(tflrecover.diff(first, second, mapping), selection, json, html, model_explorer)
 
 
@@ -214,9 +225,9 @@ def port(
         raise InvalidModel(f"the output must be a .keras file, got {output!r}")
     if Path(output).is_file() and not force:
         raise InvalidModel(f"{output} is there already; --force overwrites it")
-    loaded = load_model(model)
+    read, loaded = _loaded(file, model)
     try:
-        report = tflrecover.port(file, loaded, mapping, strict=strict)
+        report = tflrecover.port(read, loaded, mapping, strict=strict)
     except tflrecover.PortError as refused:
         _finish(refused.report, selection, json, html, model_explorer)
         return DIFFERENT
@@ -257,9 +268,8 @@ def verify(
 
     selection = Selection(full, only_differences, layer)
     given = None if inputs is None else load_inputs(inputs)
-    return _finish(
-        tflrecover.verify(file, load_model(model), mapping, inputs=given), selection, json, html, model_explorer
-    )
+    report = tflrecover.verify(*_loaded(file, model), mapping, inputs=given)
+    return _finish(report, selection, json, html, model_explorer)
 
 
 def load_inputs(path: str) -> Any:
@@ -277,7 +287,9 @@ def load_inputs(path: str) -> Any:
         with found:
             named = {name: found[name] for name in found.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {error}") from error
+        # NumPy advises to unpickle, which runs whatever is in the file.
+        why = "pickled Python objects" if "pickle" in str(error) else error
+        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {why}") from error
     unnamed = [f"arr_{i}" for i in range(len(named))]
     return [named[name] for name in unnamed] if set(named) == set(unnamed) else named
 
@@ -292,7 +304,7 @@ def check(
     """Check a mapping against a file and a model: every name must be there."""
     import tflrecover
 
-    report = tflrecover.diff(file, load_model(model), mapping)
+    report = tflrecover.diff(*_loaded(file, model), mapping)
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
     return SAME if report.ok else DIFFERENT
@@ -312,7 +324,7 @@ def init(
 
     if Path(output).is_file() and not force:
         raise MappingError("is there already; --force overwrites it", source=output)
-    write_atomically(output, tflrecover.init_mapping(file, load_model(model)))
+    write_atomically(output, tflrecover.init_mapping(*_loaded(file, model)))
     typer.echo(f"{output}: written; take the comment signs away from what you want")
     return SAME
 
@@ -327,7 +339,7 @@ def explain(
     """Say of each entry of a mapping whether it took effect or was not needed."""
     import tflrecover
 
-    effects = tflrecover.explain_mapping(file, load_model(model), mapping)
+    effects = tflrecover.explain_mapping(*_loaded(file, model), mapping)
     for effect in effects:
         typer.echo(safe(effect))
     return SAME if all(effect.is_needed for effect in effects) else DIFFERENT

@@ -132,7 +132,7 @@ def compare(
     from tflrecover.tracing.tracer import check
 
     user = UserMapping.load(mapping)
-    file = path if isinstance(path, TFLiteModel) else read(path)
+    file = read(path)
     refuse_weightless(file)
     check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []

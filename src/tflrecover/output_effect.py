@@ -46,5 +46,8 @@ class OutputEffect:
         return f"{told}{rest}{first}"
 
 
-def _percent(value: float | None) -> str:
-    return f"{value:.2%}" if value is not None and value < 0.1 else f"{value:.0%}"
+def _percent(value: float) -> str:
+    """Two digits behind the point, but never 0 of what is not."""
+    if value >= 0.1:
+        return f"{value:.0%}"
+    return f"{value:.2%}" if value >= 1e-4 or value == 0 else f"{100 * value:.0e}%"

@@ -16,7 +16,7 @@ from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks
 from tflrecover.report import PAIR
 from tflrecover.side import FileSide, ModelSide, Side
 from tflrecover.sides import Facing, aligned
-from tflrecover.tflite import TFLiteModel, quantized, read
+from tflrecover.tflite import quantized, read
 from tflrecover.transfer import System, plan, settle
 from tflrecover.transfer.checks import other_constants, weight_checks
 from tflrecover.transfer.equations import Equation, Fold
@@ -46,7 +46,7 @@ def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
         second: Likewise.
         mapping: A path, a dict, a :class:`~tflrecover.Mapping`, or None.
     """
-    files = [given if isinstance(given, TFLiteModel) else read(given) for given in (first, second)]
+    files = [read(given) for given in (first, second)]
     for file in files:
         refuse_weightless(file)
     return _compared(FileNetwork(files[0], is_second=False), FileNetwork(files[1], is_second=True), mapping)

@@ -9,6 +9,7 @@ import pytest
 from keras import layers as L
 
 import tflrecover
+from tflrecover.output_effect import OutputEffect
 from tflrecover.tflite import read
 from tflrecover.verification import interpreter, random
 from tflrecover.verification.litert import FileRun
@@ -141,3 +142,8 @@ def test_nothing_is_fetched_that_nobody_asks_for(monkeypatch):
     (output,) = model.graph.outputs
     assert run.shape(output) == run.tensor(output).shape
     assert fetched == [output, output]
+
+
+def test_what_is_little_is_not_told_as_nothing():
+    told = [str(OutputEffect(value, output="y")) for value in (0.5, 0.0123, 2e-4, 3e-6)]
+    assert [text.split(" by ")[1].split()[0] for text in told] == ["50%", "1.23%", "0.02%", "3e-04%"]

@@ -27,11 +27,11 @@ _SMALLEST = 16
 _BUILTIN_CODE = 10
 
 
-def read(path: Source) -> TFLiteModel:
+def read(path: Source | TFLiteModel) -> TFLiteModel:
     """Reads a TFLite file, whatever converter made it.
 
     Args:
-        path: A path, or the file's bytes.
+        path: A path, or the file's bytes. What was read already is given back.
 
     Returns:
         The model. Weights are read-only views of the file, which stays memory-mapped as long as any of them lives;
@@ -46,6 +46,8 @@ def read(path: Source) -> TFLiteModel:
         >>> [op.type for op in model.graph.ops()][:3]
         ['DEQUANTIZE', 'DEQUANTIZE', 'CONV_2D']
     """
+    if isinstance(path, TFLiteModel):
+        return path
     name, content = _open(path)
     walker = Walker(name, len(content))
     if len(content) < _SMALLEST:
