@@ -11,11 +11,13 @@ from benchmarks.zoo.judge import MARGIN, signal_to_noise
 from tests.core.lite import by_order, stripped
 
 _SEEDS = range(100, 108)
+# Decibel. What is as loud as this beside the signal is not the model's output any more.
+_NOISE = 3.0
 
 
 def outcome(key: str, form: str) -> tuple[str, str]:
-    """``(word, detail)``; the word is one of ``exact``, ``as close``, ``no file``, ``refused``, ``ambiguous``,
-    ``WRONG`` and ``broke``.
+    """``(word, detail)``; the word is one of ``exact``, ``as close``, ``no file``, ``broken file``, ``refused``,
+    ``ambiguous``, ``WRONG`` and ``broke``.
 
     A port of a file with rounded weights is held against the original model: it must be as close to it as the file is,
     over all inputs together. A file that LiteRT cannot run is no measure; its port must be complete and the detail
@@ -47,16 +49,31 @@ def _outcome(kind: cases.Kind, form: str) -> tuple[str, str]:
         content = cases.convert(kind, original, args, kwargs, form)
     except Exception as error:
         return "no file", _first_line(error)
+    given = [cases.feeds(args, kwargs, seed) for seed in _SEEDS]
+    wanted = _all(lambda a, k: cases.outputs(original, a, k), given)
+
+    def run() -> list[Any]:
+        return _all(lambda a, k: _file(content, a, k), given)
+
     try:
         tflrecover.port(stripped(content), twin)
     except tflrecover.PortError as error:
-        word = "ambiguous" if error.report.ambiguities else "refused"
-        return word, " ".join(str(error).split("\n")[1:2])[:200]
+        told = " ".join(str(error).split("\n")[1:2])[:200]
+        return ("ambiguous", told) if error.report.ambiguities else _refused(wanted, run, told)
     except tflrecover.TFLRecoverError as error:
         return "refused", _first_line(error)
-    given = [cases.feeds(args, kwargs, seed) for seed in _SEEDS]
-    wanted, got = (_all(lambda a, k, m=m: cases.outputs(m, a, k), given) for m in (original, twin))
-    return _judged(wanted, got, form, lambda: _all(lambda a, k: _file(content, a, k), given))
+    return _judged(wanted, _all(lambda a, k: cases.outputs(twin, a, k), given), form, run)
+
+
+def _refused(wanted: list[Any], run: Any, told: str) -> tuple[str, str]:
+    """A file that does not compute what its model does is rightly refused: the converter broke it."""
+    try:
+        theirs = [signal_to_noise(a, b) for a, b in zip(wanted, run(), strict=True)]
+    except (RuntimeError, ValueError) as error:
+        return "broken file", f"LiteRT cannot run it: {_first_line(error)}; {told}"
+    if min(theirs) < _NOISE:
+        return "broken file", f"LiteRT gives {min(theirs):.0f} dB; {told}"
+    return "refused", told
 
 
 def _judged(wanted: list[Any], got: list[Any], form: str, run: Any) -> tuple[str, str]:
