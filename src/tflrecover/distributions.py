@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ Reals = NDArray[np.float64]
 BINS = 24
 # Enough for a histogram of so few bins, and few enough that a report costs next to nothing.
 MOST_NUMBERS = 2048
+# Counted at once: so few that what is made on the way is small beside the weights.
+_BATCH = 64
 
 
 def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[Any]]) -> tuple[WeightStatistics, ...]:
@@ -28,6 +30,11 @@ def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[
         held: Unique path of a variable to the numbers that the model has now.
     """
     weights = [one for one in assignments if held[one.variable].size and _is_real(held[one.variable])]
+    parts = (weights[start : start + _BATCH] for start in range(0, len(weights), _BATCH))
+    return tuple(statistics for part in parts for statistics in _counted_at_once(part, held))
+
+
+def _counted_at_once(weights: Sequence[Assignment], held: Mapping[str, NDArray[Any]]) -> Iterator[WeightStatistics]:
     given = [number for number, one in enumerate(weights) if one.value is not None]
     keras = _Samples.of([held[one.variable] for one in weights])
     file = _Samples.of([np.asarray(weights[number].value) for number in given])
@@ -36,8 +43,8 @@ def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[
         ends = _common(keras.ends, file.ends, given)
         mine = dict(zip(given, file.distributions(ends[given]), strict=True))
         theirs = keras.distributions(ends)
-    return tuple(
-        WeightStatistics(
+    for number, one in enumerate(weights):
+        yield WeightStatistics(
             one.variable,
             held[one.variable].shape,
             str(held[one.variable].dtype),
@@ -46,8 +53,6 @@ def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[
             mine.get(number),
             theirs[number],
         )
-        for number, one in enumerate(weights)
-    )
 
 
 def _is_real(array: NDArray[Any]) -> bool:
