@@ -35,6 +35,20 @@ def test_missing_skip_is_one_missing_operator():
     assert difference.tflite_type == "ADD"
 
 
+def test_outputs_in_another_order_are_one_difference():
+    def build(*order):
+        inputs = keras.Input((8,), name="x")
+        heads = [layers.Dense(4, activation=kind, name=kind)(inputs) for kind in ("relu", "tanh", "sigmoid")]
+        return keras.Model(inputs, [heads[i] for i in order])
+
+    file = zoo.convert(zoo.randomize(build(0, 1, 2), 1))
+    (difference,) = tflrecover.diff(file, build(1, 2, 0)).differences
+    assert (difference.kind, difference.attribute) == ("wiring", "outputs")
+    assert "output 0 must be that of 'relu', output 1 must be that of 'tanh'" in difference.message
+    (released,) = tflrecover.diff(file, zoo.convert(zoo.randomize(build(1, 2, 0), 1))).differences
+    assert released.message == "the second has its outputs 0, 1, 2 in another order than the first"
+
+
 def test_clean_model_has_no_difference():
     report = tflrecover.diff(zoo.file_of("plain"), zoo.plain())
     assert report.ok

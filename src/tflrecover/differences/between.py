@@ -89,6 +89,9 @@ def _operators(listed: list[Op]) -> str:
 
 
 def _output(difference: Difference) -> str:
+    if isinstance(difference.keras_value, tuple):
+        listed = ", ".join(map(str, difference.keras_value))
+        return f"the second has its outputs {listed} in another order than the first"
     if difference.tflite_name is not None:
         return (
             f"the output {short_name(difference.tflite_name)!r} of the first is no output of the second's counterpart"

@@ -254,9 +254,23 @@ def _affines(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
         seen.update(alone)
 
 
+def _exchanged(alignment: Alignment) -> Iterator[_Found]:
+    """Outputs that the model has in another order: one fault, however many they are."""
+    file, keras = alignment.file, alignment.keras
+    pairs = [(file.outputs[i], j) for i, j in alignment.outputs.items()]
+    wrong = {j: edge for edge, j in pairs if not _agrees(alignment, edge, keras.outputs[j])}
+    there = {keras.outputs[j].source for j in wrong}
+    if wrong and {alignment.pairs.get(edge.source) for edge in wrong.values()} == there:
+        order = ", ".join(f"output {j} must be that of {_source_name(alignment, wrong[j])}" for j in sorted(wrong))
+        message = f"put the model's outputs in the file's order: {order}"
+        yield _Found(len(file), Difference("wiring", message, attribute="outputs", keras_value=tuple(sorted(wrong))))
+
+
 def _outputs(alignment: Alignment) -> Iterator[_Found]:
     """Outputs that come from somewhere else, or have no counterpart."""
     file, keras = alignment.file, alignment.keras
+    exchanged = list(_exchanged(alignment))
+    yield from exchanged
     for i, edge in enumerate(file.outputs):
         name = file.graph.values[file.graph.outputs[i]].name
         j = alignment.outputs.get(i)
@@ -272,7 +286,7 @@ def _outputs(alignment: Alignment) -> Iterator[_Found]:
         message = f"make the output of {partner} an output of the model: it is the file's output {short_name(name)!r}"
         index = describe.file_index(file.ops[edge.source]) if edge.source >= 0 else None
         difference = Difference("wiring", message, index, None, name, attribute="outputs", tflite_value=name)
-        yield _Found(len(file), difference, is_root=not told)
+        yield _Found(len(file), difference, is_root=not told and not exchanged)
     matched = set(alignment.outputs.values())
     for j, edge in enumerate(keras.outputs):
         if j not in matched and not _explained(alignment, None, edge):
