@@ -7,6 +7,7 @@ from typing import Any
 
 from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
 
@@ -16,6 +17,7 @@ def merge_common(draft: Draft) -> int:
 
     Constants are the same when they are the same variable on the Keras side, the same bytes of the file on the other.
     """
+    alone: dict[Hashable, Op] = {}
     seen: dict[Hashable, Op] = {}
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
@@ -23,11 +25,12 @@ def merge_common(draft: Draft) -> int:
         spec = ops.by_name(op.type)
         if spec is None:
             continue
-        operands = [_operand(draft, value) for value in op.inputs]
-        if spec.commutative:
-            operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
-        key = (op.type, freeze(op.attributes), tuple(operands))
-        first = seen.setdefault(key, op)
+        # Attributes and constants are looked at only where another of the type takes the same activations.
+        other = alone.setdefault((op.type, _activations(draft, op)), op)
+        if other is op:
+            continue
+        seen.setdefault(_key(draft, other, spec), other)
+        first = seen.setdefault(_key(draft, op, spec), op)
         if first is op:
             continue
         first = draft.ops[first.id]
@@ -37,6 +40,17 @@ def merge_common(draft: Draft) -> int:
             draft.redirect(old, new)
         count += 1
     return count
+
+
+def _activations(draft: Draft, op: Op) -> frozenset[int | None]:
+    return frozenset(value for value in op.inputs if draft.weight(value) is None)
+
+
+def _key(draft: Draft, op: Op, spec: OpSpec) -> Hashable:
+    operands = [_operand(draft, value) for value in op.inputs]
+    if spec.commutative:
+        operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
+    return op.type, freeze(op.attributes), tuple(operands)
 
 
 def freeze(value: Any) -> Hashable:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tflrecover.errors import InvalidGraph
 from tflrecover.ir import Graph, Op, Origin, Shape, Value
-from tflrecover.weight import Array, Key, Weight, leaves
+from tflrecover.weight import Array, Key, Weight
 
 OpId = int | str
 # Operators of both dialects that change a variable: they have no result, but what they do is seen in the next call.
@@ -41,11 +41,14 @@ class Draft:
         self._producer: dict[int, OpId] = {}
         self._consumers: dict[int, dict[tuple[OpId, int], None]] = {}
         self._next = max(self.values, default=-1) + 1
+        # Most rules find nothing to change: the order is the same for the next one.
+        self._order: tuple[Op, ...] | None = None
 
     def add(self, op: Op) -> None:
         """Puts an operator in; its id must be free."""
         if op.id in self.ops:
             raise InvalidGraph(f"operator {op.id!r} is there twice")
+        self._order = None
         self.ops[op.id] = op
         for value in op.outputs:
             self._producer[value] = op.id
@@ -55,6 +58,7 @@ class Draft:
 
     def remove(self, op_id: OpId) -> Op:
         """Takes an operator out and returns it."""
+        self._order = None
         op = self.ops.pop(op_id)
         for value in op.outputs:
             if self._producer.get(value) == op_id:
@@ -114,16 +118,26 @@ class Draft:
 
     def mark_structural(self, weight: Weight) -> None:
         """Notes that a constant was read as a shape, a padding or an axis."""
-        self.structural.update(leaf.key for leaf in leaves(weight))
+        self.structural.update(leaf.key for leaf in weight.leaves)
 
-    def ordered(self) -> list[Op]:
+    def ordered(self, *types: str | int) -> tuple[Op, ...]:
         """Operators in topological order; among those that are free, in the order in which they were added.
+
+        Args:
+            types: Only those of these types, where any are given.
 
         Raises:
             InvalidGraph: there is a cycle.
         """
+        if types and not any(op.type in types for op in self.ops.values()):
+            return ()
+        if self._order is None:
+            self._order = tuple(self._sorted())
+        return tuple(op for op in self._order if op.type in types) if types else self._order
+
+    def _sorted(self) -> list[Op]:
         rank = {op_id: i for i, op_id in enumerate(self.ops)}
-        waiting = {op.id: len({v for v in op.inputs if v in self._producer}) for op in self.ops.values()}
+        waiting = {op.id: sum(value in self._producer for value in set(op.inputs)) for op in self.ops.values()}
         free = [(rank[op_id], op_id) for op_id, count in waiting.items() if not count]
         heapq.heapify(free)
         order: list[Op] = []
@@ -131,7 +145,7 @@ class Draft:
             _, op_id = heapq.heappop(free)
             order.append(self.ops[op_id])
             for value in self.ops[op_id].outputs:
-                for consumer in {op.id for op, _ in self.consumers(value)}:
+                for consumer in {user for user, _ in self._consumers.get(value, ())}:
                     waiting[consumer] -= 1
                     if not waiting[consumer]:
                         heapq.heappush(free, (rank[consumer], consumer))

@@ -8,6 +8,8 @@ A recurrent layer starts from zeros. A converter that sees its first step takes 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tflrecover import ops
@@ -116,7 +118,7 @@ def _no_bias(draft: Draft, op: Op, bias: Weight) -> Weight:
 
 
 def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:
-    if int(np.prod(shape)) == int(np.prod(weight.shape)):
+    if math.prod(shape) == math.prod(weight.shape):
         return RESHAPE(weight, shape=shape, target_shape=shape)
     return ADD(Literal.of(np.zeros(shape, np.float32)), weight, shape=shape)
 

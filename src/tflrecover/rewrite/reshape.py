@@ -15,7 +15,7 @@ from tflrecover.rewrite.draft import Draft, merged_origins
 def merge_reshapes(draft: Draft) -> int:
     """``RESHAPE(RESHAPE(x, a), b)`` becomes ``RESHAPE(x, b)``; a reshape that changes nothing goes."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type == "RESHAPE"]:
+    for op_id in [op.id for op in draft.ordered("RESHAPE")]:
         op = draft.ops[op_id]
         before = draft.producer(op.inputs[0])
         if before is not None and before.type == "RESHAPE":
