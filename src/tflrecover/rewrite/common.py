@@ -11,6 +11,9 @@ from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
 
+# Keys as they are. Numbers of numpy are not among them: they are subclasses of these, and told apart.
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
 
 def merge_common(draft: Draft) -> int:
     """Operators of one type with the same attributes and operands become one; its origins tell of all.
@@ -55,6 +58,8 @@ def _key(draft: Draft, op: Op, spec: OpSpec) -> Hashable:
 
 def freeze(value: Any) -> Hashable:
     """Attributes as a key."""
+    if type(value) in _PLAIN:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
         return tuple(sorted((name, freeze(item)) for name, item in value.items()))
     if isinstance(value, (list, tuple)):

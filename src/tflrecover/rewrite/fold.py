@@ -31,7 +31,8 @@ def fold_zeros(draft: Draft) -> int:
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
         op = draft.ops[op_id]
-        if op_id in draft.opaque or len(op.outputs) != 1:
+        has_constants = any(draft.weight(value) is not None for value in op.inputs)
+        if op_id in draft.opaque or len(op.outputs) != 1 or not has_constants:
             continue
         op = _plain_zeros(draft, op)
         made = _folded(draft, op)

@@ -91,15 +91,23 @@ def _forms(pattern: Pattern) -> Iterator[Pattern]:
             yield replace(pattern, formula=("MUL", *factors[:i], scaled, *factors[i + 1 :]))
 
 
-_FORMS = tuple(form for pattern in PATTERNS for form in _forms(pattern))
-_ROOTS = frozenset(form.formula[0] for form in _FORMS)
+def _by_root() -> Mapping[str | int, Sequence[Pattern]]:
+    found: dict[str | int, list[Pattern]] = {}
+    for pattern in PATTERNS:
+        for form in _forms(pattern):
+            found.setdefault(form.formula[0], []).append(form)
+    return found
+
+
+# By the type of the last operator of the formula.
+_FORMS = _by_root()
 
 
 def fuse_patterns(draft: Draft) -> int:
     """Every formula that is found becomes its operator; parts that others take stay for them."""
     count = 0
-    for op in draft.of_type(*_ROOTS):
-        for pattern in _FORMS:
+    for op in draft.of_type(*_FORMS):
+        for pattern in _FORMS[op.type]:
             found = _Matcher(draft)
             if (
                 found.match(op.outputs[0], pattern.formula)

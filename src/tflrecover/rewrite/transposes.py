@@ -33,7 +33,7 @@ _ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX")
 def sink_transposes(draft: Draft) -> int:
     """Every TRANSPOSE moves behind the operators that take it, as far as they allow; two in a row become one."""
     count = 0
-    listed = draft.ordered() if draft.ordered("TRANSPOSE") else ()
+    listed = draft.ordered() if draft.has("TRANSPOSE") else ()
     for op_id in [op.id for op in listed if op.id not in draft.opaque]:
         op = draft.ops[op_id]
         count += _merge(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)

@@ -44,12 +44,18 @@ class _Table(Table):  # type: ignore[misc]  # flatbuffers ships no types
         super().__init__(table.Bytes, table.Pos)
         self._offsets: tuple[int, ...] | None = None
 
-    def Offset(self, vtableOffset: int) -> int:  # the package's names
+    def Offset(self, vtableOffset: int) -> int:
         """Where in the table a field lies, by its place in the vtable; 0 when it is left out."""
         if self._offsets is None:
             self._offsets = self._vtable()
         place = vtableOffset // _VOFFSET_BYTES
         return self._offsets[place] if place < len(self._offsets) else 0
+
+    def Get(self, flags: Any, off: int) -> Any:
+        """A number; checked in fewer steps than by the package."""
+        if off < 0:
+            raise IndexError(f"offset {off} lies before the file")
+        return flags.packer_type.unpack_from(self.Bytes, off)[0]
 
     def _vtable(self) -> tuple[int, ...]:
         start = self.Pos - self.Get(SOffsetTFlags, self.Pos)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from tflrecover.ops.spec import OpSpec
-from tflrecover.weight import Apply, Array, Key, Leaf, Weight, evaluate, keys
+from tflrecover.weight import Apply, Array, Key, Leaf, Shape, Weight, evaluate, keys
 
 # What leaves the result of an operator as it is.
 _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
@@ -76,9 +77,7 @@ class Solver:
     def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
         assert spec.inverse is not None
         args = [
-            np.broadcast_to(np.zeros((), np.float32), arg.shape)
-            if slot == main or self._holds_unknown(arg)
-            else evaluate(arg, self.known)
+            _nothing(arg.shape) if slot == main or self._holds_unknown(arg) else evaluate(arg, self.known)
             for slot, arg in enumerate(weight.args)
         ]
         try:
@@ -133,6 +132,12 @@ class Solver:
             return (0, 1 << 30)
         ranks = [self._rank(arg) for arg in weight.args]
         return min(size for size, _ in ranks), min(distance for _, distance in ranks) + 1
+
+
+@cache
+def _nothing(shape: Shape) -> Array:
+    """In the place of an operand that is not known: only its shape is looked at."""
+    return np.broadcast_to(np.zeros((), np.float32), shape)
 
 
 def _is_total(weight: Weight) -> bool:
