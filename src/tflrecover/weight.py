@@ -117,19 +117,19 @@ def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | 
     done: dict[int, Array] = {} if memo is None else memo
     stack = [weight]
     while stack:
-        node = stack[-1]
+        node = stack.pop()
         if id(node) in done:
-            stack.pop()
-        elif isinstance(node, Leaf):
+            continue
+        if isinstance(node, Leaf):
             done[id(node)] = env[node.key]
         elif isinstance(node, Literal):
             done[id(node)] = node.array
         elif isinstance(node, Apply):
             waiting = [arg for arg in node.args if id(arg) not in done]
             if waiting:
-                stack.extend(waiting)
-                continue
-            done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
+                stack += (node, *waiting)
+            else:
+                done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
     return done[id(weight)]
 
 

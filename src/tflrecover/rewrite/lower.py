@@ -134,8 +134,8 @@ def _leaf(key: int, values: Mapping[int, Value]) -> Leaf | None:
 
 def _simplified(weight: Weight) -> Weight:
     """Literals are computed at once."""
-    size = math.prod(weight.shape)
-    if isinstance(weight, Apply) and size <= _EAGER_SIZE and all(isinstance(arg, Literal) for arg in weight.args):
+    is_written = isinstance(weight, Apply) and all(isinstance(arg, Literal) for arg in weight.args)
+    if is_written and math.prod(weight.shape) <= _EAGER_SIZE:
         return Literal.of(evaluate(weight, {}))
     return weight
 
