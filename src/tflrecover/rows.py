@@ -11,7 +11,6 @@ from tflrecover.differences import describe
 from tflrecover.differences.attributes import differing
 from tflrecover.ir import Difference, Graph, Op
 from tflrecover.report import Cell, Row
-from tflrecover.weight import leaves
 
 OpId = int | str
 Place = tuple[OpId | None, OpId | None]
@@ -81,7 +80,7 @@ def _cell(graph: Graph, op_id: OpId, numbers: Mapping[OpId, int]) -> Cell:
 def _variables(graph: Graph, op: Op) -> tuple[str, ...]:
     """Paths of the variables in an operator's operands."""
     weights = [weight for v in op.inputs if v is not None and (weight := graph.values[v].weight) is not None]
-    return tuple(dict.fromkeys(str(leaf.key) for weight in weights for leaf in leaves(weight)))
+    return tuple(dict.fromkeys(str(leaf.key) for weight in weights for leaf in weight.leaves))
 
 
 def _differing(alignment: Alignment, f: Op, k: Op) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ expression gives the canonical weight; solving a Keras expression for a variable
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,11 @@ class Weight:
     shape: Shape
     dtype: str | int
 
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every leaf once, by its key, in order of first appearance."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf(Weight):
@@ -45,6 +51,11 @@ class Leaf(Weight):
 
     key: Key
     name: str = ""
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Itself."""
+        return (self,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,28 +78,32 @@ class Apply(Weight):
     function: Function
     args: tuple[Weight, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    # Asked for again and again while rules and equations look for unknowns, so that no walk must find them.
+    _leaves: tuple[Leaf, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Finds the leaves: those of its operands are known."""
+        object.__setattr__(self, "_leaves", _together([arg.leaves for arg in self.args]))
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Those of the operands."""
+        return self._leaves
 
 
-def leaves(weight: Weight) -> Iterator[Leaf]:
-    """Every leaf once, in order of first appearance."""
-    seen: set[int] = set()
-    keys: set[Key] = set()
-    stack = [weight]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Leaf) and node.key not in keys:
-            keys.add(node.key)
-            yield node
-        elif isinstance(node, Apply):
-            stack.extend(reversed(node.args))
+def _together(listed: Sequence[tuple[Leaf, ...]]) -> tuple[Leaf, ...]:
+    some = [leaves for leaves in listed if leaves]
+    if len(some) < 2:
+        return some[0] if some else ()
+    first: dict[Key, Leaf] = {}
+    for leaf in chain.from_iterable(some):
+        first.setdefault(leaf.key, leaf)
+    return tuple(first.values())
 
 
 def keys(weight: Weight) -> frozenset[Key]:
     """Keys of all leaves."""
-    return frozenset(leaf.key for leaf in leaves(weight))
+    return frozenset(leaf.key for leaf in weight.leaves)
 
 
 def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | None = None) -> Array:
@@ -102,19 +117,19 @@ def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | 
     done: dict[int, Array] = {} if memo is None else memo
     stack = [weight]
     while stack:
-        node = stack[-1]
+        node = stack.pop()
         if id(node) in done:
-            stack.pop()
-        elif isinstance(node, Leaf):
+            continue
+        if isinstance(node, Leaf):
             done[id(node)] = env[node.key]
         elif isinstance(node, Literal):
             done[id(node)] = node.array
         elif isinstance(node, Apply):
             waiting = [arg for arg in node.args if id(arg) not in done]
             if waiting:
-                stack.extend(waiting)
-                continue
-            done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
+                stack += (node, *waiting)
+            else:
+                done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
     return done[id(weight)]
 
 

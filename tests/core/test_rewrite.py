@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from tflrecover.align.hashing import Interner, neighbourhood
+from tflrecover.align.view import view
 from tflrecover.ir import Graph, Op, Origin, Value
 from tflrecover.ops import tflite_reader
 from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents, unpacked
+from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 
 SAME = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
@@ -156,3 +159,26 @@ def test_cycle_is_refused():
 def test_four_bit_weights_are_unpacked():
     value = Value("w", (3,), "int4", data=np.array([0xF1, 0x08], np.uint8))
     assert unpacked(value).tolist() == [1, -1, -8]
+
+
+def test_order_and_types_follow_changes():
+    draft = Draft({i: Value("", (1,), "float32") for i in range(3)}, (0,), {})
+    draft.add(Op("second", "RELU", (1,), (2,)))
+    draft.add(Op("first", "TANH", (0,), (1,)))
+    assert [op.id for op in draft.ordered()] == ["first", "second"]
+    assert [op.id for op in draft.ordered("RELU")] == ["second"]
+    draft.remove("second")
+    assert [op.id for op in draft.ordered()] == ["first"]
+    assert draft.has("TANH")
+    assert not draft.has("RELU")
+
+
+@pytest.mark.parametrize("hops", [1, 2, 5])
+def test_surroundings_of_a_node_are_the_same_among_fewer_nodes(hops):
+    b = Build((1, 4))
+    stem = b("TANH", 0, shape=(1, 4))
+    tips = [b("RELU", b(kind, stem, shape=(1, 4)), shape=(1, 4)) for kind in ("EXP", "ABS", "COS")]
+    graph = b.text(b("ADD", b("MUL", *tips[:2], shape=(1, 4)), tips[2], shape=(1, 4)))[1]
+    side, intern = view(graph), Interner()
+    around = [neighbourhood(side, nodes, side.loose, (0,), (0,), hops, intern) for nodes in (range(len(side)), (1,))]
+    assert around[1] == {1: around[0][1]}

@@ -89,6 +89,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
     # What differs is told on the first reading, disputed pairs and free choices included; weights are copied by sure
     # pairs only.
     told = first if disputed else trial if is_proved else sure
+    links = sure.links()
     return Alignment(
         file,
         keras,
@@ -98,8 +99,8 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
         told.outputs(),
         tuple((tuple(fs), tuple(ks)) for fs, ks in ambiguous),
         complete,
-        sure.links(),
-        tuple(one for one in told.links() if one.is_odd),
+        links,
+        tuple(one for one in (links if told is sure else told.links()) if one.is_odd),
         choices,
         told,
     )

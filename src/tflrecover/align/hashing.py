@@ -6,7 +6,7 @@ both sides share, so there are no collisions.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from tflrecover.align.view import INPUT, OUTPUT, View
 
@@ -56,22 +56,36 @@ def backward(view: View, labels: Sequence[Hashable], outputs: Sequence[Hashable]
 
 def neighbourhood(
     view: View,
+    nodes: Iterable[int],
     labels: Sequence[Hashable],
     inputs: Sequence[Hashable],
     outputs: Sequence[Hashable],
     hops: int,
     intern: Interner,
-) -> list[int]:
-    """Per node, a number for what lies within ``hops`` edges in either direction."""
-    colors = [intern(("label", label)) for label in labels]
+) -> dict[int, int]:
+    """For each of some nodes, a number for what lies within ``hops`` edges in either direction."""
+    within = _within(view, nodes, hops)
+    colors = {i: intern(("label", labels[i])) for i in within[-1]}
     ends = [intern(("input", label)) for label in inputs], [intern(("output", label)) for label in outputs]
-    for _ in range(hops):
-        colors = [_step(view, i, colors, ends, intern) for i in range(len(view))]
+    for near in reversed(within[:-1]):
+        colors = {i: _step(view, i, colors, ends, intern) for i in near}
     return colors
 
 
+def _within(view: View, nodes: Iterable[int], hops: int) -> list[set[int]]:
+    """Nodes within 0, 1, … and ``hops`` edges of some nodes: what is further away does not reach them."""
+    found = [set(nodes)]
+    border = found[0]
+    for _ in range(hops):
+        sources = {edge.source for i in border for edge in view.operands[i] if edge.source >= 0}
+        consumers = {consumer for i in border for consumer, _, _ in view.consumers[i] if consumer != OUTPUT}
+        border = (sources | consumers) - found[-1]
+        found.append(found[-1] | border)
+    return found
+
+
 def _step(
-    view: View, i: int, colors: Sequence[int], ends: tuple[Sequence[int], Sequence[int]], intern: Interner
+    view: View, i: int, colors: Mapping[int, int], ends: tuple[Sequence[int], Sequence[int]], intern: Interner
 ) -> int:
     sources = []
     for e in view.operands[i]:

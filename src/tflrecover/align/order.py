@@ -15,7 +15,6 @@ from tflrecover.align.alignment import Alignment, align
 from tflrecover.align.pins import Pins
 from tflrecover.align.view import View
 from tflrecover.ir import Graph
-from tflrecover.weight import leaves
 
 # Steps that decide by names, or not at all.
 _UNSURE = ("names", "counted names", "symmetry")
@@ -134,7 +133,7 @@ def _words(side: View, nodes: set[int]) -> set[str]:
     values = side.graph.values
     names = [values[value].name for node in nodes for value in side.ops[node].outputs]
     weights = [values[v].weight for node in nodes for v in side.ops[node].inputs if v is not None]
-    names += [leaf.name for weight in weights if weight is not None for leaf in leaves(weight)]
+    names += [leaf.name for weight in weights if weight is not None for leaf in weight.leaves]
     return {word for name in names for word in re.split(r"[/;]", name)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
@@ -19,9 +19,10 @@ _COUNTED = re.compile(r"_\d+$")
 
 Step = Callable[[Matching], None]
 Groups = list[tuple[list[int], list[int]]]
+Keys = Sequence[Hashable] | Mapping[int, Hashable]
 
 
-def _groups(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hashable]) -> Groups:
+def _groups(matching: Matching, mine: Keys, theirs: Keys) -> Groups:
     """Open nodes of both sides that have the same key."""
     found: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for f in matching.open_file():
@@ -31,7 +32,7 @@ def _groups(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hasha
     return [group for group in found.values() if group[0] and group[1]]
 
 
-def _unique(matching: Matching, mine: Sequence[Hashable], theirs: Sequence[Hashable], step: str, why: str) -> int:
+def _unique(matching: Matching, mine: Keys, theirs: Keys, step: str, why: str) -> int:
     count = 0
     for fs, ks in _groups(matching, mine, theirs):
         if len(fs) == len(ks) == 1:
@@ -121,15 +122,16 @@ def _only_ones(
             yield next(iter(a)), next(iter(b))
 
 
-def _anchored(matching: Matching, hops: int, *, scaled: bool = False) -> tuple[list[int], list[int]]:
+def _anchored(matching: Matching, hops: int, *, scaled: bool = False) -> tuple[dict[int, int], dict[int, int]]:
+    """Surroundings of the open nodes."""
     mine: list[Hashable] = _scaled(matching.file) if scaled else list(matching.file.strict)
     theirs: list[Hashable] = _scaled(matching.keras) if scaled else list(matching.keras.strict)
     for f, k in matching.pairs.items():
         mine[f] = theirs[k] = ("pair", f)
     file_in, keras_in, file_out, keras_out = matching.ends(strict=True)
     return (
-        neighbourhood(matching.file, mine, file_in, file_out, hops, matching.intern),
-        neighbourhood(matching.keras, theirs, keras_in, keras_out, hops, matching.intern),
+        neighbourhood(matching.file, matching.open_file(), mine, file_in, file_out, hops, matching.intern),
+        neighbourhood(matching.keras, matching.open_keras(), theirs, keras_in, keras_out, hops, matching.intern),
     )
 
 

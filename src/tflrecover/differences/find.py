@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tflrecover.align import Alignment
-from tflrecover.align.view import INPUT, Edge, View
+from tflrecover.align.view import INPUT, Edge, View, shape_of
 from tflrecover.differences import constants, describe
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
-from tflrecover.ir import Difference, short_name
+from tflrecover.ir import Difference, Shape, short_name
 from tflrecover.transfer.plan import Failure
 
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
@@ -93,8 +93,15 @@ def _inputs(alignment: Alignment) -> Iterator[_Found]:
 def _attributes(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     file, keras = alignment.file, alignment.keras
     for f, k in alignment.pairs.items():
+        if _declared(file, f) == _declared(keras, k):
+            continue
         for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
             yield _Found(f, difference)
+
+
+def _declared(side: View, node: int) -> tuple[Hashable, list[Shape]]:
+    """All that can differ in a node alone."""
+    return side.strict[node], [shape_of(side.graph, value) for value in side.ops[node].inputs]
 
 
 def _place(alignment: Alignment, region: Region) -> int:

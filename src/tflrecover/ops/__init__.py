@@ -48,8 +48,9 @@ _FAMILIES = (
     states,
 )
 _FLEX = "Flex"
-_SPECS: dict[str, OpSpec] = {}
-_TF_READERS: dict[str, Reader] = {}
+# Types that the schema package does not know are numbers, and no operator of ours.
+_SPECS: dict[str | int, OpSpec] = {}
+_TF_READERS: dict[str | int, Reader] = {}
 
 
 def register_op(spec: OpSpec) -> None:
@@ -70,7 +71,7 @@ register_op(layout.REARRANGE)
 
 def by_name(name: str | int) -> OpSpec | None:
     """The operator of that name, or None when it is not known (it is then an opaque node)."""
-    return _SPECS.get(name) if isinstance(name, str) else None
+    return _SPECS.get(name)
 
 
 def specs() -> tuple[OpSpec, ...]:
@@ -89,4 +90,4 @@ def tflite_reader(name: str | int) -> Reader | None:
 
 def tf_reader(name: str | int) -> Reader | None:
     """What reads a TensorFlow operator of that type into canonical terms."""
-    return _TF_READERS.get(name) if isinstance(name, str) else None
+    return _TF_READERS.get(name)

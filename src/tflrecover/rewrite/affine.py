@@ -12,6 +12,7 @@ on an edge counts as one (``align/links.py``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -107,7 +108,7 @@ def compose(first: Pair, then: Pair) -> Pair:
 def merge_affines(draft: Draft) -> int:
     """Two AFFINE in a row become one, when the first feeds nothing else."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type == "AFFINE"]:
+    for op_id in [op.id for op in draft.ordered("AFFINE")]:
         op = draft.ops[op_id]
         before = draft.producer(op.inputs[0])
         if before is None or before.type != "AFFINE" or draft.only_consumer(before.outputs[0]) is None:
@@ -165,6 +166,6 @@ def _flat(weight: Weight | None) -> Weight | None:
 
 
 def _shaped(weight: Weight, shape: Shape) -> Weight:
-    if weight.shape == shape or int(np.prod(weight.shape)) == 1:
+    if weight.shape == shape or math.prod(weight.shape) == 1:
         return weight
     return RESHAPE(weight, shape=shape, target_shape=shape)

@@ -26,7 +26,7 @@ _NAMES = {bounds: name for name, bounds in _RANGES.items()}
 def merge_clamps(draft: Draft) -> int:
     """A clamp behind another becomes one when the range of both has a name; a bound of zero has one, too."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type in (*_RANGES, "MAXIMUM", "MINIMUM")]:
+    for op_id in [op.id for op in draft.ordered(*_RANGES, "MAXIMUM", "MINIMUM")]:
         op = draft.ops[op_id]
         found = _range(draft, op)
         if found is None:

@@ -7,8 +7,12 @@ from typing import Any
 
 from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
+
+# Keys as they are. Numbers of numpy are not among them: they are subclasses of these, and told apart.
+_PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
 def merge_common(draft: Draft) -> int:
@@ -16,6 +20,7 @@ def merge_common(draft: Draft) -> int:
 
     Constants are the same when they are the same variable on the Keras side, the same bytes of the file on the other.
     """
+    alone: dict[Hashable, Op] = {}
     seen: dict[Hashable, Op] = {}
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
@@ -23,11 +28,12 @@ def merge_common(draft: Draft) -> int:
         spec = ops.by_name(op.type)
         if spec is None:
             continue
-        operands = [_operand(draft, value) for value in op.inputs]
-        if spec.commutative:
-            operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
-        key = (op.type, freeze(op.attributes), tuple(operands))
-        first = seen.setdefault(key, op)
+        # Attributes and constants are looked at only where another of the type takes the same activations.
+        other = alone.setdefault((op.type, _activations(draft, op)), op)
+        if other is op:
+            continue
+        seen.setdefault(_key(draft, other, spec), other)
+        first = seen.setdefault(_key(draft, op, spec), op)
         if first is op:
             continue
         first = draft.ops[first.id]
@@ -39,8 +45,21 @@ def merge_common(draft: Draft) -> int:
     return count
 
 
+def _activations(draft: Draft, op: Op) -> frozenset[int | None]:
+    return frozenset(value for value in op.inputs if draft.weight(value) is None)
+
+
+def _key(draft: Draft, op: Op, spec: OpSpec) -> Hashable:
+    operands = [_operand(draft, value) for value in op.inputs]
+    if spec.commutative:
+        operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
+    return op.type, freeze(op.attributes), tuple(operands)
+
+
 def freeze(value: Any) -> Hashable:
     """Attributes as a key."""
+    if type(value) in _PLAIN:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
         return tuple(sorted((name, freeze(item)) for name, item in value.items()))
     if isinstance(value, (list, tuple)):

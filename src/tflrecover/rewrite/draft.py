@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tflrecover.errors import InvalidGraph
 from tflrecover.ir import Graph, Op, Origin, Shape, Value
-from tflrecover.weight import Array, Key, Weight, leaves
+from tflrecover.weight import Array, Key, Weight
 
 OpId = int | str
 # Operators of both dialects that change a variable: they have no result, but what they do is seen in the next call.
@@ -41,11 +42,16 @@ class Draft:
         self._producer: dict[int, OpId] = {}
         self._consumers: dict[int, dict[tuple[OpId, int], None]] = {}
         self._next = max(self.values, default=-1) + 1
+        self._types: Counter[str | int] = Counter()
+        # Most rules find nothing to change: the order is the same for the next one.
+        self._order: tuple[Op, ...] | None = None
 
     def add(self, op: Op) -> None:
         """Puts an operator in; its id must be free."""
         if op.id in self.ops:
             raise InvalidGraph(f"operator {op.id!r} is there twice")
+        self._order = None
+        self._types[op.type] += 1
         self.ops[op.id] = op
         for value in op.outputs:
             self._producer[value] = op.id
@@ -55,7 +61,9 @@ class Draft:
 
     def remove(self, op_id: OpId) -> Op:
         """Takes an operator out and returns it."""
+        self._order = None
         op = self.ops.pop(op_id)
+        self._types[op.type] -= 1
         for value in op.outputs:
             if self._producer.get(value) == op_id:
                 del self._producer[value]
@@ -114,16 +122,30 @@ class Draft:
 
     def mark_structural(self, weight: Weight) -> None:
         """Notes that a constant was read as a shape, a padding or an axis."""
-        self.structural.update(leaf.key for leaf in leaves(weight))
+        self.structural.update(leaf.key for leaf in weight.leaves)
 
-    def ordered(self) -> list[Op]:
+    def has(self, *types: str | int) -> bool:
+        """Whether there is an operator of one of those types: without one, most rules have nothing to look for."""
+        return any(self._types[kind] for kind in types)
+
+    def ordered(self, *types: str | int) -> tuple[Op, ...]:
         """Operators in topological order; among those that are free, in the order in which they were added.
+
+        Args:
+            types: Only those of these types, where any are given.
 
         Raises:
             InvalidGraph: there is a cycle.
         """
+        if types and not self.has(*types):
+            return ()
+        if self._order is None:
+            self._order = tuple(self._sorted())
+        return tuple(op for op in self._order if op.type in types) if types else self._order
+
+    def _sorted(self) -> list[Op]:
         rank = {op_id: i for i, op_id in enumerate(self.ops)}
-        waiting = {op.id: len({v for v in op.inputs if v in self._producer}) for op in self.ops.values()}
+        waiting = {op.id: sum(value in self._producer for value in set(op.inputs)) for op in self.ops.values()}
         free = [(rank[op_id], op_id) for op_id, count in waiting.items() if not count]
         heapq.heapify(free)
         order: list[Op] = []
@@ -131,7 +153,7 @@ class Draft:
             _, op_id = heapq.heappop(free)
             order.append(self.ops[op_id])
             for value in self.ops[op_id].outputs:
-                for consumer in {op.id for op, _ in self.consumers(value)}:
+                for consumer in {user for user, _ in self._consumers.get(value, ())}:
                     waiting[consumer] -= 1
                     if not waiting[consumer]:
                         heapq.heappush(free, (rank[consumer], consumer))
@@ -140,9 +162,10 @@ class Draft:
             raise InvalidGraph(f"operators {stuck} form a cycle")
         return order
 
-    def of_type(self, *types: str) -> Iterator[Op]:
+    def of_type(self, *types: str | int) -> Iterator[Op]:
         """Operators of those types that are still there when their turn comes; opaque ones mean nothing to a rule."""
-        for op_id, op in list(self.ops.items()):
+        listed = list(self.ops.items()) if self.has(*types) else ()
+        for op_id, op in listed:
             if op.type in types and op_id in self.ops and op_id not in self.opaque:
                 yield self.ops[op_id]
 
@@ -162,13 +185,16 @@ class Draft:
         for op_id in [op_id for op_id in self.ops if op_id not in alive]:
             self.remove(op_id)
 
-    def _taken(self, op: Op) -> tuple[int, ...]:
+    def _trimmed(self, op: Op) -> Op:
+        """Without its last results, where nobody takes them."""
+        if len(op.outputs) < 2:
+            return op
         count = max((i for i, v in enumerate(op.outputs) if self._consumers.get(v) or v in self.outputs), default=0) + 1
-        return op.outputs[:count]
+        return op.evolve(outputs=op.outputs[:count])
 
     def freeze(self, name: str = "", **extra: Any) -> Graph:
         """The graph, with the values that are still used; last results of an operator that nobody takes are none."""
-        order = [op.evolve(outputs=self._taken(op)) for op in self.ordered()]
+        order = [self._trimmed(op) for op in self.ordered()]
         used = {v for op in order for v in (*op.inputs, *op.outputs) if v is not None}
         used.update(self.inputs, self.outputs)
         values = {v: value for v, value in self.values.items() if v in used}

@@ -8,6 +8,8 @@ A recurrent layer starts from zeros. A converter that sees its first step takes 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tflrecover import ops
@@ -29,7 +31,8 @@ def fold_zeros(draft: Draft) -> int:
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
         op = draft.ops[op_id]
-        if op_id in draft.opaque or len(op.outputs) != 1:
+        has_constants = any(draft.weight(value) is not None for value in op.inputs)
+        if op_id in draft.opaque or len(op.outputs) != 1 or not has_constants:
             continue
         op = _plain_zeros(draft, op)
         made = _folded(draft, op)
@@ -116,7 +119,7 @@ def _no_bias(draft: Draft, op: Op, bias: Weight) -> Weight:
 
 
 def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:
-    if int(np.prod(shape)) == int(np.prod(weight.shape)):
+    if math.prod(shape) == math.prod(weight.shape):
         return RESHAPE(weight, shape=shape, target_shape=shape)
     return ADD(Literal.of(np.zeros(shape, np.float32)), weight, shape=shape)
 

@@ -7,9 +7,8 @@ where no padding is: at the border the zeros are not shifted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-
-import numpy as np
 
 from tflrecover.ir import Graph, Op, Shape, Value
 from tflrecover.ops.elementwise import ADD, MUL
@@ -47,7 +46,7 @@ def fits(values: Mapping[int, Value], op: Op, pair: Pair) -> bool:
     if axis is None or op.inputs[1] is None or values[op.inputs[1]].weight is None:
         return False
     kernel = values[op.inputs[1]].shape or ()
-    return all(int(np.prod(weight.shape)) in (1, kernel[axis]) for weight in pair if weight is not None)
+    return all(math.prod(weight.shape) in (1, kernel[axis]) for weight in pair if weight is not None)
 
 
 def is_padded(values: Mapping[int, Value], op: Op) -> bool:
@@ -77,6 +76,6 @@ def absorb(op: Op, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, We
 def _along_input(weight: Weight, op: Op, kernel: Weight) -> Weight:
     """A constant per input channel, in a shape that broadcasts against the kernel."""
     axis = _INPUT_AXIS[str(op.type)]
-    count = int(np.prod(weight.shape))
+    count = math.prod(weight.shape)
     shape: Shape = (1,) if count == 1 else (count, *(1,) * (len(kernel.shape) - axis - 1))
     return weight if weight.shape == shape else RESHAPE(weight, shape=shape, target_shape=shape)

@@ -6,7 +6,7 @@ A projection onto heads is a product onto ``heads · size`` channels, split by a
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from tflrecover.ops.shape import RESHAPE
 from tflrecover.rewrite.draft import Draft
@@ -29,7 +29,7 @@ def lift_constants(draft: Draft) -> int:
         rank = len(shape)
         if rank < 2 or not inside or outside[-rank:] != shape or outside[:-rank] != inside[:-1]:
             continue
-        if int(np.prod(shape)) != inside[-1]:
+        if math.prod(shape) != inside[-1]:
             continue
         flat = draft.constant(RESHAPE(weight, shape=inside[-1:], target_shape=inside[-1:]))
         middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype)

@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import evaluate, leaves
+from tflrecover.weight import evaluate
 
 
 @dataclass
@@ -85,9 +84,9 @@ def _used(draft: Draft, value: int) -> bool:
 def _number(draft: Draft, value: int | None) -> int | None:
     """A constant integer scalar."""
     weight = draft.weight(value)
-    if weight is None or int(np.prod(weight.shape)) != 1 or "int" not in str(weight.dtype):
+    if weight is None or math.prod(weight.shape) != 1 or "int" not in str(weight.dtype):
         return None
-    if not all(leaf.key in draft.env for leaf in leaves(weight)):
+    if not all(leaf.key in draft.env for leaf in weight.leaves):
         return None
     draft.mark_structural(weight)
     return int(evaluate(weight, draft.env).reshape(()))

@@ -7,6 +7,7 @@ activations that were fused behind an operator become operators of their own.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
 from tflrecover.rewrite.variables import lower_state, threaded
-from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, leaves
+from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class _View:
 
     def constant(self, slot: int) -> Array | None:
         weight = self.weight(slot)
-        if weight is None or not all(leaf.key in self.draft.env for leaf in leaves(weight)):
+        if weight is None or not all(leaf.key in self.draft.env for leaf in weight.leaves):
             return None
         self.draft.mark_structural(weight)
         return evaluate(weight, self.draft.env)
@@ -133,8 +134,8 @@ def _leaf(key: int, values: Mapping[int, Value]) -> Leaf | None:
 
 def _simplified(weight: Weight) -> Weight:
     """Literals are computed at once."""
-    size = int(np.prod(weight.shape, dtype=np.int64))
-    if isinstance(weight, Apply) and size <= _EAGER_SIZE and all(isinstance(arg, Literal) for arg in weight.args):
+    is_written = isinstance(weight, Apply) and all(isinstance(arg, Literal) for arg in weight.args)
+    if is_written and math.prod(weight.shape) <= _EAGER_SIZE:
         return Literal.of(evaluate(weight, {}))
     return weight
 
@@ -155,7 +156,7 @@ def _folded_shape(lowered: Lowered, spec: OpSpec, args: Sequence[Weight], env: M
     if spec.infer_shape is not None:
         return spec.infer_shape([arg.shape for arg in args], lowered.attributes)
     # The contents decide (a list of sizes to fill), so they are looked at where they are known.
-    is_known = all(leaf.key in env for arg in args for leaf in leaves(arg))
+    is_known = all(leaf.key in env for arg in args for leaf in arg.leaves)
     arrays = [evaluate(arg, env) if is_known else np.zeros(arg.shape) for arg in args]
     return tuple(np.shape(spec.compute(arrays, lowered.attributes)))
 

@@ -15,7 +15,6 @@ from tflrecover import ops, tolerances
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import scalar
-from tflrecover.weight import leaves
 
 X = "x"
 
@@ -92,15 +91,23 @@ def _forms(pattern: Pattern) -> Iterator[Pattern]:
             yield replace(pattern, formula=("MUL", *factors[:i], scaled, *factors[i + 1 :]))
 
 
-_FORMS = tuple(form for pattern in PATTERNS for form in _forms(pattern))
-_ROOTS = frozenset(form.formula[0] for form in _FORMS)
+def _by_root() -> Mapping[str | int, Sequence[Pattern]]:
+    found: dict[str | int, list[Pattern]] = {}
+    for pattern in PATTERNS:
+        for form in _forms(pattern):
+            found.setdefault(form.formula[0], []).append(form)
+    return found
+
+
+# By the type of the last operator of the formula.
+_FORMS = _by_root()
 
 
 def fuse_patterns(draft: Draft) -> int:
     """Every formula that is found becomes its operator; parts that others take stay for them."""
     count = 0
-    for op in draft.of_type(*_ROOTS):
-        for pattern in _FORMS:
+    for op in draft.of_type(*_FORMS):
+        for pattern in _FORMS[op.type]:
             found = _Matcher(draft)
             if (
                 found.match(op.outputs[0], pattern.formula)
@@ -178,7 +185,7 @@ class _Matcher:
     def _slack(self, value: int | None) -> float:
         """How far a constant may be from the formula's number, relative to it: rounding to the type it is stored in."""
         weight = self.draft.weight(value)
-        types = [str(leaf.dtype) for leaf in leaves(weight)] if weight is not None else []
+        types = [str(leaf.dtype) for leaf in weight.leaves] if weight is not None else []
         return tolerances.LITERAL + sum(tolerances.ROUNDING.get(dtype, 0.0) for dtype in types)
 
     def mark_constants(self) -> None:

@@ -15,7 +15,7 @@ from tflrecover.rewrite.draft import Draft, merged_origins
 def merge_reshapes(draft: Draft) -> int:
     """``RESHAPE(RESHAPE(x, a), b)`` becomes ``RESHAPE(x, b)``; a reshape that changes nothing goes."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type == "RESHAPE"]:
+    for op_id in [op.id for op in draft.ordered("RESHAPE")]:
         op = draft.ops[op_id]
         before = draft.producer(op.inputs[0])
         if before is not None and before.type == "RESHAPE":
@@ -97,9 +97,14 @@ def unit_transposes(draft: Draft) -> int:
     return count
 
 
-def _elementwise(draft: Draft) -> Iterator[Op]:
-    """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile."""
-    for op_id in list(draft.ops):
+def _elementwise(draft: Draft, *before: str) -> Iterator[Op]:
+    """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile.
+
+    Args:
+        draft: The graph.
+        before: Types of the operators of which one must make an operand; any where none are given.
+    """
+    for op_id in list(draft.ops) if not before or draft.has(*before) else ():
         op = draft.ops[op_id]
         spec = ops.by_name(op.type)
         if spec is not None and spec.is_elementwise and op_id not in draft.opaque:
@@ -112,7 +117,7 @@ def drop_broadcast_reshapes(draft: Draft) -> int:
     Broadcasting does so itself; Keras and converters do it either way when the batch is one.
     """
     count = 0
-    for op in _elementwise(draft):
+    for op in _elementwise(draft, "RESHAPE"):
         if len(op.inputs) != 2:
             continue
         found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
@@ -144,7 +149,7 @@ def fill_ranks(draft: Draft) -> int:
     It may then be the reshape of ``y`` that others take, too.
     """
     count = 0
-    for op in _elementwise(draft):
+    for op in _elementwise(draft, "RESHAPE"):
         inputs = tuple(_with_lead(draft, value, len(draft.shape(op.outputs[0]))) for value in op.inputs)
         if inputs != op.inputs:
             draft.replace(op.evolve(inputs=inputs))
@@ -196,7 +201,7 @@ def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
 def drop_broadcasts(draft: Draft) -> int:
     """``f(TILE(x), y)`` becomes ``f(x, y)`` where ``f`` itself would repeat ``x`` just so."""
     count = 0
-    for found in _elementwise(draft):
+    for found in _elementwise(draft, "TILE", "BROADCAST_TO"):
         for slot in range(len(found.inputs)):
             op = draft.ops[found.id]
             before = draft.producer(op.inputs[slot])

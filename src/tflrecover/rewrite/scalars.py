@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.weight import Array, Literal, Weight, evaluate, leaves
+from tflrecover.weight import Array, Literal, Weight, evaluate
 
 
 def scalar(draft: Draft, value: int | None, neutral: float) -> float | None:
@@ -23,7 +23,7 @@ def scalar(draft: Draft, value: int | None, neutral: float) -> float | None:
 
 def known_array(draft: Draft, weight: Weight) -> Array | None:
     """Contents of a constant where they are known: on the file's side always, on Keras's if no variable is in it."""
-    if all(leaf.key in draft.env for leaf in leaves(weight)):
+    if all(leaf.key in draft.env for leaf in weight.leaves):
         return evaluate(weight, draft.env)
     return None
 
@@ -50,7 +50,7 @@ def drop_neutral(draft: Draft) -> int:
 def hoist_scales(draft: Draft) -> int:
     """A factor of one number inside a product comes out behind it; it stays where it was for others that take it."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type == "MUL"]:
+    for op_id in [op.id for op in draft.ordered("MUL")]:
         while (found := _scaled_operand(draft, draft.ops[op_id])) is not None:
             slot, inner = found
             op = draft.ops[op_id]

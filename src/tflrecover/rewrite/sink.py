@@ -22,7 +22,8 @@ def sink_reshapes(draft: Draft) -> int:
     For others that take it, it stays where it was too: what they are differs between the sides.
     """
     count = 0
-    for op_id in [op.id for op in draft.ordered()]:
+    listed = draft.ordered() if draft.has("RESHAPE") else ()
+    for op_id in [op.id for op in listed]:
         while _sink(draft, draft.ops[op_id]):
             count += 1
     return count

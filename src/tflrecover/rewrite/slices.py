@@ -19,7 +19,7 @@ _WHOLE = (None, None, 1)
 def take_apart(draft: Draft) -> int:
     """Simplifies every slice that takes one element along one axis."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.type == "STRIDED_SLICE" and op.id not in draft.opaque]:
+    for op_id in [op.id for op in draft.ordered("STRIDED_SLICE") if op.id not in draft.opaque]:
         while any(rule(draft, draft.ops[op_id]) for rule in _THROUGH):
             count += 1
         count += _element(draft, draft.ops[op_id])

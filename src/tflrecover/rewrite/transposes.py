@@ -9,6 +9,7 @@ A model whose layers have their channels first so becomes the one with channels 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ _ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX")
 def sink_transposes(draft: Draft) -> int:
     """Every TRANSPOSE moves behind the operators that take it, as far as they allow; two in a row become one."""
     count = 0
-    for op_id in [op.id for op in draft.ordered() if op.id not in draft.opaque]:
+    listed = draft.ordered() if draft.has("TRANSPOSE") else ()
+    for op_id in [op.id for op in listed if op.id not in draft.opaque]:
         op = draft.ops[op_id]
         count += _merge(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)
     return count
@@ -109,7 +111,7 @@ def _operands(draft: Draft, op: Op, transposes: Mapping[int, Op], perm: Perm) ->
     changed = []
     for slot, value in enumerate(op.inputs):
         weight = draft.weight(value)
-        if value is None or int(np.prod(draft.shape(value), dtype=np.int64)) == 1:
+        if value is None or math.prod(draft.shape(value)) == 1:
             changed.append(value)
         elif slot in transposes:
             changed.append(transposes[slot].inputs[0])

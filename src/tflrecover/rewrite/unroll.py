@@ -22,7 +22,7 @@ _WHOLE = (None, None, 1)
 def unroll_loops(draft: Draft) -> int:
     """Writes out every loop whose trips are known, the innermost first."""
     count = 0
-    for end in reversed([op for op in draft.ordered() if op.type == "END_LOOP"]):
+    for end in reversed(draft.ordered("END_LOOP")):
         start = draft.producer(end.inputs[0])
         if start is None or not end.attributes.get("trips"):
             continue

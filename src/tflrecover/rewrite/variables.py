@@ -94,7 +94,8 @@ class _Threads:
 
     def take(self, op: Op) -> None:
         """Goes on to the next operator."""
-        op = replace(op, inputs=tuple(self.renamed.get(v, v) if v is not None else None for v in op.inputs))
+        if any(v in self.renamed for v in op.inputs):
+            op = replace(op, inputs=tuple(self.renamed.get(v, v) if v is not None else None for v in op.inputs))
         if op.type in ASSIGNS and len(op.inputs) == 2:
             self._assign(op)
         elif op.type in _READS and op.inputs and op.outputs and self._is_known(op):

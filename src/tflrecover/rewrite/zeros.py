@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import Weight, evaluate, leaves
+from tflrecover.weight import Weight, evaluate
 
 
 def zeros_to_pad(draft: Draft) -> int:
@@ -29,5 +29,5 @@ def zeros_to_pad(draft: Draft) -> int:
 
 
 def _is_zero(draft: Draft, weight: Weight) -> bool:
-    is_known = all(leaf.key in draft.env for leaf in leaves(weight))
+    is_known = all(leaf.key in draft.env for leaf in weight.leaves)
     return is_known and not evaluate(weight, draft.env).any()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from flatbuffers.number_types import Int32Flags
+from flatbuffers.number_types import Int32Flags, SOffsetTFlags, VOffsetTFlags
 from flatbuffers.table import Table
 from numpy.typing import NDArray
 
@@ -32,6 +32,41 @@ DAMAGE = (
     RecursionError,
 )
 _OFFSET_BYTES = 4
+_VOFFSET_BYTES = 2
+
+
+class _Table(Table):  # type: ignore[misc]  # flatbuffers ships no types
+    """A table that reads where its fields lie once; that of the package does so for every field."""
+
+    __slots__ = ("_offsets",)
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table.Bytes, table.Pos)
+        self._offsets: tuple[int, ...] | None = None
+
+    def Offset(self, vtableOffset: int) -> int:
+        """Where in the table a field lies, by its place in the vtable; 0 when it is left out."""
+        if self._offsets is None:
+            self._offsets = self._vtable()
+        place = vtableOffset // _VOFFSET_BYTES
+        return self._offsets[place] if place < len(self._offsets) else 0
+
+    def Get(self, flags: Any, off: int) -> Any:
+        """A number; checked in fewer steps than by the package."""
+        if off < 0:
+            raise IndexError(f"offset {off} lies before the file")
+        return flags.packer_type.unpack_from(self.Bytes, off)[0]
+
+    def _vtable(self) -> tuple[int, ...]:
+        start = self.Pos - self.Get(SOffsetTFlags, self.Pos)
+        size = self.Get(VOffsetTFlags, start)
+        return struct.unpack_from(f"<{size // _VOFFSET_BYTES}H", self.Bytes, start)
+
+
+def quick(owner: Any) -> Any:
+    """The same table of the schema, but quick to read all fields of."""
+    owner._tab = _Table(owner._tab)
+    return owner
 
 
 class Walker:
@@ -62,7 +97,8 @@ class Walker:
         """Elements of a vector of tables or strings."""
         count = self.claim(getattr(owner, f"{field}Length")(), _OFFSET_BYTES, where)
         get = getattr(owner, field)
-        return (get(i) for i in range(count))
+        elements = (get(i) for i in range(count))
+        return (quick(one) if hasattr(one, "_tab") else one for one in elements)
 
     @contextmanager
     def place(self, where: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from flatbuffers import flexbuffers
 from flatbuffers.number_types import Int32Flags
 from flatbuffers.table import Table
 
-from tflrecover.tflite.flat import DAMAGE, Walker, int32, text
+from tflrecover.tflite.flat import DAMAGE, Walker, int32, quick, text
 from tflrecover.tflite.schema import NEWER_DETAILS, NEWER_VECTORS, enum_field, members
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -79,7 +79,7 @@ def union(raw: Any, type_number: int, enum: str) -> Any | None:
         return None
     made = cls()
     made.Init(raw.Bytes, raw.Pos)
-    return made
+    return quick(made)
 
 
 def newer_details(raw: Any, number: int) -> dict[str, Any]:

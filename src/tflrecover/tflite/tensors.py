@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tflrecover.errors import InvalidFile
 from tflrecover.ir import Quantization, Shape, Value
-from tflrecover.tflite.flat import Walker, integers, numbers, text
+from tflrecover.tflite.flat import Walker, integers, numbers, quick, text
 from tflrecover.tflite.options import newer_details, table, union
 from tflrecover.tflite.schema import VIEWABLE, dtype, name_of
 
@@ -44,6 +45,7 @@ def _quantization(tensor: Any, walker: Walker, where: str) -> Quantization | Non
     raw = tensor.Quantization()
     if raw is None:
         return None
+    quick(raw)
     scale, zero = numbers(raw, "Scale"), numbers(raw, "ZeroPoint")
     details = _details(raw, walker, where)
     minimum, maximum = numbers(raw, "Min"), numbers(raw, "Max")
@@ -99,7 +101,7 @@ def _view(data: NDArray[np.uint8], kind: str | int, shape: Shape | None, is_spar
     if data.size % width:
         return data
     flat = data.view(str(kind)) if data.flags.c_contiguous else data
-    count = int(np.prod(shape, dtype=np.int64)) if shape is not None else -1
+    count = math.prod(shape) if shape is not None else -1
     return flat.reshape(shape) if shape is not None and not is_sparse and flat.size == count else flat
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.rounding import drift, half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
-from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, leaves, recipe
+from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,6 +234,8 @@ class _State:
             self.moved |= fresh
             return None
         got = np.asarray(evaluate(equation.keras, solver.known))
+        if np.array_equal(got, target):
+            return None
         settled = mine - fresh
         # What a model stores in 16 bits, and what the second of two files stores as integers, is rounded there too.
         theirs = half_step(equation.keras, target)
@@ -289,7 +292,7 @@ def _broadcasts(file: Weight, keras: Weight) -> bool:
     # Broadcasting a variable over a larger weight is no solution unless its shape says so.
     return (
         keras.shape == file.shape
-        or int(np.prod(file.shape)) == 1
+        or math.prod(file.shape) == 1
         or isinstance(keras, Literal)
         or only_moves_units(file.shape, keras.shape)
     )
@@ -365,5 +368,5 @@ def leaf_keys(graph: Graph) -> frozenset[Key]:
     found: set[Key] = set()
     for value in graph.values.values():
         if value.weight is not None:
-            found.update(leaf.key for leaf in leaves(value.weight))
+            found.update(leaf.key for leaf in value.weight.leaves)
     return frozenset(found)

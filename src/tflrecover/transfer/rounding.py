@@ -12,7 +12,7 @@ from tflrecover.ops.quantize import ends, half_steps
 from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.transfer.equations import Equation
 from tflrecover.transfer.solve import Slack, is_moved
-from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, leaves
+from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys
 
 
 def slack(equation: Equation, target: Array, rounded: float) -> Slack:
@@ -116,4 +116,4 @@ def _peak(target: Array) -> float:
 
 
 def _sum(weight: Weight, table: Mapping[str, float]) -> float:
-    return sum(table.get(str(leaf.dtype), 0.0) for leaf in leaves(weight))
+    return sum(table.get(str(leaf.dtype), 0.0) for leaf in weight.leaves)

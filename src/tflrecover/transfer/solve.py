@@ -7,12 +7,14 @@ bit for bit; a constant on the way is divided out, never touched; a variable tha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from tflrecover.ops.spec import OpSpec
-from tflrecover.weight import Apply, Array, Key, Leaf, Weight, evaluate, leaves
+from tflrecover.weight import Apply, Array, Key, Leaf, Shape, Weight, evaluate, keys
 
 # What leaves the result of an operator as it is.
 _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
@@ -75,9 +77,7 @@ class Solver:
     def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
         assert spec.inverse is not None
         args = [
-            np.broadcast_to(np.zeros((), np.float32), arg.shape)
-            if slot == main or self._holds_unknown(arg)
-            else evaluate(arg, self.known)
+            _nothing(arg.shape) if slot == main or self._holds_unknown(arg) else evaluate(arg, self.known)
             for slot, arg in enumerate(weight.args)
         ]
         try:
@@ -88,7 +88,7 @@ class Solver:
         self.solve(weight.args[main], operand)
 
     def _holds_unknown(self, weight: Weight) -> bool:
-        return any(self.is_unknown(leaf.key) for leaf in leaves(weight))
+        return any(self.is_unknown(leaf.key) for leaf in weight.leaves)
 
     def _settle(self, leaf: Leaf, value: Array) -> None:
         """Takes what the value tells of a variable; what an earlier equation told stays."""
@@ -103,9 +103,9 @@ class Solver:
         if value is None or (weight.function.name == "DIV" and slot == 0):
             raise Unsolvable(f"{weight.function.name} of several unknowns")
         arg = weight.args[slot]
-        before = set(self.known)
+        fresh = keys(arg) - self.known.keys()
         self.solve(arg, np.full(arg.shape, value, np.float32))
-        self.neutral |= set(self.known) - before
+        self.neutral |= fresh & self.known.keys()
 
     def _main(self, weight: Apply, unknown: list[int]) -> int:
         """The operand that takes the value.
@@ -126,12 +126,18 @@ class Solver:
     def _rank(self, weight: Weight) -> tuple[int, int]:
         """``(-size of the largest unknown, distance to the nearest one)``."""
         if isinstance(weight, Leaf):
-            size = int(np.prod(weight.shape, dtype=np.int64))
+            size = math.prod(weight.shape)
             return (-size, 0) if self.is_unknown(weight.key) else (0, 1 << 30)
         if not isinstance(weight, Apply):
             return (0, 1 << 30)
         ranks = [self._rank(arg) for arg in weight.args]
         return min(size for size, _ in ranks), min(distance for _, distance in ranks) + 1
+
+
+@cache
+def _nothing(shape: Shape) -> Array:
+    """In the place of an operand that is not known: only its shape is looked at."""
+    return np.broadcast_to(np.zeros((), np.float32), shape)
 
 
 def _is_total(weight: Weight) -> bool:
