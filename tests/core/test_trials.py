@@ -7,6 +7,7 @@ import pytest
 from keras import layers as L
 
 import tflrecover
+from tflrecover.trials.candidates import candidates
 
 
 def steps(function):
@@ -161,3 +162,10 @@ def test_operations_that_make_a_mask_belong_to_the_layer_that_is_masked():
     owners = {op.layer for op in tflrecover.trace(model).ops()}
     assert {"masking", "relu"} <= owners
     assert not any("equal" in layer or "any" in layer for layer in owners if layer)
+
+
+def test_what_a_class_takes_by_itself_is_tried_before_other_words():
+    layer = L.LSTM(3, recurrent_activation="relu")
+    layer.build((1, 4, 8))
+    tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [])]
+    assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))

@@ -75,22 +75,27 @@ def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[C
     is_missing = [d.kind for d in found].count("missing") == 1
     for key, have in _call_switches(layer):
         yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
-    # What was named first, then what takes few values.
+    siblings = _siblings(layer) if config else []
     options = [
-        (0 if place[-1] in named else len(values), place, have, values)
+        (_rank(place[-1] in named, value == comparable(_default(layer, place)), len(values)), place, have, value)
         for place, have in _arguments(config)
         if not (is_missing and have == "linear")
-        if (values := hints.values(place[-1], have, _default(layer, place)))
+        for values in [hints.values(place[-1], have, _default(layer, place))]
+        for value in values
     ]
-    siblings = _siblings(layer) if config else []
-    for rank, place, have, values in sorted([*options, (len(siblings), (), type(layer), siblings)], key=itemgetter(0)):
-        for value in values:
-            cls, given = (
-                (type(layer), _followed(layer, _changed(config, place, value), have)) if place else (value, config)
-            )
-            made = _built(cls, given)
-            if made is not None:
-                yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+    options += [(len(siblings), (), type(layer), sibling) for sibling in siblings]
+    for rank, place, have, value in sorted(options, key=itemgetter(0)):
+        if place:
+            made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
+        else:
+            made = _built(value, config)
+        if made is not None:
+            yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+
+
+def _rank(is_named: bool, is_default: bool, count: int) -> int:
+    """What was named comes first, then what a class takes by itself or has no third way, then what takes few values."""
+    return 0 if is_named else 1 if is_default else count
 
 
 def _candidate(path: str, place: _Place, have: Any, value: Any, stand_in: StandIn, rank: int) -> Candidate:
