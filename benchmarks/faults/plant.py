@@ -124,10 +124,7 @@ def faults(config: Config) -> Iterator[Fault]:
     Args:
         config: What ``model.get_config()`` gives.
     """
-    config = copy.deepcopy(config)
-    for layer in config["layers"]:
-        # What a layer was built for follows from what is before it.
-        layer.pop("build_config", None)
+    config = {**config, "layers": [_unbuilt(layer) for layer in config["layers"]]}
     for number, layer in enumerate(config["layers"]):
         if layer["class_name"] in _KEPT:
             continue
@@ -136,6 +133,15 @@ def faults(config: Config) -> Iterator[Fault]:
         yield from _layers(config, number)
         yield from _wiring(config, number)
     yield from _ends(config)
+
+
+def _unbuilt(value: Any) -> Any:
+    """A configuration without what layers, wrapped ones too, were built for: that follows from what is before them."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_unbuilt, value))
+    if isinstance(value, dict):
+        return {key: _unbuilt(item) for key, item in value.items() if key != "build_config"}
+    return value
 
 
 def _changed(config: Config, number: int) -> tuple[Config, Config]:

@@ -7,6 +7,7 @@ import pytest
 from keras import layers as L
 
 import tflrecover
+from tflrecover.trials.candidates import candidates
 
 
 def steps(function):
@@ -127,3 +128,44 @@ def test_two_faults_are_two_roots():
     wrong.get_layer("head").activation = keras.activations.tanh
     found = {(d.keras_layer, d.attribute) for d in tflrecover.diff(file, wrong).differences}
     assert found == {("attention", "num_heads"), ("head", "activation")}
+
+
+def words(takes_mask, is_masked):
+    tokens = keras.Input((4,), batch_size=1, dtype="int32", name="tokens")
+    x = L.Embedding(9, 5, mask_zero=is_masked, name="embedding")(tokens)
+    return keras.Model(tokens, L.Dense(3, name="head")(takes_mask()(L.Dense(4)(x))))
+
+
+@pytest.mark.parametrize(
+    ("takes_mask", "wanted", "is_loaded"),
+    [
+        (L.GlobalAveragePooling1D, True, False),
+        (L.GlobalAveragePooling1D, False, True),
+        (lambda: L.GRU(3), False, False),
+    ],
+    ids=["pool", "loaded", "loop"],
+)
+def test_a_mask_is_an_argument_of_the_layer_that_makes_it(takes_mask, wanted, is_loaded):
+    file, wrong = zoo.convert(zoo.randomize(words(takes_mask, wanted), 1)), words(takes_mask, not wanted)
+    wrong = keras.Model.from_config(wrong.get_config()) if is_loaded else wrong
+    (difference,) = tflrecover.diff(file, wrong).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value
+    assert told == ("embedding", "mask_zero", wanted)
+    assert f"set `mask_zero={wanted}` on layer 'embedding'" in difference.message
+
+
+def test_operations_that_make_a_mask_belong_to_the_layer_that_is_masked():
+    inputs = keras.Input((4, 8), name="steps")
+    x = keras.ops.relu(inputs)
+    masked = L.Masking(0.5, name="masking")(x)
+    model = keras.Model(inputs, L.GRU(3, name="gru")(L.Dense(4, name="dense")(masked)))
+    owners = {op.layer for op in tflrecover.trace(model).ops()}
+    assert {"masking", "relu"} <= owners
+    assert not any("equal" in layer or "any" in layer for layer in owners if layer)
+
+
+def test_what_a_class_takes_by_itself_is_tried_before_other_words():
+    layer = L.LSTM(3, recurrent_activation="relu")
+    layer.build((1, 4, 8))
+    tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [])]
+    assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))

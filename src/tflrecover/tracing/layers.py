@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tflrecover.tracing.masks import mask_makers
+
 
 def _children(layer: Any) -> list[Any]:
     """Direct sublayers, of Keras 3 and of tf_keras, and the ``keras.ops`` calls of a Functional model."""
@@ -57,6 +59,9 @@ class LayerPaths:
             long[id(layer)] = path
         short = shortest_unique(long.values())
         self._paths = {key: short[path] for key, path in long.items()}
+        # A user has not written the operations that make the mask of a layer's output.
+        self._masks = mask_makers(self._layers.values())
+        self._paths |= {key: self._paths[id(layer)] for key, layer in self._masks.items()}
 
     def __contains__(self, operation: object) -> bool:
         return id(operation) in self._paths
@@ -66,8 +71,13 @@ class LayerPaths:
         return self._paths[id(operation)]
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """``(path, layer)`` of every layer."""
-        return ((path, self._layers[key]) for key, path in self._paths.items())
+        """``(path, layer)`` of every layer, without the operations that make masks of outputs."""
+        return ((path, self._layers[key]) for key, path in self._paths.items() if key not in self._masks)
+
+    @property
+    def masks(self) -> list[Any]:
+        """The operations that make masks of outputs."""
+        return [self._layers[key] for key in self._masks if key in self._layers]
 
 
 def own_variables(layer: Any) -> list[Any]:

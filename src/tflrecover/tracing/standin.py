@@ -17,7 +17,7 @@ class StandIn:
 
     Attributes:
         target: The layer that does not get its calls.
-        layer: Who gets them: not built, or the layer itself.
+        layer: Who gets them: not built, or the layer itself; None: nobody, and nothing comes of them.
         arguments: What these calls are given besides.
     """
 
@@ -37,6 +37,8 @@ def call(stand_ins: Sequence[StandIn], original: Callable[..., Any], operation: 
         **kwargs: Likewise.
     """
     found = next((stand_in for stand_in in stand_ins if stand_in.target is operation), None)
+    if found is not None and found.layer is None:
+        return None
     if found is not None:
         return original(found.layer, *args, **{**kwargs, **found.arguments})
     try:

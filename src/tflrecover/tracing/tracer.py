@@ -198,7 +198,9 @@ def trace_model(
     check(model)
     form, shapes = _shapes(model, input_shapes, form)
     paths = LayerPaths(model)
-    recorder = CallRecorder(paths, stand_ins)
+    # Without the masks that its graph has, Keras makes them anew at each call, from the layers as they are then.
+    masks = [StandIn(operation, None) for operation in paths.masks if stand_ins]
+    recorder = CallRecorder(paths, [*stand_ins, *masks])
     structure: list[Any] = []
 
     def run(*tensors: Any) -> Any:

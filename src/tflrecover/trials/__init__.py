@@ -8,15 +8,17 @@ the differences suggest. If differences are gone then, that argument is their ro
 
 from __future__ import annotations
 
+import heapq
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tflrecover.comparison import Outcome, accepted
 from tflrecover.differences import describe
-from tflrecover.differences.layers import class_of
+from tflrecover.differences.layers import Layers, class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
 from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, candidates, removal
@@ -44,31 +46,40 @@ def _explained(comparison: T) -> T:
     suspects = Suspects(comparison)
     settled: list[StandIn] = []
     rest = opened(comparison)
-    for attempt in _attempts(suspects):
+    for attempt in _attempts(suspects, settled):
         best: tuple[list[Difference], Candidate] | None = None
         for candidate in attempt(rest):
             trials -= 1
             left = _left(comparison, [*settled, candidate.stand_in], rest) if trials >= 0 else None
-            if left is not None and len(left) < len(rest if best is None else best[0]):
-                best = left, candidate
-            if best is not None and not any(candidate.path in suspects.concerned(d) for d in best[0]):
+            if left is not None and _explains(candidate, len(rest) - len(left), is_all=not left):
+                best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
+            if trials < 0 or (best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0])):
                 break
         if best is not None:
             left, candidate = best
             comparison = _told(comparison, candidate, [d for d in rest if d not in left], is_all=not left)
             settled.append(candidate.stand_in)
             rest = left
-        if all(map(suspects.is_clear, rest)):
+        if trials < 0 or all(map(suspects.is_clear, rest)):
             break
     return comparison
 
 
-def _attempts(suspects: Suspects) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: the model without a layer, then one layer otherwise."""
+def _attempts(
+    suspects: Suspects, settled: Sequence[StandIn]
+) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
+    """What is tried together, of which the best counts: the model without a layer, then any layer otherwise."""
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
-    for path in suspects.paths:
-        yield partial(candidates, suspects.layers[path], path)
+    for _ in suspects.paths:
+        done = {id(stand_in.target) for stand_in in settled}
+        open_ = [path for path in suspects.paths if id(suspects.layers[path]) not in done]
+        yield partial(_likeliest, suspects.layers, open_)
+
+
+def _likeliest(layers: Layers, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
+    """Candidates of several layers, the likeliest first."""
+    return heapq.merge(*(candidates(layers[path], path, found) for path in paths), key=attrgetter("rank"))
 
 
 def _key(difference: Difference) -> tuple[Any, ...]:
@@ -86,6 +97,11 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
         return None
     left = {_key(difference) for difference in opened(again)}
     return [d for d in known if _key(d) in left] if left <= set(map(_key, known)) else None
+
+
+def _explains(candidate: Candidate, gone: int, *, is_all: bool) -> bool:
+    """Whether something is; a layer that is left out is not there any more, which is no explanation."""
+    return gone > (candidate.argument == REMOVED and not is_all)
 
 
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:

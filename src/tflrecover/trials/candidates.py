@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.ir import Difference
@@ -19,7 +20,7 @@ SIBLING, REMOVED = "layer", ""
 # They do not change what a trained layer computes.
 _IDLE = (
     *("name", "trainable", "dtype", "seed", "unroll", "rate", "momentum"),
-    *("stateful", "return_state", "data_format", "quantization_config"),
+    *("stateful", "return_state", "unit_forget_bias", "data_format", "quantization_config"),
 )
 _IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
 _IDLE_CALL = ("training", "mask")
@@ -39,6 +40,7 @@ class Candidate:
         have: The model's value.
         value: The value that is tried.
         stand_in: The layer that has it.
+        rank: How many others are as likely; the fewest first.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Candidate:
     have: Any
     value: Any
     stand_in: StandIn
+    rank: int = 0
 
 
 def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -56,7 +59,7 @@ def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Cand
 
 
 def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
-    """Every argument of a layer with other values; then other classes of its kind.
+    """Every argument of a layer with other values, and other classes of its kind; by rank.
 
     Args:
         layer: The layer.
@@ -72,21 +75,33 @@ def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[C
     is_missing = [d.kind for d in found].count("missing") == 1
     for key, have in _call_switches(layer):
         yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
+    siblings = _siblings(layer) if config else []
     options = [
-        (place, have, hints.values(place[-1], have, _default(layer, place)))
+        (_rank(place[-1] in named, value == comparable(_default(layer, place)), len(values)), place, have, value)
         for place, have in _arguments(config)
         if not (is_missing and have == "linear")
+        for values in [hints.values(place[-1], have, _default(layer, place))]
+        for value in values
     ]
-    # What was named first, then what takes few values.
-    for place, have, values in sorted(options, key=lambda option: (option[0][-1] not in named, len(option[2]))):
-        for value in values:
+    options += [(len(siblings), (), type(layer), sibling) for sibling in siblings]
+    for rank, place, have, value in sorted(options, key=itemgetter(0)):
+        if place:
             made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
-            if made is not None:
-                yield Candidate(path, place[-1], comparable(have), value, StandIn(layer, made))
-    for sibling in _siblings(layer):
-        made = _built(sibling, config) if config else None
+        else:
+            made = _built(value, config)
         if made is not None:
-            yield Candidate(path, SIBLING, type(layer).__name__, sibling.__name__, StandIn(layer, made))
+            yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+
+
+def _rank(is_named: bool, is_default: bool, count: int) -> int:
+    """What was named comes first, then what a class takes by itself or has no third way, then what takes few values."""
+    return 0 if is_named else 1 if is_default else count
+
+
+def _candidate(path: str, place: _Place, have: Any, value: Any, stand_in: StandIn, rank: int) -> Candidate:
+    if place:
+        return Candidate(path, place[-1], comparable(have), value, stand_in, rank)
+    return Candidate(path, SIBLING, have.__name__, value.__name__, stand_in, rank)
 
 
 def configuration(layer: Any) -> dict[str, Any]:

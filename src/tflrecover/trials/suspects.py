@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+from tflrecover.align.view import INPUT
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers
@@ -99,4 +101,15 @@ class Suspects:
         # What the model has in its place may be paired with something else: two equal layers are one operator.
         instead = [edge.source for k in behind for edge in keras.operands[k] if edge.source >= 0]
         nodes = [*(alignment.pairs[f] for f in sorted(before) if f in alignment.pairs), *instead, *behind]
-        return describe.layers_within(keras.ops[k] for k in nodes)
+        return describe.layers_within(keras.ops[k] for k in [*nodes, *self._beside(listed)])
+
+    def _beside(self, nodes: Iterable[int]) -> Iterator[int]:
+        """Operators of the model that take what operators of the file take: a mask is made beside what it masks."""
+        alignment = self._comparison.alignment
+        file, keras = alignment.file, alignment.keras
+        for edge in {edge for f in nodes for edge in file.operands[f]}:
+            if edge.source == INPUT and edge.slot in alignment.inputs:
+                yield from (consumer for consumer, _ in keras.input_uses[alignment.inputs[edge.slot]])
+            elif edge.source in alignment.pairs:
+                uses = keras.consumers[alignment.pairs[edge.source]]
+                yield from (consumer for consumer, _, _ in uses if consumer >= 0)
