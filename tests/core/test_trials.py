@@ -55,7 +55,15 @@ def surplus(x, extra=False):
     return L.Conv1D(4, 3, activation="relu", name="conv")(x)
 
 
+@steps
+def scaled(x, axis=-1, activation=None):
+    x = L.Conv1D(8, 1, use_bias=False, activation=activation, name="conv")(x)
+    return L.ReLU(6.0)(L.BatchNormalization(axis=axis, name="scaling")(x))
+
+
 FAULTS = {
+    "a fault that looks like two": (scaled, {"axis": 1}, "scaling", "axis", -1),
+    "the first of two alike": (scaled, {"activation": "relu6"}, "conv", "activation", None),
     "heads": (attention, {"num_heads": 4}, "attention", "num_heads", 2),
     "width": (attention, {"key_dim": 8}, "attention", "key_dim", 4),
     "mask": (attention, {"causal": False}, "attention", "use_causal_mask", True),

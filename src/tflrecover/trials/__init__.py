@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,8 @@ T = TypeVar("T", bound=Outcome)
 # So many traces at most, of so many operators together: minutes of trying would be worse than to be told less.
 _MOST_TRIALS = 40
 _MOST_OPERATORS = 40_000
+# So many where each difference could be a fault by itself: one that is the root of all is among the likeliest.
+_MOST_WHERE_CLEAR = 8
 
 
 def explained(comparison: T) -> T:
@@ -46,12 +49,15 @@ def _explained(comparison: T) -> T:
     suspects = Suspects(comparison)
     settled: list[StandIn] = []
     rest = opened(comparison)
+    if all(map(suspects.is_clear, rest)):
+        is_argument = all(difference.kind == "attribute" for difference in rest)
+        trials = 0 if is_argument else min(trials, _MOST_WHERE_CLEAR)
     for attempt in _attempts(suspects, settled):
         best: tuple[list[Difference], Candidate] | None = None
         for candidate in attempt(rest):
             trials -= 1
             left = _left(comparison, [*settled, candidate.stand_in], rest) if trials >= 0 else None
-            if left is not None and _explains(candidate, len(rest) - len(left), is_all=not left):
+            if left is not None and _explains(candidate, [d for d in rest if d not in left], is_all=not left):
                 best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
             if trials < 0 or (best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0])):
                 break
@@ -60,7 +66,9 @@ def _explained(comparison: T) -> T:
             comparison = _told(comparison, candidate, [d for d in rest if d not in left], is_all=not left)
             settled.append(candidate.stand_in)
             rest = left
-        if trials < 0 or all(map(suspects.is_clear, rest)):
+            if all(map(suspects.is_clear, rest)):
+                break
+        if trials <= 0:
             break
     return comparison
 
@@ -68,13 +76,23 @@ def _explained(comparison: T) -> T:
 def _attempts(
     suspects: Suspects, settled: Sequence[StandIn]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: the model without a layer, then any layer otherwise."""
+    """What is tried together, of which the best counts: what a difference says, no such layer, then any otherwise."""
+    for difference in suspects.arguments:
+        yield partial(_said, suspects.layers, difference)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     for _ in suspects.paths:
         done = {id(stand_in.target) for stand_in in settled}
         open_ = [path for path in suspects.paths if id(suspects.layers[path]) not in done]
         yield partial(_likeliest, suspects.layers, open_)
+
+
+def _said(layers: Layers, difference: Difference, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A layer with the argument that a difference asks for, unless that is explained already."""
+    path = difference.keras_layer
+    if path is not None and difference in found:
+        named = (one for one in candidates(layers[path], path, found) if _is_told(one, difference))
+        yield from islice(named, 1)
 
 
 def _likeliest(layers: Layers, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
@@ -99,9 +117,10 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
     return [d for d in known if _key(d) in left] if left <= set(map(_key, known)) else None
 
 
-def _explains(candidate: Candidate, gone: int, *, is_all: bool) -> bool:
-    """Whether something is; a layer that is left out is not there any more, which is no explanation."""
-    return gone > (candidate.argument == REMOVED and not is_all)
+def _explains(candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> bool:
+    """Whether it does: what a difference says itself, or a layer that is not there any more, has to explain others."""
+    is_itself = candidate.argument == REMOVED or any(_is_told(candidate, difference) for difference in gone)
+    return is_all or len(gone) > is_itself
 
 
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:

@@ -49,6 +49,11 @@ class Suspects:
         return [] if is_one or is_another else sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
 
     @property
+    def arguments(self) -> list[Difference]:
+        """Differences that are an argument of one of them already: others may follow from it."""
+        return [d for d in self._found if d.kind == "attribute" and d.keras_layer in self.paths and self.is_clear(d)]
+
+    @property
     def surplus(self) -> list[str]:
         """Those of them of which the file has nothing."""
         named = [layer for d in self._found if d.kind == "extra" for layer in d.layers]
