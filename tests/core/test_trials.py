@@ -54,7 +54,42 @@ def surplus(x, extra=False):
     return L.Conv1D(4, 3, activation="relu", name="conv")(x)
 
 
+def images(function):
+    def build(**settings):
+        inputs = keras.Input((6, 6, 4), name="image")
+        return keras.Model(
+            inputs, L.Conv2D(3, 2, name="head")(function(L.Conv2D(4, 3, name="stem")(inputs), **settings))
+        )
+
+    return build
+
+
+@images
+def prelu(x, axes=(1, 2)):
+    return L.PReLU(shared_axes=axes, name="slopes")(x)
+
+
+@images
+def elu(x, alpha=0.7):
+    return L.ELU(alpha=alpha, name="elu")(x)
+
+
+@images
+def capped(x, most=6.0):
+    return L.ReLU(max_value=most, name="cap")(x)
+
+
+@images
+def activated(x, activation="silu"):
+    return L.Activation(activation, name="act")(x)
+
+
 FAULTS = {
+    "axes": (prelu, {"axes": None}, "slopes", "shared_axes", (1, 2)),
+    "slope": (elu, {"alpha": 1.0}, "elu", "alpha", 0.7),
+    "cap": (capped, {"most": None}, "cap", "max_value", 6.0),
+    "other cap": (capped, {"most": 5.0}, "cap", "max_value", 6.0),
+    "part of an activation": (activated, {"activation": "mish"}, "act", "activation", "silu"),
     "heads": (attention, {"num_heads": 4}, "attention", "num_heads", 2),
     "width": (attention, {"key_dim": 8}, "attention", "key_dim", 4),
     "mask": (attention, {"causal": False}, "attention", "use_causal_mask", True),

@@ -68,7 +68,7 @@ def _attempts(suspects: Suspects) -> Iterator[Callable[[Sequence[Difference]], I
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     for path in suspects.paths:
-        yield partial(candidates, suspects.layers[path], path)
+        yield partial(candidates, suspects.layers[path], path, suspects.numbers)
 
 
 def _key(difference: Difference) -> tuple[Any, ...]:
