@@ -83,7 +83,24 @@ def padded(mode):
     return keras.Model(x, layers.Conv1D(2, 2)(keras.ops.pad(x, ((0, 0), (1, 0), (0, 0)), mode=mode)))
 
 
+def surrounded(amount):
+    is_steps = isinstance(amount[0], int)
+    x = keras.Input((6, 2) if is_steps else (6, 6, 2), name="x")
+    y = (layers.ZeroPadding1D if is_steps else layers.ZeroPadding2D)(amount, name="pad")(x)
+    return keras.Model(x, layers.Softmax()(y))
+
+
 ADVICE = {
+    "padding of an image": (
+        partial(surrounded, ((1, 0), (0, 2))),
+        partial(surrounded, ((0, 1), (2, 0))),
+        "set `padding=((1, 0), (0, 2))` on layer 'pad':",
+    ),
+    "padding of steps": (
+        partial(surrounded, (1, 2)),
+        partial(surrounded, (2, 1)),
+        "set `padding=(1, 2)` on layer 'pad':",
+    ),
     "output padding": (
         partial(enlarged),
         partial(enlarged, output_padding=0),

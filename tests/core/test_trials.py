@@ -142,6 +142,21 @@ def test_a_subclassed_model_is_no_exception():
     assert (difference.keras_layer, difference.attribute, difference.tflite_value) == ("norm", "epsilon", 0.001)
 
 
+def test_a_block_too_many_is_told_whole():
+    def build(count):
+        x = inputs = keras.Input((4, 4, 3), name="image")
+        x = L.Conv2D(4, 1, name="stem")(x)
+        for n in range(count):
+            y = L.Conv2D(4, 3, padding="same", activation="relu", name=f"wide_{n}")(x)
+            x = L.Add(name=f"add_{n}")([x, L.DepthwiseConv2D(3, padding="same", name=f"narrow_{n}")(y)])
+        return keras.Model(inputs, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(x)))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(build(3), 1)), build(4)).differences
+    assert difference.kind == "extra"
+    assert {layer.partition("_")[0] for layer in difference.layers} == {"wide", "narrow", "add"}
+    assert all(layer in difference.message for layer in difference.layers)
+
+
 def test_what_follows_is_told_under_the_root():
     file = zoo.convert(zoo.randomize(attention(), 1))
     (difference,) = tflrecover.diff(file, attention(use_bias=False)).differences

@@ -74,6 +74,10 @@ def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
     """Both values without axes that the layer's own argument does not have: the batch, the height of steps."""
     if not (isinstance(declared, (list, tuple)) and isinstance(mine, tuple) and isinstance(theirs, tuple)):
         return mine, theirs
+    if declared and not isinstance(declared[0], (list, tuple)) and theirs and isinstance(theirs[0], tuple):
+        # Of steps one writes the one pair of amounts as it is.
+        one, other = _as_declared([declared], mine, theirs)
+        return (one[0], other[0]) if len(one) == len(other) == 1 else (mine, theirs)
     found: list[tuple[Any, Any]] = []
     for first in range(len(theirs) - len(declared), -1, -1):
         behind = len(theirs) - len(declared) - first

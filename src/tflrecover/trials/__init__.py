@@ -91,7 +91,7 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:
     """The differences that the candidate explains become one, with them under it."""
     first = gone[0]
-    root = next((d for d in gone if _is_told(candidate, d)), None) or Difference(
+    root = next((d for d in gone if _is_told(comparison, candidate, d)), None) or Difference(
         "extra" if candidate.argument == REMOVED else "attribute",
         _message(comparison, candidate, len(gone), is_all=is_all),
         first.tflite_op,
@@ -110,10 +110,23 @@ def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is
     return replace(comparison, differences=(*others[:at], told, *others[at:]))
 
 
-def _is_told(candidate: Candidate, difference: Difference) -> bool:
-    """Whether a difference says already what the candidate has shown."""
+def _is_told(comparison: Outcome, candidate: Candidate, difference: Difference) -> bool:
+    """Whether a difference says already what the candidate has shown, or more of it."""
+    if candidate.argument == REMOVED:
+        # Without a layer that joins branches those that lead to it go, too.
+        return difference.kind == "extra" and candidate.path in difference.layers and _joins(comparison, candidate.path)
     said = difference.kind, difference.keras_layer, difference.attribute, difference.tflite_value
     return said == ("attribute", candidate.path, candidate.argument, candidate.value)
+
+
+def _joins(comparison: Outcome, path: str) -> bool:
+    """Whether a layer takes several tensors."""
+    keras = comparison.alignment.keras
+    return any(
+        len(set(operands)) > 1
+        for op, operands in zip(keras.ops, keras.operands, strict=True)
+        if describe.layer_of(op) == path
+    )
 
 
 def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: bool) -> str:
