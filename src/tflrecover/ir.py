@@ -166,8 +166,6 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
                     )
                 producers[value] = (op.id, slot)
         known = self.graph["values"]
-        done: set[int | str] = set()
-        is_sorted = True
         for op in listed:
             for operand in (*op.inputs, *op.outputs):
                 if operand is not None and operand not in known:
@@ -178,10 +176,7 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
                 if operand in producers:
                     source, output_slot = producers[operand]
                     self.add_edge(source, op.id, key=(output_slot, slot), value=operand)
-                    is_sorted &= source in done
-            done.add(op.id)
-        # Where every operator stands behind what it takes, as is the rule, there can be no cycle.
-        if not is_sorted and not nx.is_directed_acyclic_graph(self):
+        if not nx.is_directed_acyclic_graph(self):
             cycle = [edge[0] for edge in nx.find_cycle(self)]
             raise InvalidGraph(
                 f"{name or 'graph'}: operators {cycle[:8]} form a cycle; a TFLite graph runs in one pass"

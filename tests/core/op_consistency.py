@@ -25,7 +25,7 @@ from tflrecover.weight import evaluate
 
 _TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 # Attributes that a reader records beside what a user declares.
-_DERIVED = {"output_size", "dtype"}
+_DERIVED = {"dtype"}
 
 
 def assert_consistent_op(spec: ops.OpSpec) -> None:

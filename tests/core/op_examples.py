@@ -178,7 +178,7 @@ FILES: dict[str, Example] = {
     ),
     "BUCKETIZE": Example((Given(real(3, 4)),), "Bucketize", {"boundaries": [0.7, 1.2]}, kind="int32"),
     "CONV_3D_TRANSPOSE": Example(
-        (whole(1, 5, 7, 7, 3), real(3, 3, 3, 3, 2), Given(real(1, 2, 3, 3, 2))),
+        (whole(1, 6, 8, 8, 3), real(3, 3, 3, 3, 2), Given(real(1, 2, 3, 3, 2))),
         "Conv3D",
         {"strideD": 2, "strideW": 2, "strideH": 2, "padding": VALID},
     ),
@@ -218,6 +218,7 @@ OTHERWISE: dict[str, Any] = {
     "filters": lambda count: count + 1,
     "groups": lambda count: count + 1,
     "depth_multiplier": lambda count: count + 1,
+    "output_padding": lambda extra: tuple(n - 1 for n in extra) if extra else (0, 0),
 }
 
 _LITERT_RUNS = "LiteRT runs it; nothing that is made of constants alone goes through it"
@@ -230,6 +231,9 @@ NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(
         ["BATCH_MATMUL", "CONV_3D_TRANSPOSE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "GELU", "ONE_HOT", "TOPK_V2"],
         _LITERT_RUNS,
+    ),
+    **dict.fromkeys(
+        ["MAX_POOL_3D", "AVERAGE_POOL_3D"], "TensorFlow runs it; nothing made of constants goes through it"
     ),
     **dict.fromkeys(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"], _LITERT_RUNS),
     **dict.fromkeys(["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"], _LITERT_RUNS),

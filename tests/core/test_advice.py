@@ -51,7 +51,72 @@ def normalization():
     return layers.BatchNormalization(name="bn")
 
 
+def enlarged(**settings):
+    x = keras.Input((4, 4, 2), name="image")
+    return keras.Model(x, layers.Conv2DTranspose(3, 3, strides=2, padding="same", name="larger", **settings)(x))
+
+
+def resized(size):
+    x = keras.Input((6, 6, 2), name="image")
+    y = layers.Resizing(*size, name="resized")(x)
+    return keras.Model(x, layers.Conv2D(3, 2)(layers.Cropping2D(1, name="cropped")(y)))
+
+
+def subtracted(exchanged):
+    x = keras.Input((6,), name="x")
+    y = layers.Dense(4, activation="tanh")(x), layers.Dense(4, activation="relu")(x)
+    return keras.Model(x, layers.Dense(2)(layers.Subtract(name="less")(y[::-1] if exchanged else y)))
+
+
+def powered(exponent):
+    x = keras.Input((6,), name="x")
+    return keras.Model(x, layers.Dense(2)(keras.ops.power(layers.Dense(4, activation="relu")(x), exponent)))
+
+
+def reshaped(shape):
+    x = keras.Input((12,), name="x")
+    return keras.Model(x, layers.Activation("tanh")(layers.Reshape(shape, name="shaped")(layers.Dense(12)(x))))
+
+
+def padded(mode):
+    x = keras.Input((4, 6), name="steps")
+    return keras.Model(x, layers.Conv1D(2, 2)(keras.ops.pad(x, ((0, 0), (1, 0), (0, 0)), mode=mode)))
+
+
+def surrounded(amount):
+    is_steps = isinstance(amount[0], int)
+    x = keras.Input((6, 2) if is_steps else (6, 6, 2), name="x")
+    y = (layers.ZeroPadding1D if is_steps else layers.ZeroPadding2D)(amount, name="pad")(x)
+    return keras.Model(x, layers.Softmax()(y))
+
+
 ADVICE = {
+    "padding of an image": (
+        partial(surrounded, ((1, 0), (0, 2))),
+        partial(surrounded, ((0, 1), (2, 0))),
+        "set `padding=((1, 0), (0, 2))` on layer 'pad':",
+    ),
+    "padding of steps": (
+        partial(surrounded, (1, 2)),
+        partial(surrounded, (2, 1)),
+        "set `padding=(1, 2)` on layer 'pad':",
+    ),
+    "output padding": (
+        partial(enlarged),
+        partial(enlarged, output_padding=0),
+        "set `output_padding=None` on layer 'larger':",
+    ),
+    "no output padding": (
+        partial(enlarged, output_padding=0),
+        partial(enlarged),
+        "set `output_padding=(0, 0)` on layer 'larger':",
+    ),
+    "resizing": (partial(resized, (8, 9)), partial(resized, (10, 12)), "set `height=8, width=9` on layer 'resized':"),
+    "width": (partial(resized, (8, 9)), partial(resized, (8, 12)), "set `width=9` on layer 'resized':"),
+    "exchanged": (partial(subtracted, False), partial(subtracted, True), "exchange the inputs of layer 'less':"),
+    "number": (partial(powered, 1.7), partial(powered, 2.2), "use 1.7 instead of 2.2 as the y of layer 'power"),
+    "mode": (partial(padded, "reflect"), partial(padded, "constant"), "set `mode='reflect'` on layer 'pad"),
+    "shape": (partial(reshaped, (3, 4)), partial(reshaped, (4, 3)), "set `target_shape=(3, 4)` on layer 'shaped':"),
     "dilation": (partial(one_conv), partial(one_conv, 2), "set `dilation_rate=(1, 1)` on layer 'conv1_conv':"),
     "no dilation": (partial(one_conv, 2), partial(one_conv), "set `dilation_rate=(2, 2)` on layer 'conv1_conv':"),
     "dilated padding": (

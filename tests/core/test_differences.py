@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import tflrecover
+from tests.core.lite import converted
 from tests.core.porting import built, file_without_names
 
 FAULTS = [
@@ -115,4 +116,24 @@ def test_one_slope_for_all_channels_is_told():
 
     report = tflrecover.diff(file_without_names(lambda: slopes([1, 2, 3])), built(lambda: slopes([1, 2]), 2))
     (difference,) = report.differences
-    assert "slopes/alpha has shape (1, 1, 3), the file's weight (1, 1, 1)" in difference.message
+    assert (difference.attribute, difference.tflite_value) == ("shared_axes", (1, 2, 3))
+    (shape,) = difference.consequences
+    assert "slopes/alpha has shape (1, 1, 3), the file's weight (1, 1, 1)" in shape.message
+
+
+def test_what_tensorflow_runs_is_compared_as_the_operator_that_it_is():
+    import tensorflow as tf
+
+    def build(pool_size):
+        inputs = keras.Input((4, 6, 6, 2), name="volume")
+        x = layers.MaxPooling3D(pool_size, name="pool")(layers.Conv3D(2, 1)(inputs))
+        # TFLite has neither of them, and we have no spec for the second.
+        return keras.Model(inputs, layers.Lambda(tf.math.tan, name="tan")(layers.ReLU()(x)))
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(zoo.randomize(build(2), 1))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    file = converted(converter)
+    assert tflrecover.diff(file, build(2)).ok
+    (difference,) = tflrecover.diff(file, build((2, 3, 2))).differences
+    assert (difference.keras_layer, difference.attribute) == ("pool", "pool_size")
+    assert (difference.tflite_value, difference.keras_value) == ((2, 2, 2), (2, 3, 2))

@@ -61,9 +61,44 @@ def scaled(x, axis=-1, activation=None):
     return L.ReLU(6.0)(L.BatchNormalization(axis=axis, name="scaling")(x))
 
 
+def images(function):
+    def build(**settings):
+        inputs = keras.Input((6, 6, 4), name="image")
+        return keras.Model(
+            inputs, L.Conv2D(3, 2, name="head")(function(L.Conv2D(4, 3, name="stem")(inputs), **settings))
+        )
+
+    return build
+
+
+@images
+def prelu(x, axes=(1, 2)):
+    return L.PReLU(shared_axes=axes, name="slopes")(x)
+
+
+@images
+def elu(x, alpha=0.7):
+    return L.ELU(alpha=alpha, name="elu")(x)
+
+
+@images
+def capped(x, most=6.0):
+    return L.ReLU(max_value=most, name="cap")(x)
+
+
+@images
+def activated(x, activation="silu"):
+    return L.Activation(activation, name="act")(x)
+
+
 FAULTS = {
     "a fault that looks like two": (scaled, {"axis": 1}, "scaling", "axis", -1),
     "the first of two alike": (scaled, {"activation": "relu6"}, "conv", "activation", None),
+    "axes": (prelu, {"axes": None}, "slopes", "shared_axes", (1, 2)),
+    "slope": (elu, {"alpha": 1.0}, "elu", "alpha", 0.7),
+    "cap": (capped, {"most": None}, "cap", "max_value", 6.0),
+    "other cap": (capped, {"most": 5.0}, "cap", "max_value", 6.0),
+    "part of an activation": (activated, {"activation": "mish"}, "act", "activation", "silu"),
     "heads": (attention, {"num_heads": 4}, "attention", "num_heads", 2),
     "width": (attention, {"key_dim": 8}, "attention", "key_dim", 4),
     "mask": (attention, {"causal": False}, "attention", "use_causal_mask", True),
@@ -75,7 +110,7 @@ FAULTS = {
     "backwards": (gru, {"go_backwards": True}, "gru", "go_backwards", False),
     "wrapped": (both, {"activation": "relu"}, "both", "activation", "tanh"),
     "wrapper": (both, {"merge_mode": "sum"}, "both", "merge_mode", "concat"),
-    "length": (convolution, {"strides": 2}, "conv", "strides", 1),
+    "length": (convolution, {"strides": 2}, "conv", "strides", (1,)),
     "class": (merge, {"layer": L.Average}, "merge", "layer", "Add"),
     "layer": (surplus, {"extra": True}, "surplus", None, None),
 }
@@ -114,6 +149,21 @@ def test_a_subclassed_model_is_no_exception():
     file = zoo.convert(zoo.randomize(norm(epsilon=1e-3), 1))
     (difference,) = tflrecover.diff(file, built(epsilon=1e-2)).differences
     assert (difference.keras_layer, difference.attribute, difference.tflite_value) == ("norm", "epsilon", 0.001)
+
+
+def test_a_block_too_many_is_told_whole():
+    def build(count):
+        x = inputs = keras.Input((4, 4, 3), name="image")
+        x = L.Conv2D(4, 1, name="stem")(x)
+        for n in range(count):
+            y = L.Conv2D(4, 3, padding="same", activation="relu", name=f"wide_{n}")(x)
+            x = L.Add(name=f"add_{n}")([x, L.DepthwiseConv2D(3, padding="same", name=f"narrow_{n}")(y)])
+        return keras.Model(inputs, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(x)))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(build(3), 1)), build(4)).differences
+    assert difference.kind == "extra"
+    assert {layer.partition("_")[0] for layer in difference.layers} == {"wide", "narrow", "add"}
+    assert all(layer in difference.message for layer in difference.layers)
 
 
 def test_what_follows_is_told_under_the_root():
@@ -175,5 +225,5 @@ def test_operations_that_make_a_mask_belong_to_the_layer_that_is_masked():
 def test_what_a_class_takes_by_itself_is_tried_before_other_words():
     layer = L.LSTM(3, recurrent_activation="relu")
     layer.build((1, 4, 8))
-    tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [])]
+    tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [], [])]
     assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))

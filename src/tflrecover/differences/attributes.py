@@ -7,7 +7,7 @@ a SAME pool of another size is not also said to have other paddings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,11 +15,32 @@ from tflrecover import ops
 from tflrecover.align.view import View, lowered, shape_of
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, activation_of, class_of, padding_layer
-from tflrecover.ir import Difference, Op
+from tflrecover.ir import Difference, Op, Shape
 from tflrecover.rewrite.common import freeze
 
-# Arguments that tell where a tensor goes, not what is computed: their value follows from the shapes before them.
-_FOLLOWS_SHAPE = frozenset({"target_shape"})
+
+def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
+    """Slices as a cropping tells them; those that add axes as they are."""
+    if any(isinstance(place, str) for place in places) or len(places) > len(shape):
+        return tuple(places)
+    return tuple(
+        (place[0], place[1] and place[1] - n, place[2]) if isinstance(place, tuple) else place
+        for place, n in zip(places, shape, strict=False)
+    )
+
+
+def in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
+    """The size that an image of a shape is brought to by factors for height and width."""
+    return tuple(round(factor * n) for factor, n in zip(factors, shape[1:], strict=False))
+
+
+# Attributes whose value may follow from the shapes before them: what they are apart from those. A target shape tells
+# where a tensor goes, not what is computed.
+_APART_FROM_SHAPES: Mapping[str, Callable[[Any, Shape], Any]] = {
+    "target_shape": lambda value, shape: None,
+    "slices": _from_the_end,
+    "size": in_pixels,
+}
 
 
 def same_numbers(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -40,15 +61,62 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         origin = k.attribute_origins.get(name)
         mine, theirs = f.attributes.get(name), k.attributes.get(name)
         layer = origin.layer if origin else None
-        advice = _padding(f, k, shapes, layer, layers) if name == "padding" else ""
+        path = layer or describe.layer_of(k)
+        if name == "size" and (told := _resizing(file, f, keras, k, layers.get(path or ""))) is not None:
+            yield told
+            continue
+        mine, theirs = _as_declared(getattr(layers.get(path or ""), name, None), mine, theirs)
+        advice = _padding(f, k, shapes, layer, layers) if name == "padding" and "strides" in f.attributes else ""
         yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
+
+
+def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
+    """Both values without axes that the layer's own argument does not have: the batch, the height of steps."""
+    if not (isinstance(declared, (list, tuple)) and isinstance(mine, tuple) and isinstance(theirs, tuple)):
+        return mine, theirs
+    if declared and not isinstance(declared[0], (list, tuple)) and theirs and isinstance(theirs[0], tuple):
+        # Of steps one writes the one pair of amounts as it is.
+        one, other = _as_declared([declared], mine, theirs)
+        return (one[0], other[0]) if len(one) == len(other) == 1 else (mine, theirs)
+    found: list[tuple[Any, Any]] = []
+    for first in range(len(theirs) - len(declared), -1, -1):
+        behind = len(theirs) - len(declared) - first
+        ends = [(value[:first], value[len(value) - behind :]) for value in (mine, theirs)]
+        if ends[0] == ends[1]:
+            found.append((mine[first : len(mine) - behind], theirs[first : len(theirs) - behind]))
+    own = (pair for pair in found if freeze(pair[1]) == freeze(declared))
+    return next(own, found[0] if found else (mine, theirs))
+
+
+def _resizing(file: View, f: Op, keras: View, k: Op, layer: Any) -> Difference | None:
+    """A layer that is told the size itself, and not a factor, has an argument per axis; None for any other."""
+    axes = ("height", "width")
+    if not all(hasattr(layer, axis) for axis in axes):
+        return None
+    wanted, got = (
+        in_pixels(op.attributes["size"], shape_of(side.graph, op.inputs[0])) for side, op in ((file, f), (keras, k))
+    )
+    changed = [(axis, a, b) for axis, a, b in zip(axes, wanted, got, strict=True) if a != b]
+    if not changed:
+        return None
+    listed = ", ".join(f"{axis}={mine}" for axis, mine, _ in changed)
+    axis, mine, theirs = changed[0]
+    return describe.attribute(file, f, k, axis, mine, theirs, advice=f"set `{listed}` on {describe.in_keras(k)}")
 
 
 def differing(file: View, keras: View, f: Op, k: Op) -> tuple[str, ...]:
     """Attributes that two operators of one type must agree on to compute the same on the file's shapes."""
     shapes = [shape_of(file.graph, value) for value in f.inputs]
-    follows = shape_of(keras.graph, k.inputs[0]) != shapes[0] if shapes and k.inputs else False
-    return tuple(name for name in _smallest_cause(f, k, shapes) if not (follows and name in _FOLLOWS_SHAPE))
+    own = shape_of(keras.graph, k.inputs[0]) if k.inputs else ()
+    return tuple(name for name in _smallest_cause(f, k, shapes) if not _follows(f, k, name, shapes[0], own))
+
+
+def _follows(f: Op, k: Op, name: str, mine: Shape, theirs: Shape) -> bool:
+    """Whether another value of an attribute is due to another shape of what the operator takes, and to nothing else."""
+    apart = _APART_FROM_SHAPES.get(name)
+    if apart is None or mine == theirs:
+        return False
+    return freeze(apart(f.attributes.get(name), mine)) == freeze(apart(k.attributes.get(name), theirs))
 
 
 def _padding(f: Op, k: Op, shapes: list[tuple[int, ...]], pad: str | None, layers: Layers) -> str:

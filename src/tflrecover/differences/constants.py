@@ -26,9 +26,16 @@ def describe_failure(alignment: Alignment, failure: Failure) -> Difference:
     theirs = equation.keras.shape if is_shape else shown(failure.keras_value)
     values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
     where = describe.in_file(alignment.file, f)
+    told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
+    if values and isinstance(equation.keras, Literal):
+        # A number in the model's code, which a user can change.
+        told = (
+            f"use {describe.show(mine)} instead of {describe.show(theirs)} as the {equation.role} of "
+            f"{describe.in_keras(k)}: the file has it at {where}"
+        )
     return Difference(
         "shape" if is_shape else "constant",
-        f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}",
+        told,
         describe.file_index(f),
         describe.file_type(f),
         describe.file_name(alignment.file, f),

@@ -201,8 +201,11 @@ def _wiring(alignment: Alignment) -> Iterator[_Found]:
         op, other = file.ops[f], keras.ops[k]
         want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
         have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
+        where = describe.in_keras(other)
         message = (
-            f"connect {describe.in_keras(other)} to {want}: the file's {describe.in_file(file, op)} takes that, "
+            f"exchange the inputs of {where}: the file's {describe.in_file(file, op)} takes them in the other order"
+            if len(bad) == 2 and _agrees(alignment, bad[0][0], bad[1][1]) and _agrees(alignment, bad[1][0], bad[0][1])
+            else f"connect {where} to {want}: the file's {describe.in_file(file, op)} takes that, "
             f"the model's layer takes {have}"
         )
         yield _Found(

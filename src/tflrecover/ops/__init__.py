@@ -79,11 +79,15 @@ def specs() -> tuple[OpSpec, ...]:
     return tuple(_SPECS.values())
 
 
+def without_flex(name: str | int) -> str | int:
+    """TensorFlow's type of an operator of a file that LiteRT runs by TensorFlow itself; any other's own."""
+    return name.removeprefix(_FLEX) if isinstance(name, str) else name
+
+
 def tflite_reader(name: str | int) -> Reader | None:
     """What reads a TFLite operator of that type into canonical terms."""
-    if isinstance(name, str) and name.startswith(_FLEX):
-        # A TensorFlow operator that LiteRT runs by TensorFlow itself.
-        return tf_reader(name.removeprefix(_FLEX))
+    if (plain := without_flex(name)) != name:
+        return tf_reader(plain)
     spec = by_name(name)
     return spec.tflite if spec else None
 

@@ -148,14 +148,15 @@ DEPTHWISE_CONV_2D = OpSpec(
 
 
 def _transpose(
-    x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], output: Shape | None, fused: str | None
+    source: Source, slot: int, kernel: Weight, bias: Any, window: Mapping[str, Any], output: Shape | None
 ) -> Lowered:
+    """A transposed convolution of the operand in a slot; ``output`` has its channels last."""
     *sizes, filters, _ = kernel.shape
     attributes = {"kernel_size": tuple(sizes), **window, "filters": filters}
-    if output is not None:
-        attributes["output_size"] = tuple(output[1:-1])
+    spatial = channels_last(source.shape(slot), source.attributes)[1:-1] if source.shape(slot) else ()
+    attributes["output_padding"] = _output_padding(output[1:-1], spatial, attributes) if output and spatial else None
     bias = bias if bias is not None else no_bias(filters)
-    return Lowered("TRANSPOSE_CONV", (x, kernel, bias), attributes, fused, output)
+    return Lowered("TRANSPOSE_CONV", (source.inputs[slot], kernel, bias), attributes, shape=output)
 
 
 def _constant_shape(source: Source, slot: int) -> Shape | None:
@@ -169,8 +170,8 @@ def _tflite_transpose(source: Source) -> Lowered | None:
         return None
     kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
     output = _constant_shape(source, 0) or source.output_shape()
-    window = tflite_window(source.attributes)
-    return _transpose(source.inputs[2], kernel, operand(source, 3), window, output, activation(source))
+    made = _transpose(source, 2, kernel, operand(source, 3), tflite_window(source.attributes), output)
+    return replace(made, activation=activation(source))
 
 
 def _tf_transpose(source: Source) -> Lowered | None:
@@ -179,15 +180,30 @@ def _tf_transpose(source: Source) -> Lowered | None:
         return None
     output = _constant_shape(source, 0) or source.output_shape()
     output = channels_last(output, source.attributes) if output is not None else None
-    return _ordered(source, _transpose(source.inputs[2], kernel, None, tf_window(source.attributes), output, None))
+    return _ordered(source, _transpose(source, 2, kernel, None, tf_window(source.attributes), output))
 
 
 def transpose_output(spatial: Sequence[int], attributes: Attributes) -> tuple[int, ...]:
-    """Output size of a transposed convolution: as recorded, else as Keras makes it for its padding."""
-    if "output_size" in attributes:
-        return tuple(attributes["output_size"])
+    """Output size of a transposed convolution, as Keras makes it for its paddings."""
     sizes = zip(spatial, attributes["kernel_size"], attributes["strides"], strict=True)
+    if (extra := attributes.get("output_padding")) is not None:
+        return tuple(n + more for n, more in zip(_least_output(spatial, attributes), extra, strict=True))
     return tuple(n * s + (0 if attributes["padding"] == "same" else max(k - s, 0)) for n, k, s in sizes)
+
+
+def _least_output(spatial: Sequence[int], attributes: Attributes) -> tuple[int, ...]:
+    """Output size for an ``output_padding`` of zero."""
+    sizes = zip(spatial, attributes["kernel_size"], attributes["strides"], strict=True)
+    is_same = attributes["padding"] == "same"
+    return tuple((n - 1) * s + k - 2 * (k // 2 if is_same else 0) for n, k, s in sizes)
+
+
+def _output_padding(output: Shape, spatial: Shape, attributes: Attributes) -> tuple[int, ...] | None:
+    """Keras's argument that gives an output size; None where the size comes without it."""
+    # A size that was recorded for another input says nothing about this one.
+    if output == transpose_output(spatial, attributes) or window_output(output, attributes) != spatial:
+        return None
+    return tuple(n - least for n, least in zip(output, _least_output(spatial, attributes), strict=True))
 
 
 def _transpose_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -196,11 +212,9 @@ def _transpose_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
 
 
 def _transpose_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
-    spatial = shapes[0][1:-1]
-    # The size recorded for the model's own input says nothing about another one.
-    output = transpose_output(spatial, {k: v for k, v in attributes.items() if k != "output_size"})
+    output = transpose_output(shapes[0][1:-1], attributes)
     # A transposed convolution is the gradient of a convolution from its output to its input: same padding numbers.
-    return {**lowered_window(attributes, output), "filters": attributes["filters"]}
+    return {**lowered_window(attributes, output), "filters": attributes["filters"], "output_size": output}
 
 
 TRANSPOSE_CONV = OpSpec(
@@ -211,7 +225,7 @@ TRANSPOSE_CONV = OpSpec(
     weights=frozenset({"kernel", "bias"}),
     layouts={"kernel": TRANSPOSE_LAYOUT},
     infer_shape=_transpose_shape,
-    declared=(*WINDOW, "filters"),
+    declared=(*WINDOW, "filters", "output_padding"),
     family="linear",
     lower=_transpose_lower,
 )
@@ -229,7 +243,7 @@ def _custom_transpose_bias(source: Source) -> Lowered | None:
         return None
     window = {"strides": (height, width), "dilation_rate": (1, 1), "padding": _CUSTOM_PADDING[padding]}
     kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
-    return _transpose(source.inputs[0], kernel, operand(source, 2), window, source.output_shape(), None)
+    return _transpose(source, 0, kernel, operand(source, 2), window, source.output_shape())
 
 
 CONVOLUTION_2D_TRANSPOSE_BIAS = OpSpec("Convolution2DTransposeBias", tflite=_custom_transpose_bias)
@@ -284,10 +298,8 @@ def _tflite_transpose_3d(source: Source) -> Lowered | None:
     if kernel is None:
         return None
     output = _constant_shape(source, 0) or source.output_shape()
-    made = _transpose(
-        source.inputs[2], kernel, operand(source, 3), _window_3d(source.attributes), output, activation(source)
-    )
-    return replace(made, type="CONV_3D_TRANSPOSE")
+    made = _transpose(source, 2, kernel, operand(source, 3), _window_3d(source.attributes), output)
+    return replace(made, type="CONV_3D_TRANSPOSE", activation=activation(source))
 
 
 def _tf_transpose_3d(source: Source) -> Lowered | None:

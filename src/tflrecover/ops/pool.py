@@ -1,4 +1,7 @@
-"""Pooling over height and width. Padding of a pool is never data: -inf for the maximum, left out of the average."""
+"""Pooling over height and width, and over depth too.
+
+Padding of a pool is never data: -inf for the maximum, left out of the average.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,10 @@ def _lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
     return lowered_window(attributes, shapes[0][1:-1], "pool_size")
 
 
-def _spec(name: str, tf: str) -> OpSpec:
+def _spec(name: str, tf: str, tflite: Reader | None) -> OpSpec:
     return OpSpec(
         name,
-        tflite=_tflite(name),
+        tflite=tflite,
         tf={tf: _tf(name)},
         roles=("input",),
         infer_shape=_shape,
@@ -61,7 +64,10 @@ def _spec(name: str, tf: str) -> OpSpec:
     )
 
 
-MAX_POOL_2D = _spec("MAX_POOL_2D", "MaxPool")
-AVERAGE_POOL_2D = _spec("AVERAGE_POOL_2D", "AvgPool")
+MAX_POOL_2D = _spec("MAX_POOL_2D", "MaxPool", _tflite("MAX_POOL_2D"))
+AVERAGE_POOL_2D = _spec("AVERAGE_POOL_2D", "AvgPool", _tflite("AVERAGE_POOL_2D"))
+# TFLite has none of these: in a file they are TensorFlow's.
+MAX_POOL_3D = _spec("MAX_POOL_3D", "MaxPool3D", None)
+AVERAGE_POOL_3D = _spec("AVERAGE_POOL_3D", "AvgPool3D", None)
 
-SPECS = (MAX_POOL_2D, AVERAGE_POOL_2D)
+SPECS = (MAX_POOL_2D, AVERAGE_POOL_2D, MAX_POOL_3D, AVERAGE_POOL_3D)

@@ -14,19 +14,20 @@ from tflrecover.rewrite.scalars import scalar
 
 Range = tuple[float, float]
 
-_RANGES: dict[str | int, Range] = {
+# Bounds of the activations that only clamp.
+RANGES: dict[str | int, Range] = {
     "RELU": (0.0, math.inf),
     "RELU6": (0.0, 6.0),
     "RELU_N1_TO_1": (-1.0, 1.0),
     "RELU_0_TO_1": (0.0, 1.0),
 }
-_NAMES = {bounds: name for name, bounds in _RANGES.items()}
+_NAMES = {bounds: name for name, bounds in RANGES.items()}
 
 
 def merge_clamps(draft: Draft) -> int:
     """A clamp behind another becomes one when the range of both has a name; a bound of zero has one, too."""
     count = 0
-    for op_id in [op.id for op in draft.ordered(*_RANGES, "MAXIMUM", "MINIMUM")]:
+    for op_id in [op.id for op in draft.ordered(*RANGES, "MAXIMUM", "MINIMUM")]:
         op = draft.ops[op_id]
         found = _range(draft, op)
         if found is None:
@@ -38,7 +39,7 @@ def merge_clamps(draft: Draft) -> int:
             # The first stays when somebody else takes its result too; pruning removes it otherwise.
             _name(draft, op.evolve(origins=merged_origins(op, before)), together, inner[1], (bound, inner[2]))
             count += 1
-        elif bounds in _NAMES and op.type not in _RANGES:
+        elif bounds in _NAMES and op.type not in RANGES:
             _name(draft, op, bounds, x, (bound,))
             count += 1
     return count
@@ -46,8 +47,8 @@ def merge_clamps(draft: Draft) -> int:
 
 def _range(draft: Draft, op: Op) -> tuple[Range, int | None, int | None] | None:
     """``(range, what is clamped, the constant that says so)``."""
-    if op.type in _RANGES:
-        return _RANGES[op.type], op.inputs[0], None
+    if op.type in RANGES:
+        return RANGES[op.type], op.inputs[0], None
     if op.type not in ("MAXIMUM", "MINIMUM"):
         return None
     for x, bound in (op.inputs[:2], op.inputs[1::-1]):

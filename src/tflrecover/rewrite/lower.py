@@ -234,7 +234,7 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     found = _read(view, reader_of(op.type))
     if found is None:
         draft.opaque.add(op.id)
-        draft.add(op.evolve(type=_unread(op.type), origins=(origin,)))
+        draft.add(op.evolve(type=_unread(ops.without_flex(op.type)), origins=(origin,)))
         return
     lowered, shape, folded = found
     spec = ops.by_name(lowered.type)

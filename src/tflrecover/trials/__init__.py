@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tflrecover.comparison import Outcome, accepted
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers, class_of
+from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
-from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, candidates, removal
+from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal
 from tflrecover.trials.suspects import Suspects, opened
 
 if TYPE_CHECKING:
@@ -78,26 +78,25 @@ def _attempts(
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
     """What is tried together, of which the best counts: what a difference says, no such layer, then any otherwise."""
     for difference in suspects.arguments:
-        yield partial(_said, suspects.layers, difference)
+        yield partial(_said, suspects, difference)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     for _ in suspects.paths:
         done = {id(stand_in.target) for stand_in in settled}
         open_ = [path for path in suspects.paths if id(suspects.layers[path]) not in done]
-        yield partial(_likeliest, suspects.layers, open_)
+        yield partial(_likeliest, suspects, open_)
 
 
-def _said(layers: Layers, difference: Difference, found: Sequence[Difference]) -> Iterator[Candidate]:
+def _said(suspects: Suspects, difference: Difference, found: Sequence[Difference]) -> Iterator[Candidate]:
     """A layer with the argument that a difference asks for, unless that is explained already."""
     path = difference.keras_layer
     if path is not None and difference in found:
-        named = (one for one in candidates(layers[path], path, found) if _is_told(one, difference))
-        yield from islice(named, 1)
+        yield from islice((one for one in suspects.candidates(path, found) if _is_said(one, difference)), 1)
 
 
-def _likeliest(layers: Layers, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
+def _likeliest(suspects: Suspects, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
     """Candidates of several layers, the likeliest first."""
-    return heapq.merge(*(candidates(layers[path], path, found) for path in paths), key=attrgetter("rank"))
+    return heapq.merge(*(suspects.candidates(path, found) for path in paths), key=attrgetter("rank"))
 
 
 def _key(difference: Difference) -> tuple[Any, ...]:
@@ -119,14 +118,14 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
 
 def _explains(candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> bool:
     """Whether it does: what a difference says itself, or a layer that is not there any more, has to explain others."""
-    is_itself = candidate.argument == REMOVED or any(_is_told(candidate, difference) for difference in gone)
+    is_itself = candidate.argument == REMOVED or any(_is_said(candidate, difference) for difference in gone)
     return is_all or len(gone) > is_itself
 
 
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:
     """The differences that the candidate explains become one, with them under it."""
     first = gone[0]
-    root = next((d for d in gone if _is_told(candidate, d)), None) or Difference(
+    root = next((d for d in gone if _is_told(comparison, candidate, d)), None) or Difference(
         "extra" if candidate.argument == REMOVED else "attribute",
         _message(comparison, candidate, len(gone), is_all=is_all),
         first.tflite_op,
@@ -145,10 +144,28 @@ def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is
     return replace(comparison, differences=(*others[:at], told, *others[at:]))
 
 
-def _is_told(candidate: Candidate, difference: Difference) -> bool:
-    """Whether a difference says already what the candidate has shown."""
+def _is_told(comparison: Outcome, candidate: Candidate, difference: Difference) -> bool:
+    """Whether a difference says already what the candidate has shown, or more of it."""
+    if candidate.argument == REMOVED:
+        # Without a layer that joins branches those that lead to it go, too.
+        return difference.kind == "extra" and candidate.path in difference.layers and _joins(comparison, candidate.path)
+    return _is_said(candidate, difference)
+
+
+def _is_said(candidate: Candidate, difference: Difference) -> bool:
+    """Whether a difference asks for the argument of the candidate."""
     said = difference.kind, difference.keras_layer, difference.attribute, difference.tflite_value
     return said == ("attribute", candidate.path, candidate.argument, candidate.value)
+
+
+def _joins(comparison: Outcome, path: str) -> bool:
+    """Whether a layer takes several tensors."""
+    keras = comparison.alignment.keras
+    return any(
+        len(set(operands)) > 1
+        for op, operands in zip(keras.ops, keras.operands, strict=True)
+        if describe.layer_of(op) == path
+    )
 
 
 def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: bool) -> str:

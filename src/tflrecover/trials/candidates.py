@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -58,18 +58,19 @@ def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Cand
     yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
 
 
-def candidates(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[Difference]) -> Iterator[Candidate]:
     """Every argument of a layer with other values, and other classes of its kind; by rank.
 
     Args:
         layer: The layer.
         path: Its path.
+        numbers: Constants of the file next to what differs.
         found: What differs.
     """
     from tflrecover.tracing.standin import StandIn
 
     config = configuration(layer)
-    hints = Hints.of(found)
+    hints = Hints.of(found, numbers)
     named = {d.attribute for d in found if d.keras_layer == path}
     # One activation that is missing may as well have been a layer of its own.
     is_missing = [d.kind for d in found].count("missing") == 1

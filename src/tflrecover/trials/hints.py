@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, permutations
 from typing import Any
 
 from tflrecover.ir import Difference
@@ -20,10 +21,13 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "interpolation": ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"),
     "merge_mode": ("concat", "sum", "mul", "ave"),
     "score_mode": ("dot", "concat"),
+    "mode": ("constant", "reflect", "symmetric"),
 }
 _AXES = (-1, 1, 2, 3)
-# The digits of a float32, for numbers that were computed from others.
-_DIGITS = 8
+# Orders of more axes are too many to try.
+_MOST_DIMS = 3
+# The digits of a float32 that a user may have written.
+DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Hints:
     """What the differences tell of the file.
 
     Attributes:
-        numbers: Its single numbers.
+        numbers: Its single numbers: those that differ first, then constants that are next to what differs.
         ratios: Those of the model divided by its own.
         lists: Its values that are several numbers.
         words: Its values that are words.
@@ -43,8 +47,8 @@ class Hints:
     words: tuple[str, ...]
 
     @staticmethod
-    def of(found: Sequence[Difference]) -> Hints:
-        """Those of some differences and of what follows from them."""
+    def of(found: Sequence[Difference], constants: Iterable[float] = ()) -> Hints:
+        """Those of some differences and of what follows from them; ``constants`` are the file's numbers near them."""
         every = [*found, *(consequence for difference in found for consequence in difference.consequences)]
         values = [difference.tflite_value for difference in every]
         pairs = [(_numbers(d.tflite_value), _numbers(d.keras_value)) for d in every]
@@ -56,7 +60,9 @@ class Hints:
             if a and b and a != b
         ]
         return Hints(
-            tuple(dict.fromkeys(number for mine, _ in pairs for number in mine if math.isfinite(number))),
+            tuple(
+                dict.fromkeys(filter(math.isfinite, (*(number for mine, _ in pairs for number in mine), *constants)))
+            ),
             tuple(dict.fromkeys(ratios)),
             tuple(dict.fromkeys(value for value in values if isinstance(value, tuple))),
             tuple(dict.fromkeys(value for value in values if isinstance(value, str))),
@@ -79,20 +85,32 @@ class Hints:
             found = [not have]
         elif key == "axis" and isinstance(have, int):
             found = list(_AXES)
+        elif key.endswith("_axes"):
+            found = [axes for count in (2, 1, 3) for axes in combinations(_AXES[1:], count)]
+        elif key == "dims" and isinstance(have, (list, tuple)):
+            found = list(permutations(sorted(have))) if len(have) <= _MOST_DIMS else []
         elif isinstance(have, (list, tuple)) and all(isinstance(item, (list, tuple)) for item in have):
             found = _sides(have)
         elif isinstance(have, (list, tuple)):
             # Operators over images stand for layers over steps, with an axis more.
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
+            found += _on_one_axis(have)
         elif isinstance(have, int):
             scaled = [have * r for ratio in self.ratios for r in (1 / ratio, ratio, ratio**-2, ratio**2)]
             found = [round(n) for n in (*scaled, have * 2, have / 2) if n == round(n) and n > 0]
         elif isinstance(have, float) or have is None:
             scaled = [(have or 0.0) * r for ratio in self.ratios for r in (1 / ratio, ratio)]
-            found = [*self.numbers, *(float(f"{n:.{_DIGITS}g}") for n in scaled)]
+            found = [*self.numbers, *(float(f"{n:.{DIGITS}g}") for n in scaled)]
         if default is not inspect.Parameter.empty and comparable(default) != have:
             found.insert(0, comparable(default))
         return [value for value in dict.fromkeys(found) if value != comparable(have)]
+
+
+def _on_one_axis(have: Sequence[Any]) -> list[Any]:
+    """Other sizes, strides or factors of a window, along one of its axes."""
+    if not all(type(n) is int and n > 0 for n in have):
+        return []
+    return [(*have[:i], n, *have[i + 1 :]) for i in range(len(have)) for n in (have[i] * 2, have[i] // 2) if n]
 
 
 def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from tflrecover.align.view import INPUT
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers
-from tflrecover.ir import Difference
-from tflrecover.trials.candidates import SIBLING, configuration
+from tflrecover.ir import Difference, Op
+from tflrecover.rewrite.clamps import RANGES
+from tflrecover.trials.candidates import SIBLING, Candidate, candidates, configuration
+from tflrecover.trials.hints import DIGITS
+from tflrecover.weight import evaluate
 
 # What names more layers is another network, which no argument of one layer explains.
 _MOST_SUSPECTS = 6
@@ -59,6 +62,27 @@ class Suspects:
         named = [layer for d in self._found if d.kind == "extra" for layer in d.layers]
         return [path for path in dict.fromkeys(named) if path in self.paths and path not in self._paired]
 
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The file's single numbers in what differs: bounds, slopes, factors."""
+        graph = self._comparison.alignment.file.graph
+        ids = {op_id for difference in self._found for op_id in difference.operators}
+        named = {difference.tflite_op for difference in self._found} - {None}
+        listed = [op for op in graph.ops() if op.id in ids or (not ids and describe.file_index(op) in named)]
+        return tuple(dict.fromkeys(number for op in listed for number in self._constants(op)))
+
+    def _constants(self, op: Op) -> Iterator[float]:
+        yield from RANGES.get(op.type, ())
+        graph = self._comparison.alignment.file.graph
+        for weight in (graph.values[value].weight for value in op.inputs if value is not None):
+            if weight is not None and all(n == 1 for n in weight.shape):
+                number = evaluate(weight, self._comparison.both.mine.contents).item()
+                yield float(f"{number:.{DIGITS}g}")
+
+    def candidates(self, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+        """How one of them may be built otherwise, the likeliest first."""
+        return candidates(self.layers[path], path, self.numbers, found)
+
     def is_clear(self, difference: Difference) -> bool:
         """Whether a difference is an argument that a layer was given, or one layer too many."""
         path = difference.keras_layer
@@ -66,6 +90,9 @@ class Suspects:
             return False
         if difference.kind == "extra":
             return len(difference.layers) == 1 and path not in self._paired
+        if difference.layers and path in self._paired:
+            # Only a part of what the layer computes is another: that part is no value of the argument.
+            return False
         given = configuration(self.layers[path]) if path in self.layers else {}
         return difference.kind == "attribute" and difference.attribute != SIBLING and difference.attribute in given
 

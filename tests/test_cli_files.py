@@ -1,0 +1,133 @@
+"""The command line on real files: a small model, converted, ported, mapped, and what stands in their places."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tflrecover
+from tests.test_cli import assert_one_line_of_trouble, run
+from tflrecover import cli
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file, the model that it was made from in both formats, and a model that differs."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def built(activation: str) -> Any:
+        stack = [keras.Input((4,), name="x"), keras.layers.Dense(3, activation=activation, name="dense")]
+        made = keras.Sequential(stack, name="small")
+        for variable in made.variables:
+            variable.assign(np.random.default_rng(len(variable.shape)).normal(size=variable.shape))
+        return made
+
+    folder = tmp_path_factory.mktemp("real")
+    model = built("relu")
+    model.save(folder / "same.keras")
+    model.save(folder / "same.h5")
+    built("tanh").save(folder / "other.keras")
+    (folder / "corrupt.keras").write_bytes(b"PK\3\4 no archive")
+    (folder / "a.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return folder
+
+
+@pytest.mark.parametrize("command", ["diff", "verify"])
+@pytest.mark.parametrize(("name", "code"), [("same.keras", 0), ("same.h5", 0), ("other.keras", 1)])
+def test_real_files(real: Path, command: str, name: str, code: int) -> None:
+    result = run(command, str(real / "a.tflite"), str(real / name))
+    assert result.exit_code == code, result.output
+    assert ("'dense'" in result.stdout) == (code == cli.DIFFERENT)
+
+
+def test_real_port_gives_a_model_that_is_the_same(real: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.keras"
+    assert run("port", str(real / "a.tflite"), str(real / "same.h5"), "-o", str(out)).exit_code == cli.SAME
+    assert run("verify", str(real / "a.tflite"), str(out)).exit_code == cli.SAME
+    refused = tmp_path / "refused.keras"
+    assert run("port", str(real / "a.tflite"), str(real / "other.keras"), "-o", str(refused)).exit_code == cli.DIFFERENT
+    assert [path.name for path in tmp_path.iterdir()] == ["out.keras"]
+
+
+def test_real_mapping(real: Path, tmp_path: Path) -> None:
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text("tflrecover: 1\naccept:\n  - {layer: dense}\n", encoding="utf-8")
+    files = (str(real / "a.tflite"), str(real / "other.keras"))
+    assert run("diff", *files, "-m", str(mapping)).exit_code == cli.SAME
+    assert run("mapping", "check", str(mapping), *files).exit_code == cli.SAME
+    mapping.write_text("tflrecover: 1\naccept:\n  - {layer: danse}\n", encoding="utf-8")
+    place = f"{mapping}:3: accept.0.layer: the model has no layer 'danse'; did you mean 'dense'?"
+    assert_one_line_of_trouble(run("mapping", "check", str(mapping), *files), place)
+
+
+def test_a_model_file_that_is_corrupt(real: Path) -> None:
+    corrupt = str(real / "corrupt.keras")
+    assert_one_line_of_trouble(run("diff", str(real / "a.tflite"), corrupt), corrupt, "cannot be loaded by Keras")
+
+
+@pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])
+def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
+    import numpy as np
+
+    from tflrecover.inputs import end_names
+
+    (name,) = end_names(tflrecover.read(real / "a.tflite"), "inputs")
+    array = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    path = tmp_path / ("x.npy" if kind == "npy" else "x.npz")
+    if kind == "npy":
+        np.save(path, array)
+    elif kind == "named":
+        np.savez(path, **{name: array})
+    else:
+        np.savez(path, array)
+    result = run("verify", str(real / "a.tflite"), str(real / "same.keras"), "--inputs", str(path))
+    assert result.exit_code == cli.SAME, result.output
+
+
+@pytest.mark.parametrize("command", ["diff", "verify"])
+def test_a_wrong_file_does_not_wait_for_the_model(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.tflite").write_text("no file of TFLite's", encoding="utf-8")
+    monkeypatch.setattr(cli, "load_model", lambda target: pytest.fail("loaded"))
+    assert_one_line_of_trouble(run(command, str(tmp_path / "a.tflite"), "m:f"), "is not a TFLite file")
+
+
+def test_inputs_that_are_none(tmp_path: Path) -> None:
+    import numpy as np
+
+    (tmp_path / "x.npy").write_bytes(b"no arrays")
+    np.save(tmp_path / "z.npy", np.array([{}], dtype=object))
+    for name, told in (("x.npy", "holds no arrays"), ("y.npy", "No such file"), ("z.npy", "Python objects")):
+        assert_one_line_of_trouble(run("verify", "a.tflite", "m:f", "--inputs", str(tmp_path / name)), told, name)
+
+
+def test_mapping_init(real: Path, tmp_path: Path) -> None:
+    mapping, files = tmp_path / "new" / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
+    result = run("mapping", "init", *files, "-o", str(mapping))
+    assert (result.exit_code, result.stdout.split(": ")[0]) == (cli.SAME, str(mapping)), result.output
+    assert [path.name for path in mapping.parent.iterdir()] == ["map.yaml"]
+    assert run("mapping", "check", str(mapping), *files).exit_code == cli.DIFFERENT
+    text = mapping.read_text(encoding="utf-8")
+    assert "\n## a.tflite into 'small', begun by " in text
+    assert "\n#   - {layer: dense, attribute: activation}\n" in text
+    mapping.write_text("mine", encoding="utf-8")
+    assert_one_line_of_trouble(run("mapping", "init", *files, "-o", str(mapping)), f"{mapping}: is there already")
+    assert mapping.read_text(encoding="utf-8") == "mine"
+    assert run("mapping", "init", *files, "-o", str(mapping), "--force").exit_code == cli.SAME
+    assert mapping.read_text(encoding="utf-8") == text
+
+
+def test_mapping_explain(real: Path, tmp_path: Path) -> None:
+    mapping, files = tmp_path / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
+    wanted = "tflrecover: 1\naccept:\n  - {layer: dense, attribute: activation}\n"
+    mapping.write_text(wanted, encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (cli.SAME, 1), result.output
+    assert result.stdout.startswith(f"{mapping}:3: accept.0: took effect: it wants: ")
+    mapping.write_text(f"{wanted}match: {{dense: '#0'}}\n", encoding="utf-8")
+    result = run("mapping", "explain", *files, "-m", str(mapping))
+    assert result.exit_code == cli.DIFFERENT
+    assert result.stdout.startswith(f"{mapping}:4: match.dense: not needed: without it the outcome is the same\n")
