@@ -76,8 +76,9 @@ class Suspects:
         graph = self._comparison.alignment.file.graph
         for weight in (graph.values[value].weight for value in op.inputs if value is not None):
             if weight is not None and all(n == 1 for n in weight.shape):
-                number = evaluate(weight, self._comparison.both.mine.contents).item()
-                yield float(f"{number:.{DIGITS}g}")
+                number = evaluate(weight, self._comparison.both.mine.contents)
+                if number.dtype.kind in "fiu":
+                    yield float(f"{number.item():.{DIGITS}g}")
 
     def candidates(self, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
         """How one of them may be built otherwise, the likeliest first."""
