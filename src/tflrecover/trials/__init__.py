@@ -50,8 +50,8 @@ def _explained(comparison: T) -> T:
     settled: list[StandIn] = []
     rest = opened(comparison)
     if all(map(suspects.is_clear, rest)):
-        is_argument = all(difference.kind == "attribute" for difference in rest)
-        trials = 0 if is_argument else min(trials, _MOST_WHERE_CLEAR)
+        layers = {difference.keras_layer for difference in rest if difference.kind == "attribute"}
+        trials = min(trials, 1 if len(layers) == len(rest) else _MOST_WHERE_CLEAR)
     for attempt in _attempts(suspects, settled):
         best: tuple[list[Difference], Candidate] | None = None
         for candidate in attempt(rest):
