@@ -231,7 +231,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Runs a command of the command line that finds the report."""
 
     def invoke(command: str, report: Report, *options: str) -> Any:
-        monkeypatch.setattr(cli, "load_model", lambda _: SimpleNamespace(save=Path.touch))
+        monkeypatch.setattr(cli, "_loaded", lambda file, _: (file, SimpleNamespace(save=Path.touch)))
         monkeypatch.setattr(tflrecover, command, lambda *_, **__: report, raising=False)
         output = ["-o", str(tmp_path / "out.keras"), "--force"] if command == "port" else []
         return CliRunner().invoke(cli.app, [command, "a.tflite", "m:f", *output, *options])
