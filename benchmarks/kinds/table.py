@@ -29,9 +29,7 @@ def markdown(newest: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
     parts = [
         _MEANING,
         "\n".join(f"- {form}: {count}" for form, count in counts.items()),
-        "\n".join(
-            [f"| kind | {' | '.join(FORMS)} |", "|---" * (len(FORMS) + 1) + "|", *(f"| {row} |" for row in rows)]
-        ),
+        "\n".join([_HEADER, *(f"| {row} |" for row in rows)]),
         "\n".join(["Not ported, or without a file:", "", *reasons]) if reasons else "",
     ]
     return "\n\n".join(parts) + "\n"

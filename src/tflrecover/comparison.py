@@ -115,8 +115,8 @@ class Comparison(Outcome):
     def again(self, stand_ins: Sequence[StandIn]) -> Comparison:
         """With stand-ins in the model."""
         reading = replace(self.reading, trace=self.trace.standing_in(stand_ins))
-        theirs = ModelSide(reading.trace)
-        return _solved(self.file, reading, aligned(replace(self.both, theirs=theirs), in_all_forms=False))
+        both = replace(self.both, theirs=ModelSide(reading.trace), in_all_forms=False)
+        return _solved(self.file, reading, aligned(both))
 
 
 def compare(

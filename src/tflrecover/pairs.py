@@ -35,8 +35,8 @@ class Pair(Outcome):
         """With stand-ins in the second of two models."""
         theirs = self.both.theirs
         assert isinstance(theirs, ModelSide)
-        both = replace(self.both, theirs=ModelSide(theirs.trace.standing_in(stand_ins)))
-        return _solved(both, in_all_forms=False)
+        stood_in = ModelSide(theirs.trace.standing_in(stand_ins))
+        return _solved(replace(self.both, theirs=stood_in, in_all_forms=False))
 
 
 def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
@@ -107,8 +107,8 @@ def _op_names(side: Side) -> list[OpName]:
     return [OpName(op.id, op.type, values[op.outputs[0]].name if op.outputs else "") for op in side.source.ops()]
 
 
-def _solved(both: Facing, *, in_all_forms: bool = True) -> Pair:
-    sides = aligned(both, in_all_forms=in_all_forms)
+def _solved(both: Facing) -> Pair:
+    sides = aligned(both)
     first, mapping = both.mine.contents, both.mapping
     second = {key: both.theirs.contents[key] for key in leaf_keys(sides.keras) if key in both.theirs.contents}
     known: dict[Key, tuple[Array, str]] = {key: (array, "") for key, array in second.items()}

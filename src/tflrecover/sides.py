@@ -33,6 +33,7 @@ class Facing:
         numbered: Those of them that are paired by a number in a signature alone.
         forms: What the first was brought to, by the rules that were asked for besides and whether states are forgotten.
             The same first side faces one model after another while arguments of layers are tried.
+        in_all_forms: Whether to write out also loops that both sides have: that is many times the operators.
     """
 
     mine: Side
@@ -41,6 +42,7 @@ class Facing:
     inputs: Mapping[int, int]
     numbered: frozenset[int]
     forms: dict[tuple[tuple[Rule, ...], bool], tuple[Draft, Graph]] = field(default_factory=dict, repr=False)
+    in_all_forms: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,25 +68,21 @@ class Sides:
     by_order: ByOrder
 
 
-def aligned(both: Facing, *, in_all_forms: bool = True) -> Sides:
+def aligned(both: Facing) -> Sides:
     """Both sides in canonical form, their alignment, and what makes others of it.
 
     Where one side keeps states between calls and the other does not, and nothing else differs, both are looked at as
     if they kept none; that they do is then told as the difference that it is.
-
-    Args:
-        both: The sides.
-        in_all_forms: Whether to write out also loops that both sides have: that is many times the operators.
     """
-    found = _aligned_in_loops(both, forget=False, in_all_forms=in_all_forms)
+    found = _aligned_in_loops(both, forget=False)
     states = [_count(graph, "STATE") for graph in (found.file, found.keras)]
     if found.alignment.complete or all(states) or not any(states):
         return found
-    blank = _aligned_in_loops(both, forget=True, in_all_forms=in_all_forms)
+    blank = _aligned_in_loops(both, forget=True)
     return blank if blank.alignment.complete else found
 
 
-def _aligned_in_loops(both: Facing, *, forget: bool, in_all_forms: bool) -> Sides:
+def _aligned_in_loops(both: Facing, *, forget: bool) -> Sides:
     """Loops stay loops where that proves the two sides the same.
 
     Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
@@ -93,7 +91,7 @@ def _aligned_in_loops(both: Facing, *, forget: bool, in_all_forms: bool) -> Side
     """
     found = _aligned_as(both, forget=forget)
     loops = [_count(graph, "LOOP") for graph in (found.file, found.keras)]
-    if any(loops) and not found.alignment.complete and (in_all_forms or loops[0] != loops[1]):
+    if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, unroll_loops, forget=forget)
         return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
     if found.alignment.complete and found.alignment.odd:

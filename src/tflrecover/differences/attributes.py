@@ -29,7 +29,7 @@ def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
     )
 
 
-def in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
+def _in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
     """The size that an image of a shape is brought to by factors for height and width."""
     return tuple(round(factor * n) for factor, n in zip(factors, shape[1:], strict=False))
 
@@ -39,7 +39,7 @@ def in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
 _APART_FROM_SHAPES: Mapping[str, Callable[[Any, Shape], Any]] = {
     "target_shape": lambda value, shape: None,
     "slices": _from_the_end,
-    "size": in_pixels,
+    "size": _in_pixels,
 }
 
 
@@ -94,7 +94,7 @@ def _resizing(file: View, f: Op, keras: View, k: Op, layer: Any) -> Difference |
     if not all(hasattr(layer, axis) for axis in axes):
         return None
     wanted, got = (
-        in_pixels(op.attributes["size"], shape_of(side.graph, op.inputs[0])) for side, op in ((file, f), (keras, k))
+        _in_pixels(op.attributes["size"], shape_of(side.graph, op.inputs[0])) for side, op in ((file, f), (keras, k))
     )
     changed = [(axis, a, b) for axis, a, b in zip(axes, wanted, got, strict=True) if a != b]
     if not changed:

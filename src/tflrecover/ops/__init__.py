@@ -24,6 +24,7 @@ from tflrecover.ops import (
     states,
 )
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
+from tflrecover.tflite.nodedef import PREFIX
 
 __all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "specs", "tf_reader", "tflite_reader"]
 
@@ -47,7 +48,6 @@ _FAMILIES = (
     slicing,
     states,
 )
-_FLEX = "Flex"
 # Types that the schema package does not know are numbers, and no operator of ours.
 _SPECS: dict[str | int, OpSpec] = {}
 _TF_READERS: dict[str | int, Reader] = {}
@@ -81,7 +81,7 @@ def specs() -> tuple[OpSpec, ...]:
 
 def without_flex(name: str | int) -> str | int:
     """TensorFlow's type of an operator of a file that LiteRT runs by TensorFlow itself; any other's own."""
-    return name.removeprefix(_FLEX) if isinstance(name, str) else name
+    return name.removeprefix(PREFIX) if isinstance(name, str) else name
 
 
 def tflite_reader(name: str | int) -> Reader | None:

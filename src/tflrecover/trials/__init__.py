@@ -55,11 +55,13 @@ def _explained(comparison: T) -> T:
     for attempt in _attempts(suspects, settled):
         best: tuple[list[Difference], Candidate] | None = None
         for candidate in attempt(rest):
+            if trials == 0:
+                break
             trials -= 1
-            left = _left(comparison, [*settled, candidate.stand_in], rest) if trials >= 0 else None
+            left = _left(comparison, [*settled, candidate.stand_in], rest)
             if left is not None and _explains(candidate, [d for d in rest if d not in left], is_all=not left):
                 best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
-            if trials < 0 or (best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0])):
+            if best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0]):
                 break
         if best is not None:
             left, candidate = best
@@ -68,7 +70,7 @@ def _explained(comparison: T) -> T:
             rest = left
             if all(map(suspects.is_clear, rest)):
                 break
-        if trials <= 0:
+        if trials == 0:
             break
     return comparison
 

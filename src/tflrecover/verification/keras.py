@@ -102,9 +102,8 @@ class KerasRun:
         if not self._lacking:
             return
         for operation in op_selector.get_backward_walk_ops(wanted, stop_at_ts=given):
-            for tensor in operation.outputs:
-                if tensor.name in self._lacking:
-                    raise EvaluationError(f"variable {self._lacking[tensor.name]!r} has no weights")
+            if operation.name in self._lacking:
+                raise EvaluationError(f"variable {self._lacking[operation.name]!r} has no weights")
 
     def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
         try:
@@ -129,7 +128,7 @@ def _named(tensor: Any) -> str:
 def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
     """Name of the placeholder of a variable in the trace to the variable there, for those that it reads."""
     paths = {id(handle_of(variable)): path for path, variable in trace.variables.items()}
-    read = {inner.name: paths[id(outer)] for outer, inner in trace.graph.captures if id(outer) in paths}
+    read = {inner.op.name: paths[id(outer)] for outer, inner in trace.graph.captures if id(outer) in paths}
     arrays = {**present({p: trace.variables[p] for p in read.values() if p not in numbers}), **numbers}
     for name, path in read.items():
         variable = trace.variables[path]
@@ -143,11 +142,11 @@ def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str,
     """
     definition, filled = trace.graph.as_graph_def(), {}
     for node in definition.node:
-        if (variable := held.get(f"{node.name}:0")) is not None:
+        if (variable := held.get(node.name)) is not None:
             node.CopyFrom(variable.handle(node.name))
-    for tensor, variable in held.items():
+    for name, variable in held.items():
         if variable.array is not None:
-            given, put = variable.filling(tensor.removesuffix(":0"))
+            given, put = variable.filling(name)
             definition.node.extend((given, put))
             filled[f"{_SCOPE}/{given.name}:0"] = f"{_SCOPE}/{put.name}", variable.array
     with tf.Graph().as_default() as graph:
