@@ -78,7 +78,7 @@ class Browser:
         return dict(json.loads(answer))
 
     def open(self, path: Path, place: str = "", *, width: int = 1360, height: int = 860, before: str = "") -> Tab:
-        """A page of the report, ready.
+        """A page of the report, ready and drawn.
 
         Args:
             path: The file.
@@ -94,6 +94,7 @@ class Browser:
         tab.call("Page.addScriptToEvaluateOnNewDocument", source=before)
         tab.call("Page.navigate", url=f"{path.absolute().as_uri()}{place}")
         tab.wait("document.documentElement?.dataset.ready !== undefined")
+        tab.settle()
         return tab
 
 
