@@ -9,8 +9,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from benchmarks.zoo.models import builders, convert
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -32,27 +36,37 @@ def warm_up() -> None:
     import keras
 
     import tflrecover
-    from benchmarks.zoo.models import convert
 
     small = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization()])
     tflrecover.port(convert(small, "fp32"), small)
 
 
-def file_of(zoo: Any, original: Any, name: str, mode: str, cache: Path, *, anew: bool) -> tuple[bytes, float | None]:
-    """``(content, seconds of convert())``; seconds are None when it came from the cache."""
+def file_of(name: str, mode: str, cache: Path, *, anew: bool) -> tuple[bytes, float | None]:
+    """``(content, seconds of convert())``; seconds are None when it came from the cache.
+
+    It is made in a process of its own: what a converter leaves on the heap would hide, or swell, what port() takes.
+    """
     path = cache / f"{name}.{mode}.tflite"
     if path.is_file() and not anew:
         return path.read_bytes(), None
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        seconds = pool.submit(_make, name, mode, path).result()
+    return path.read_bytes(), seconds
+
+
+def _make(name: str, mode: str, path: Path) -> float:
+    warm_up()
+    zoo = builders()
+    original = zoo.randomize(zoo.build(name), 1)
     try:
         seconds, content = timed(lambda: zoo.convert(original, mode))
     except Exception as error:
         raise NoFile(first_line(error)) from error
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(content)
-        part.rename(path)
-    return content, seconds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(content)
+    part.rename(path)
+    return seconds
 
 
 def first_line(error: BaseException) -> str:
@@ -75,14 +89,11 @@ def run(name: str, mode: str, cache: Path, *, measure: bool) -> dict[str, Any]:
 
     import tflrecover
     from benchmarks.zoo import judge, memory
-    from benchmarks.zoo.models import builders
     from tests.core import lite
 
+    content, converting = file_of(name, mode, cache, anew=measure)
     warm_up()
     zoo = builders()
-    keras.utils.clear_session()
-    content, converting = file_of(zoo, zoo.randomize(zoo.build(name), 1), name, mode, cache, anew=measure)
-    keras.utils.clear_session()
     twin = zoo.randomize(zoo.build(name), 2)
     weights = sum(int(np.prod(v.shape)) * 4 for v in twin.variables)
     stripped = lite.stripped(content)

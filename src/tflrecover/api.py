@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from tflrecover import mistaken
-from tflrecover.comparison import Comparison, Outcome, compare
+from tflrecover.comparison import Outcome, compare
 from tflrecover.distributions import distributions
 from tflrecover.errors import PortError
-from tflrecover.ir import short_name
+from tflrecover.ir import Assignment, short_name
+from tflrecover.memory import given_back
 from tflrecover.pairs import compare_files, compare_models, told
 from tflrecover.render.text import suggested
 from tflrecover.report import PAIR, Action, Report, WeightStatistics
@@ -51,7 +53,8 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         return _report("diff", told(explained(compare_models(path, model, mapping))), sides=PAIR)
     if not mistaken.is_layer(path) and (isinstance(model, TFLiteModel) or mistaken.is_file(model)):
         return _report("diff", told(compare_files(path, model, mapping)), sides=PAIR)
-    return _report("diff", measured(explained(compare(path, model, mapping))))
+    clear = measured(explained(compare(path, model, mapping)))
+    return _report("diff", clear, weights=_statistics(clear.assignments, clear.trace.variables))
 
 
 def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> Report:
@@ -81,14 +84,20 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     from tflrecover.transfer.apply import apply
     from tflrecover.verification import measured
 
-    comparison = compare(path, model, mapping)
-    report = _report("port", comparison)
-    if not report.ok:
-        clear = measured(explained(comparison))
+    with given_back():
+        comparison = compare(path, model, mapping)
+        report = _report("port", comparison)
+        assignments, variables = comparison.assignments, comparison.trace.variables
+        # The traced graph is larger than the weights of a small network, and a port that succeeds is done with it.
+        refused = None if report.ok else comparison
+        del comparison
+    report = replace(report, weights=_statistics(assignments, variables))
+    if refused is not None:
+        clear = measured(explained(refused))
         report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
-    if strict and not report.ok:
-        raise PortError(_refusal(report), report)
-    apply(comparison.assignments, comparison.trace.variables)
+        if strict:
+            raise PortError(_refusal(report), report)
+    apply(assignments, variables)
     return replace(report, applied=True)
 
 
@@ -129,8 +138,9 @@ def verify(
     if arrays is None:
         arrays = random(file, comparison.reading.shapes)
     both = run_both(comparison, arrays)
+    assignments, variables = comparison.assignments, comparison.trace.variables
     report = _report("verify", measured(comparison, both), checks=check_all(both), notes=both.notes)
-    return replace(report, assignments=held(comparison.assignments, comparison.trace.variables))
+    return replace(report, assignments=held(assignments, variables), weights=_statistics(assignments, variables))
 
 
 def _report(
@@ -157,19 +167,16 @@ def _report(
         assumptions=comparison.assumptions,
         suggestion=comparison.suggestion,
         rows=rows(comparison),
-        weights=_statistics(comparison),
         weight_checks=comparison.weights,
         **more,
     )
 
 
-def _statistics(outcome: Outcome) -> tuple[WeightStatistics, ...]:
+def _statistics(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> tuple[WeightStatistics, ...]:
     """Of what a port would write, against what the model has."""
-    if not isinstance(outcome, Comparison):
-        return ()
     from tflrecover.tracing.present import present
 
-    return distributions(outcome.assignments, present(outcome.trace.variables))
+    return distributions(assignments, present(variables))
 
 
 def _refusal(report: Report) -> str:

@@ -19,7 +19,7 @@ BINS = 24
 # Enough for a histogram of so few bins, and few enough that a report costs next to nothing.
 MOST_NUMBERS = 2048
 # Counted at once: so few that what is made on the way is small beside the weights.
-_BATCH = 64
+_MOST_AT_ONCE = 8 * MOST_NUMBERS
 
 
 def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[Any]]) -> tuple[WeightStatistics, ...]:
@@ -30,8 +30,21 @@ def distributions(assignments: Iterable[Assignment], held: Mapping[str, NDArray[
         held: Unique path of a variable to the numbers that the model has now.
     """
     weights = [one for one in assignments if held[one.variable].size and _is_real(held[one.variable])]
-    parts = (weights[start : start + _BATCH] for start in range(0, len(weights), _BATCH))
-    return tuple(statistics for part in parts for statistics in _counted_at_once(part, held))
+    return tuple(statistics for part in _parts(weights, held) for statistics in _counted_at_once(part, held))
+
+
+def _parts(weights: Iterable[Assignment], held: Mapping[str, NDArray[Any]]) -> Iterator[list[Assignment]]:
+    part: list[Assignment] = []
+    room = _MOST_AT_ONCE
+    for one in weights:
+        numbers = min(held[one.variable].size, MOST_NUMBERS)
+        if numbers > room:
+            yield part
+            part, room = [], _MOST_AT_ONCE
+        part.append(one)
+        room -= numbers
+    if part:
+        yield part
 
 
 def _counted_at_once(weights: Sequence[Assignment], held: Mapping[str, NDArray[Any]]) -> Iterator[WeightStatistics]:

@@ -16,6 +16,7 @@ from tflrecover.weight import Leaf, Literal
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
+_MAY_ASSIGN = frozenset((*ASSIGNS, *_CALLS, *_LOOPS))
 # Lists and handles are no numbers.
 _NO_ARRAYS = (tf.variant, tf.resource)
 _SILENT = ("NoOp", "Placeholder", "Assert")
@@ -73,6 +74,7 @@ class _Importer:
         self._paths = paths
         # ids of tensors are compared while their graphs live.
         self._graphs: list[Any] = []
+        self._attributes: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def new(self, value: Value, tensor: Any = None) -> int:
         number = len(self.values)
@@ -90,6 +92,7 @@ class _Importer:
         """Imports a graph; ``known`` maps ``id(tensor)`` of its inputs to value ids and is completed."""
         operations = graph.get_operations()
         owners = self._recorder.owners(graph, len(operations))
+        are_fixed = not any(operation.type in _MAY_ASSIGN for operation in operations)
         for operation, owner in zip(operations, owners, strict=True):
             if operation.type in _SILENT:
                 continue
@@ -104,6 +107,9 @@ class _Importer:
                 for given, made in zip(operation.inputs, operation.outputs, strict=True):
                     if id(given) in known:
                         known[id(made)] = known[id(given)]
+            elif operation.type == "ReadVariableOp" and are_fixed:
+                # A network has more of them than of anything else.
+                known[id(operation.outputs[0])] = known[id(operation.inputs[0])]
             elif operation.type in _CALLS:
                 self._inline(operation, known, path, prefix)
             elif operation.type in _LOOPS:
@@ -121,7 +127,10 @@ class _Importer:
             outputs.append(number)
         if outputs or operation.type in ASSIGNS:
             name = prefix + operation.name
-            self.ops.append(Op(name, operation.type, inputs, tuple(outputs), _attributes(operation), layer))
+            # Most operators of a type are alike.
+            own = _attributes(operation)
+            attributes = self._attributes.setdefault(tuple(own.items()), own)
+            self.ops.append(Op(name, operation.type, inputs, tuple(outputs), attributes, layer))
 
     def _inline(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
         body = self._callee(operation)

@@ -112,7 +112,8 @@ def step(weight: Weight, dtype: str | None = None) -> float:
 
 
 def _peak(target: Array) -> float:
-    return float(np.abs(target).max(initial=0.0)) or 1.0
+    # Without an array of magnitudes, which would be as large as the weight.
+    return max(float(target.max(initial=0)), -float(target.min(initial=0))) or 1.0
 
 
 def _sum(weight: Weight, table: Mapping[str, float]) -> float:
