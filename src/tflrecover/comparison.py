@@ -21,6 +21,7 @@ from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape, WeightCheck
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
+from tflrecover.memory import given_back
 from tflrecover.rewrite.variables import unfilled
 from tflrecover.side import FileSide, ModelSide
 from tflrecover.sides import Facing, Sides, aligned
@@ -112,6 +113,7 @@ class Comparison(Outcome):
         """The traced model."""
         return self.reading.trace
 
+    @given_back()
     def again(self, stand_ins: Sequence[StandIn]) -> Comparison:
         """With stand-ins in the model."""
         reading = replace(self.reading, trace=self.trace.standing_in(stand_ins))
@@ -119,6 +121,7 @@ class Comparison(Outcome):
         return _solved(self.file, reading, aligned(both))
 
 
+@given_back()
 def compare(
     path: Path | TFLiteModel, model: Any, mapping: Any = None, shapes: Sequence[Shape] | None = None
 ) -> Comparison:

@@ -11,15 +11,17 @@ from contextlib import contextmanager
 def given_back() -> Iterator[None]:
     """Frees at the end what was made inside and is not held any more, also what refers to itself.
 
-    TensorFlow's graphs do, and only Python's collector frees them. It does not run inside, so all that is made there
-    is of its youngest generation: looking through that takes a fraction of looking through all of TensorFlow. Nothing
-    that is made and dropped in great numbers belongs inside.
+    TensorFlow's graphs do, and only Python's collector frees them. It does not run inside, where hundreds of thousands
+    of objects are made that it would look through again and again, with all of TensorFlow's. So they are of its
+    youngest generation at the end, and looking through that alone is enough. Nothing that is made and dropped in great
+    numbers belongs inside. Of several inside each other the outermost counts.
     """
-    was_enabled = gc.isenabled()
+    if not gc.isenabled():
+        yield
+        return
     gc.disable()
     try:
         yield
     finally:
         gc.collect(0)
-        if was_enabled:
-            gc.enable()
+        gc.enable()

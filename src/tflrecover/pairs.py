@@ -12,6 +12,7 @@ from tflrecover.differences.between import far_apart, inputs_alone, other_order,
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, resolve
+from tflrecover.memory import given_back
 from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks
 from tflrecover.report import PAIR
 from tflrecover.side import FileSide, ModelSide, Side
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 class Pair(Outcome):
     """Everything that is known of two files or two models."""
 
+    @given_back()
     def again(self, stand_ins: Sequence[StandIn]) -> Pair:
         """With stand-ins in the second of two models."""
         theirs = self.both.theirs
@@ -39,6 +41,7 @@ class Pair(Outcome):
         return _solved(replace(self.both, theirs=stood_in, in_all_forms=False))
 
 
+@given_back()
 def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
     """Compares two files.
 
@@ -53,6 +56,7 @@ def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
     return _compared(FileNetwork(files[0], is_second=False), FileNetwork(files[1], is_second=True), mapping)
 
 
+@given_back()
 def compare_models(first: Any, second: Any, mapping: Any = None) -> Pair:
     """Compares two built Keras models; changes neither."""
     from tflrecover.tracing.tracer import check
