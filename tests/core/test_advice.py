@@ -90,7 +90,22 @@ def surrounded(amount):
     return keras.Model(x, layers.Softmax()(y))
 
 
+def contracted(equation, made, bias):
+    x = keras.Input((5, 6), name="steps")
+    return keras.Model(x, layers.Softmax()(layers.EinsumDense(equation, made, bias_axes=bias, name="heads")(x)))
+
+
 ADVICE = {
+    "bias of an einsum": (
+        partial(contracted, "abc,cd->abd", (None, 4), "d"),
+        partial(contracted, "abc,cd->abd", (None, 4), None),
+        "set `bias_axes='d'` on layer 'heads':",
+    ),
+    "bias of heads": (
+        partial(contracted, "abc,cde->abde", (None, 2, 3), "de"),
+        partial(contracted, "abc,cde->abde", (None, 2, 3), None),
+        "set `bias_axes='de'` on layer 'heads':",
+    ),
     "padding of an image": (
         partial(surrounded, ((1, 0), (0, 2))),
         partial(surrounded, ((0, 1), (2, 0))),

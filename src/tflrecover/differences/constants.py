@@ -8,6 +8,7 @@ import numpy as np
 
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
+from tflrecover.differences.layers import Layers, bias_argument
 from tflrecover.ir import Difference
 from tflrecover.transfer.plan import Failure
 from tflrecover.weight import Array, Literal
@@ -15,12 +16,12 @@ from tflrecover.weight import Array, Literal
 _SHOWN = 4
 
 
-def describe_failure(alignment: Alignment, failure: Failure) -> Difference:
+def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> Difference:
     """An equation that does not hold, as a difference."""
     equation = failure.equation
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
     if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
-        return describe.attribute(alignment.file, f, k, "use_bias", True, False)
+        return describe.attribute(alignment.file, f, k, *bias_argument(layers, describe.layer_of(k)))
     is_shape = equation.keras.shape != equation.file.shape
     mine = equation.file.shape if is_shape else shown(failure.file_value)
     theirs = equation.keras.shape if is_shape else shown(failure.keras_value)

@@ -43,7 +43,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         *_affines(alignment, layers),
         *_outputs(alignment),
     ]
-    found += _constants(alignment, failed, found)
+    found += _constants(alignment, failed, found, layers)
     if not found and not alignment.complete and not alignment.ambiguous:
         # Nothing may pass as the same that is not proved to be.
         message = (
@@ -201,13 +201,11 @@ def _wiring(alignment: Alignment) -> Iterator[_Found]:
         op, other = file.ops[f], keras.ops[k]
         want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
         have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
-        where = describe.in_keras(other)
-        message = (
-            f"exchange the inputs of {where}: the file's {describe.in_file(file, op)} takes them in the other order"
-            if len(bad) == 2 and _agrees(alignment, bad[0][0], bad[1][1]) and _agrees(alignment, bad[1][0], bad[0][1])
-            else f"connect {where} to {want}: the file's {describe.in_file(file, op)} takes that, "
-            f"the model's layer takes {have}"
-        )
+        here, there = describe.in_keras(other), f"the file's {describe.in_file(file, op)}"
+        if _are_crossed(alignment, bad):
+            message = f"exchange the inputs of {here}: {there} takes them in the other order"
+        else:
+            message = f"connect {here} to {want}: {there} takes that, the model's layer takes {have}"
         yield _Found(
             f,
             Difference(
@@ -222,6 +220,14 @@ def _wiring(alignment: Alignment) -> Iterator[_Found]:
                 have,
             ),
         )
+
+
+def _are_crossed(alignment: Alignment, pairs: Sequence[tuple[Edge | None, Edge | None]]) -> bool:
+    """Whether two operands would agree if they changed places."""
+    if len(pairs) != 2:
+        return False
+    (mine, theirs), (mine_too, theirs_too) = pairs
+    return _agrees(alignment, mine, theirs_too) and _agrees(alignment, mine_too, theirs)
 
 
 def _agrees(alignment: Alignment, mine: Edge | None, theirs: Edge | None) -> bool:
@@ -264,39 +270,35 @@ def _affines(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
         seen.update(alone)
 
 
-def _exchanged(alignment: Alignment) -> Iterator[_Found]:
-    """Outputs that the model has in another order: one fault, however many they are."""
-    file, keras = alignment.file, alignment.keras
-    pairs = [(file.outputs[i], j) for i, j in alignment.outputs.items()]
-    wrong = {j: edge for edge, j in pairs if not _agrees(alignment, edge, keras.outputs[j])}
-    there = {keras.outputs[j].source for j in wrong}
-    if wrong and {alignment.pairs.get(edge.source) for edge in wrong.values()} == there:
-        order = ", ".join(f"output {j} must be that of {_source_name(alignment, wrong[j])}" for j in sorted(wrong))
-        message = f"put the model's outputs in the file's order: {order}"
-        yield _Found(len(file), Difference("wiring", message, attribute="outputs", keras_value=tuple(sorted(wrong))))
-
-
 def _outputs(alignment: Alignment) -> Iterator[_Found]:
     """Outputs that come from somewhere else, or have no counterpart."""
     file, keras = alignment.file, alignment.keras
-    exchanged = list(_exchanged(alignment))
-    yield from exchanged
+    pairs = [(file.outputs[i], j) for i, j in alignment.outputs.items()]
+    wrong = {j: edge for edge, j in pairs if not _agrees(alignment, edge, keras.outputs[j])}
+    # Outputs in another order are one fault, however many they are.
+    is_order = bool(wrong) and {alignment.pairs.get(e.source) for e in wrong.values()} == {
+        keras.outputs[j].source for j in wrong
+    }
+    if is_order:
+        order = ", ".join(f"output {j} must be that of {_source_name(alignment, wrong[j])}" for j in sorted(wrong))
+        message = f"put the model's outputs in the file's order: {order}"
+        yield _Found(len(file), Difference("wiring", message, attribute="outputs", keras_value=tuple(sorted(wrong))))
     for i, edge in enumerate(file.outputs):
         name = file.graph.values[file.graph.outputs[i]].name
         j = alignment.outputs.get(i)
-        if j is not None:
-            if _agrees(alignment, edge, keras.outputs[j]):
-                continue
-            told = _explained(alignment, edge, keras.outputs[j])
-        else:
+        if j is None:
             told = _explained(alignment, edge, None) or _feeds_extra(alignment, edge)
+        elif j in wrong:
+            told = is_order or _explained(alignment, edge, keras.outputs[j])
+        else:
+            continue
         partner = (
             _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
         )
         message = f"make the output of {partner} an output of the model: it is the file's output {short_name(name)!r}"
         index = describe.file_index(file.ops[edge.source]) if edge.source >= 0 else None
         difference = Difference("wiring", message, index, None, name, attribute="outputs", tflite_value=name)
-        yield _Found(len(file), difference, is_root=not told and not exchanged)
+        yield _Found(len(file), difference, is_root=not told)
     matched = set(alignment.outputs.values())
     for j, edge in enumerate(keras.outputs):
         if j not in matched and not _explained(alignment, None, edge):
@@ -314,12 +316,14 @@ def _feeds_extra(alignment: Alignment, edge: Edge) -> bool:
     return k is not None and any(c >= 0 and c not in back for c, _, _ in alignment.keras.consumers[k])
 
 
-def _constants(alignment: Alignment, failed: Sequence[Failure], found: Sequence[_Found]) -> Iterator[_Found]:
+def _constants(
+    alignment: Alignment, failed: Sequence[Failure], found: Sequence[_Found], layers: Layers
+) -> Iterator[_Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
     file = alignment.file
     told = {item.difference.tflite_op for item in found}
     for failure in failed:
-        difference = constants.describe_failure(alignment, failure)
+        difference = constants.describe_failure(alignment, failure, layers)
         if difference.tflite_op in told and difference.kind == "shape":
             continue
         place = file.number.get(failure.equation.file_op, len(file))

@@ -24,3 +24,14 @@ def padding_layer(layers: Layers, path: str | None) -> str:
     """``ZeroPadding2D``, or what it is called for the rank of a layer."""
     rank = next((digit for digit in "123" if f"{digit}D" in class_of(layers, path)), "2")
     return f"ZeroPadding{rank}D"
+
+
+def bias_argument(layers: Layers, path: str | None) -> tuple[str, Any, Any]:
+    """The argument that gives a layer without a bias one, what it must be, and what it is."""
+    layer = layers.get(path) if path is not None else None
+    if not hasattr(layer, "bias_axes"):
+        return "use_bias", True, False
+    operands, _, made = layer.equation.partition("->")
+    # A bias has the axes that the kernel brings in.
+    axes = "".join(axis for axis in made if axis.isalpha() and axis not in operands.partition(",")[0])
+    return "bias_axes", axes, layer.bias_axes
