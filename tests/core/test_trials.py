@@ -169,7 +169,7 @@ def test_a_block_too_many_is_told_whole():
 def test_what_follows_is_told_under_the_root():
     file = zoo.convert(zoo.randomize(attention(), 1))
     (difference,) = tflrecover.diff(file, attention(use_bias=False)).differences
-    assert {d.attribute for d in difference.consequences} == {"use_bias"}
+    assert {d.attribute for d in difference.consequences} == {"bias_axes"}
     assert len(difference.consequences) == 4
 
 

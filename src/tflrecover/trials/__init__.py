@@ -83,7 +83,10 @@ def _attempts(
         yield partial(_said, suspects, difference)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
-    for _ in suspects.paths:
+    known = -1
+    # Where nothing was settled, the same layers would be tried in the same ways again.
+    while known < len(settled):
+        known = len(settled)
         done = {id(stand_in.target) for stand_in in settled}
         open_ = [path for path in suspects.paths if id(suspects.layers[path]) not in done]
         yield partial(_likeliest, suspects, open_)
