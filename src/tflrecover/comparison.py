@@ -113,7 +113,6 @@ class Comparison(Outcome):
         """The traced model."""
         return self.reading.trace
 
-    @given_back()
     def again(self, stand_ins: Sequence[StandIn]) -> Comparison:
         """With stand-ins in the model."""
         reading = replace(self.reading, trace=self.trace.standing_in(stand_ins))

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 class Pair(Outcome):
     """Everything that is known of two files or two models."""
 
-    @given_back()
     def again(self, stand_ins: Sequence[StandIn]) -> Pair:
         """With stand-ins in the second of two models."""
         theirs = self.both.theirs

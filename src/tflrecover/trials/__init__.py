@@ -22,6 +22,7 @@ from tflrecover.differences import describe
 from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
+from tflrecover.memory import given_back
 from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal
 from tflrecover.trials.suspects import Suspects, opened
 
@@ -109,6 +110,7 @@ def _key(difference: Difference) -> tuple[Any, ...]:
     return difference.kind, difference.keras_layer, difference.attribute, difference.tflite_op
 
 
+@given_back()
 def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Difference]) -> list[Difference] | None:
     """Which of the known differences the stand-ins leave; None where they bring new ones, or cannot be called."""
     try:
