@@ -45,7 +45,7 @@ mapping_app = typer.Typer(help="Work on a mapping.", **_PLAIN)
 app.add_typer(mapping_app, name="mapping")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
-_MODEL = "A .keras or .h5 file, or package.module:function that returns a model."
+_MODEL = "A .keras or .h5 file, or package.module:name of a model or of a function that returns one."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]

@@ -47,7 +47,7 @@ def load_model(target: str) -> Any:
 
 def _load_file(path: str) -> Any:
     if not Path(path).is_file():
-        raise InvalidModel(f"there is no model file {path!r}")
+        raise InvalidModel(f"there is no model file {path!r}; give a .keras or .h5 file, or package.module:function")
     if mistaken.kind_of(path) == mistaken.TFLITE:
         raise InvalidModel(mistaken.file_for_model(path))
     keras = _import_keras()
@@ -132,10 +132,15 @@ def _named(module: str, name: str) -> Any:
         made = found if mistaken.is_layer(found) or not callable(found) else found()
     # A script that ends itself when it is imported must not decide on our exit code.
     except (Exception, SystemExit) as error:
-        raise InvalidModel(f"{module}:{name} gives no model: {type(error).__name__}: {error}") from error
+        looked = "; it is looked for in the current folder and on PYTHONPATH" if _is_absent(error, module) else ""
+        raise InvalidModel(f"{module}:{name} gives no model: {type(error).__name__}: {error}{looked}") from error
     if made is None:
         raise InvalidModel(f"{module}:{name} gives no model: it returns None; end it with `return model`")
     return made
+
+
+def _is_absent(error: BaseException, module: str) -> bool:
+    return isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
 
 
 def _attribute(module: ModuleType, name: str) -> Any:
@@ -144,4 +149,4 @@ def _attribute(module: ModuleType, name: str) -> Any:
     except AttributeError as error:
         from tflrecover.mapping.loader import nearest
 
-        raise AttributeError(f"{error}{nearest(name, vars(module))}") from error
+        raise AttributeError(f"{error}{nearest(name, _makers(module))}") from error

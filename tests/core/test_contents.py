@@ -186,8 +186,8 @@ def test_size_that_overflows():
         Contents(tflrecover.read(file.content(weight)).graph)[weight]
 
 
-def test_mapping_reads_quantized_tensors():
-    """A variable that the mapping fills gets real numbers, blockwise scales included."""
+def dense_of_blocks():
+    """A file of one dense layer whose kernel has scales per block, the kernel's index, and its model."""
     import keras
 
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2, use_bias=False, name="dense")])
@@ -196,7 +196,30 @@ def test_mapping_reads_quantized_tensors():
     scale = file.const(np.array([[0.5], [0.25]], "float32"))
     weight = file.const(packed(np.arange(16) - 8, 4), "int4", (2, 8), quantization=blockwise(scale, 8))
     y = file.op("FULLY_CONNECTED", (x, weight, -1), (1, 2), options="FullyConnectedOptions")
-    rule = {"tflrecover": 1, "weights": {"dense/kernel": {"from": f"t{weight}", "layout": "o i -> i o"}}}
-    assert tflrecover.port(file.content(y), model, rule).ok
+    return file.content(y), weight, model
+
+
+@pytest.mark.parametrize("place", ["t{}", "#0"])
+def test_mapping_reads_quantized_tensors(place):
+    """A variable that the mapping fills gets real numbers, blockwise scales included."""
+    content, weight, model = dense_of_blocks()
+    rule = {"tflrecover": 1, "weights": {"dense/kernel": {"from": place.format(weight), "layout": "o i -> i o"}}}
+    assert tflrecover.port(content, model, rule).ok
     wanted = (np.arange(16) - 8).reshape(2, 8) * np.array([[0.5], [0.25]])
     assert np.array_equal(model.get_layer("dense").kernel, wanted.T)
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("t99", "'t99' is no constant tensor of the file"),
+        ("#0", "gives shape (2, 8), the variable has (8, 2); say how its axes go"),
+    ],
+)
+def test_a_weight_that_does_not_fit_is_told_with_its_line(tmp_path, place, told):
+    content, _, model = dense_of_blocks()
+    path = tmp_path / "mapping.yaml"
+    path.write_text(f'tflrecover: 1\nweights:\n  dense/kernel: {{from: "{place}"}}\n', encoding="utf-8")
+    with pytest.raises(tflrecover.StaleMapping) as caught:
+        tflrecover.port(content, model, path)
+    assert str(caught.value).startswith(f"{path}:3: weights.dense/kernel: {told}")

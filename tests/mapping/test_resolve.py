@@ -52,7 +52,7 @@ def test_every_kind_of_name() -> None:
     assert found.skip == {"head/dense", "head_boxes"}
     assert found.ignore == {0, 1, 4}
     assert [(a.layer, a.op, a.attribute) for a in found.accept] == [("conv2d_2", None, "strides"), (None, 0, None)]
-    assert found.weights["conv2d_1/bias"].sources == ("x",)
+    assert found.weights["conv2d_1/bias"].rule.sources == ("x",)
     assert found.custom_ops == {"Mine": "TRANSPOSE_CONV"}
 
 
@@ -63,6 +63,13 @@ def test_a_path_with_brackets_is_found_by_its_own_name(pattern: str) -> None:
 
 def test_a_layer_by_a_unique_ending() -> None:
     assert resolved(match={"act": "#0"}).match == {0: "block/[1]/act"}
+
+
+def test_an_operator_by_the_name_that_reports_show() -> None:
+    merged = {**WORLD, "ops": [OpName(0, "CONV_2D", "conv/a;act/a"), OpName(1, "ADD", "conv/ab;act/b")]}
+    content = {"tflrecover": 1, "match": {"conv2d_1": "conv/a"}, "ignore": ["conv/ab"]}
+    found = resolve(Mapping.load(content), **merged)
+    assert (found.match, found.ignore) == ({0: "conv2d_1"}, {1})
 
 
 # content: what the error says

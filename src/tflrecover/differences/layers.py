@@ -28,7 +28,7 @@ def padding_layer(layers: Layers, path: str | None) -> str:
 
 def bias_argument(layers: Layers, path: str | None) -> tuple[str, Any, Any]:
     """The argument that gives a layer without a bias one, what it must be, and what it is."""
-    layer = layers.get(path) if path is not None else None
+    layer: Any = layers.get(path) if path is not None else None
     if not hasattr(layer, "bias_axes"):
         return "use_bias", True, False
     operands, _, made = layer.equation.partition("->")

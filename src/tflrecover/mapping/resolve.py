@@ -7,7 +7,8 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tflrecover.ir import Difference
+from tflrecover.errors import StaleMapping
+from tflrecover.ir import Difference, short_name
 from tflrecover.mapping.loader import Mapping, nearest
 from tflrecover.mapping.model import WeightRule
 from tflrecover.ops import by_name
@@ -48,6 +49,19 @@ class ResolvedAccept:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedWeight:
+    """Where the numbers of a variable come from.
+
+    Attributes:
+        rule: The entry.
+        error: Gives an error that names the entry and its line.
+    """
+
+    rule: WeightRule
+    error: Callable[[str], StaleMapping]
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedMapping:
     """A mapping in terms of one file and one model.
 
@@ -68,7 +82,7 @@ class ResolvedMapping:
     skip: frozenset[str] = frozenset()
     ignore: frozenset[int | str] = frozenset()
     accept: tuple[ResolvedAccept, ...] = ()
-    weights: AbstractMapping[str, WeightRule] = field(default_factory=dict)
+    weights: AbstractMapping[str, ResolvedWeight] = field(default_factory=dict)
     custom_ops: AbstractMapping[str, str] = field(default_factory=dict)
 
 
@@ -120,7 +134,7 @@ def resolve(
             )
             for i, a in enumerate(model.accept)
         ),
-        {_variable(mapping, name, variables): rule for name, rule in model.weights.items()},
+        {_variable(mapping, name, variables): _weight(mapping, name) for name in model.weights},
         _custom_ops(mapping, ops),
     )
 
@@ -170,6 +184,10 @@ def _variable(mapping: Mapping, name: str, variables: Sequence[str]) -> str:
     raise mapping.error(f"the model has no variable {name!r}{nearest(name, variables)}", "weights", name)
 
 
+def _weight(mapping: Mapping, name: str) -> ResolvedWeight:
+    return ResolvedWeight(mapping.model.weights[name], lambda told: mapping.error(told, "weights", name))
+
+
 def _layers(mapping: Mapping, pattern: str, layers: Sequence[str], *key: str | int) -> list[str]:
     # A path that numbers equal siblings has brackets, which a pattern would take for a set of letters.
     found = [path for path in layers if path == pattern or _fits(path, pattern)]
@@ -187,12 +205,17 @@ def _numbered(name: str, ops: Sequence[OpName]) -> int | None:
     return number if number is not None and any(op.index == number for op in ops) else None
 
 
+def _names(op: OpName) -> tuple[str, str]:
+    """The name of an operator's output, whole and as reports show it."""
+    return op.name, short_name(op.name)
+
+
 def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int) -> list[int | str]:
     number = _numbered(pattern, ops)
     found: list[int | str] = (
         [number]
         if number is not None
-        else [op.index for op in ops if op.name == pattern or fnmatchcase(op.name, pattern)]
+        else [op.index for op in ops if pattern in _names(op) or any(fnmatchcase(n, pattern) for n in _names(op))]
     )
     if not found:
         raise mapping.error(
@@ -204,6 +227,7 @@ def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int)
 def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> int | str:
     number = _numbered(name, ops)
     found: list[int | str] = [number] if number is not None else [op.index for op in ops if op.name == name]
+    found = found or [op.index for op in ops if name in _names(op)]
     if len(found) == 1:
         return found[0]
     if number_only := _past_the_end(name, ops):

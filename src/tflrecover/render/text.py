@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _STATES: tuple[VariableState, ...] = get_args(VariableState)
 # What only a port does.
 _WRITTEN = ("assigned", "reparametrised")
+# Who verifies has ported: how the file has them is what is left to say.
+_IN_THE_FILE = {"assigned": "in the file as they are", "reparametrised": "folded in the file"}
 _LISTED = 12
 # With more lines than this, consequences are only counted.
 _TREE = 24
@@ -191,6 +193,8 @@ def _verified(report: Report) -> Iterator[str]:
 
 def said(report: Report, state: str) -> str:
     """A state of variables; what only a port does is done by a port only."""
+    if report.action == "verify":
+        return _IN_THE_FILE.get(state, state)
     return f"would be {state}" if state in _WRITTEN and not report.applied else state
 
 
@@ -274,7 +278,7 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
             yield from (f"    {safe(a.variable)} ({safe(short_name(a.recipe))})" for a in members[:limit])
             if len(members) > limit:
                 yield f"    and {len(members) - limit} more"
-    if any(a.state == "reparametrised" for a in assignments):
+    if report.action != "verify" and any(a.state == "reparametrised" for a in assignments):
         yield f"  {REPARAMETRISED}"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import einops
 import numpy as np
 
-from tflrecover.errors import MappingError, StaleMapping
+from tflrecover.ir import short_name
+from tflrecover.mapping import ResolvedWeight
+from tflrecover.mapping.loader import nearest
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.lower import source_weight
 from tflrecover.tflite import TFLiteModel
@@ -17,17 +18,17 @@ from tflrecover.weight import Array, Key, evaluate
 
 
 def given_values(
-    rules: Mapping[str, Any], file: TFLiteModel, variables: Mapping[str, Variable]
+    rules: Mapping[str, ResolvedWeight], file: TFLiteModel, variables: Mapping[str, Variable]
 ) -> dict[str, tuple[Array, str, frozenset[Key]]]:
     """Variable path to ``(value, recipe, tensors used)`` for every ``weights`` entry of the mapping.
 
     Raises:
-        StaleMapping: a tensor that is not there, or has no contents.
-        MappingError: the result does not have the variable's shape.
+        StaleMapping: a tensor that is not there, or has no contents; or the result does not have the variable's shape.
     """
     found: dict[str, tuple[Array, str, frozenset[Key]]] = {}
-    for path, rule in rules.items():
-        sources = [_constant_tensor(file, name, path) for name in rule.sources]
+    for path, given in rules.items():
+        rule = given.rule
+        sources = [_constant_tensor(file, name, given) for name in rule.sources]
         arrays = [_real(file, index) for index in sources]
         value = np.concatenate(arrays, axis=rule.concat) if rule.concat is not None else arrays[0]
         text = " + ".join(rule.sources)
@@ -36,22 +37,27 @@ def given_values(
             text = f"{text}: {rule.layout}"
         shape = variables[path].shape
         if value.shape != shape:
-            raise MappingError(f"gives shape {value.shape}, the variable has {shape}", key=f"weights.{path}")
+            advice = "" if rule.layout else '; say how its axes go, e.g. `layout: "o i -> i o"`'
+            raise given.error(f"gives shape {value.shape}, the variable has {shape}{advice}")
         found[path] = (value, text, frozenset(sources))
     return found
 
 
-def _constant_tensor(file: TFLiteModel, name: str, path: str) -> int:
-    """Index of the constant tensor of that name, or of the kernel of the operator whose output has it."""
+def _constant_tensor(file: TFLiteModel, name: str, given: ResolvedWeight) -> int:
+    """Index of the constant tensor of that name, or of the kernel of the operator that makes it or has that number."""
     values = file.graph.values
-    direct = [i for i, value in values.items() if value.data is not None and value.name == name]
-    if not direct:
-        makers = [op for op in file.graph.ops() if op.outputs and values[op.outputs[0]].name == name]
-        direct = [i for op in makers for i in op.inputs[1:2] if i is not None and values[i].data is not None]
-    if len(direct) != 1:
-        what = "is no constant tensor of the file" if not direct else f"names {len(direct)} tensors"
-        raise StaleMapping(f"{name!r} {what}", key=f"weights.{path}")
-    return direct[0]
+    constants = {i: value.name for i, value in values.items() if value.data is not None}
+    found = [i for i, other in constants.items() if other == name]
+    if not found:
+        named = {op: (f"#{op.id}", values[op.outputs[0]].name) for op in file.graph.ops() if op.outputs}
+        makers = [op for op, names in named.items() if name in (*names, short_name(names[1]))]
+        found = [i for op in makers for i in op.inputs[1:2] if i in constants]
+    if not found:
+        raise given.error(f"{name!r} is no constant tensor of the file{nearest(name, constants.values())}")
+    if len(found) > 1:
+        told = f"{name!r} stands for {len(found)} tensors of the file"
+        raise given.error(f'{told}; name one by the operator that takes it, e.g. "#4"')
+    return found[0]
 
 
 def _real(file: TFLiteModel, index: int) -> Array:

@@ -103,7 +103,7 @@ class KerasRun:
             return
         for operation in op_selector.get_backward_walk_ops(wanted, stop_at_ts=given):
             if operation.name in self._lacking:
-                raise EvaluationError(f"variable {self._lacking[operation.name]!r} has no weights")
+                raise EvaluationError(f"the file gives no numbers for variable {self._lacking[operation.name]!r}")
 
     def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
         try:

@@ -33,9 +33,10 @@ def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
     """
     names = end_names(file, "inputs")
     if isinstance(inputs, Mapping):
-        unknown = sorted(set(inputs) ^ set(names))
-        if unknown:
-            raise EvaluationError(f"inputs must be given for exactly {list(names)}; {unknown} does not fit")
+        missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
+        if missing or unknown:
+            told = [f"{what} {those}" for what, those in (("missing", missing), ("unknown", unknown)) if those]
+            raise EvaluationError(f"the file's inputs are {list(names)}; of those given, {', '.join(told)}")
         inputs = [inputs[name] for name in names]
     # Not a sequence of inputs but one; its first axis is the batch.
     listed = [inputs] if hasattr(inputs, "shape") else list(inputs)
