@@ -212,6 +212,8 @@ Note = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], None]
 def _observed(classes: list[type], note: Note) -> Iterator[None]:
     """Calls ``note`` before every call of a layer of those classes, until the end of the block."""
     owners: set[Any] = {next(base for base in cls.__mro__ if "__call__" in vars(base)) for cls in classes}
+    from tflrecover.tracing.ownership import PATCH
+
     originals = {owner: owner.__call__ for owner in owners}
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,13 +224,14 @@ def _observed(classes: list[type], note: Note) -> Iterator[None]:
 
         return call
 
-    try:
-        for owner, original in originals.items():
-            owner.__call__ = wrap(original)
-        yield
-    finally:
-        for owner, original in originals.items():
-            owner.__call__ = original
+    with PATCH:
+        try:
+            for owner, original in originals.items():
+                owner.__call__ = wrap(original)
+            yield
+        finally:
+            for owner, original in originals.items():
+                owner.__call__ = original
 
 
 def _batches(data: Any, size: int) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.align.pins import numbered_only, pin
-from tflrecover.errors import InputMismatch, InvalidModel
+from tflrecover.errors import InputMismatch, InvalidModel, StaleMapping, TFLRecoverError
 from tflrecover.ir import Graph, Shape, Value
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.tflite import TFLiteModel
@@ -92,18 +92,24 @@ def readings(
 
     names = end_names(file, "inputs")
     free = [free_shape(file.graph.values[v]) for v in file.graph.inputs]
-    first_error: InvalidModel | None = None
+    first_error: TFLRecoverError | None = None
     is_any = False
     try:
         listed = forms(model, len(free), names)
     except InputMismatch as error:
         raise InputMismatch(f"{file.source} has {len(free)} inputs {list(names)}: {error}") from error
     for form in listed:
-        for attempt in _attempts(file, form, free, user, names):
+        try:
+            given = user.pairs("inputs", list(form.names), names)
+        except StaleMapping as error:
+            # In another way of calling the model its inputs may have these names.
+            first_error = first_error or error
+            continue
+        for attempt in _attempts(file, form, free, given, names):
             found = _accepted(file, model, form, shapes, *attempt)
             if isinstance(found, Reading):
                 is_any = True
-                yield replace(found, numbered=_numbered(file, form, free, user, names))
+                yield replace(found, numbered=_numbered(file, form, free, given, names))
             else:
                 first_error = first_error or found
     if not is_any and first_error is not None:
@@ -117,10 +123,9 @@ def free_shape(value: Value) -> FreeShape:
 
 
 def _attempts(
-    file: TFLiteModel, form: Form, free: Sequence[FreeShape], user: UserMapping, names: Sequence[str]
+    file: TFLiteModel, form: Form, free: Sequence[FreeShape], given: Mapping[int, int], names: Sequence[str]
 ) -> Iterator[tuple[tuple[int, ...], dict[int, int], bool]]:
     """Orders (Keras input number to file input number) worth trying, the pairs each stands for, if they are certain."""
-    given = user.pairs("inputs", list(form.names), names)
     possible = [_possible(form, j, free) for j in range(len(free))]
     pairs = pin(names, form.names, possible, given, numbered=file.signature() is not None)
     kinds = [(shape, file.graph.values[v].dtype) for shape, v in zip(free, file.graph.inputs, strict=True)]
@@ -132,12 +137,12 @@ def _attempts(
 
 
 def _numbered(
-    file: TFLiteModel, form: Form, free: Sequence[FreeShape], user: UserMapping, names: Sequence[str]
+    file: TFLiteModel, form: Form, free: Sequence[FreeShape], given: Mapping[int, int], names: Sequence[str]
 ) -> frozenset[int]:
     if file.signature() is None:
         return frozenset()
     possible = [_possible(form, j, free) for j in range(len(free))]
-    return numbered_only(names, form.names, possible, user.pairs("inputs", list(form.names), names))
+    return numbered_only(names, form.names, possible, given)
 
 
 def _possible(form: Form, number: int, free: Sequence[FreeShape]) -> list[int]:

@@ -19,6 +19,9 @@ _SHOWN = 4
 def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> Difference:
     """An equation that does not hold, as a difference."""
     equation = failure.equation
+    if equation.file_op is None or equation.keras_op is None:
+        told = f"a constant that the model returns cannot become the file's: {failure.reason}"
+        return Difference("constant", told, attribute=equation.role)
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
     if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
         return describe.attribute(alignment.file, f, k, *bias_argument(layers, describe.layer_of(k)))

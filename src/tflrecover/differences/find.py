@@ -320,12 +320,11 @@ def _constants(
     alignment: Alignment, failed: Sequence[Failure], found: Sequence[_Found], layers: Layers
 ) -> Iterator[_Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
-    file = alignment.file
     told = {item.difference.tflite_op for item in found}
     for failure in failed:
         difference = constants.describe_failure(alignment, failure, layers)
         if difference.tflite_op in told and difference.kind == "shape":
             continue
-        place = file.number.get(failure.equation.file_op, len(file))
+        place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
         yield _Found(place, difference, is_root=difference.kind != "shape" or not before)

@@ -127,7 +127,9 @@ def _tf_gather(source: Source) -> Lowered | None:
 
 
 def _gathered(source: Source, axis: int) -> Lowered:
-    batch = int(source.attributes.get("batch_dims") or 0) % max(len(source.shape(1)), 1)
+    batch = int(source.attributes.get("batch_dims") or 0)
+    # As many as the indices have axes is all of them, which is another thing than none.
+    batch += len(source.shape(1)) if batch < 0 else 0
     attributes = {"axis": int(axis) % max(len(source.shape(0)), 1), "batch_dims": batch}
     return Lowered("GATHER", operands(source)[:2], attributes)
 

@@ -9,7 +9,7 @@ from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
+from tflrecover.weight import Apply, Key, Leaf, Literal, Weight
 
 # Keys as they are. Numbers of numpy are not among them: they are subclasses of these, and told apart.
 _PLAIN = frozenset({int, float, str, bool, type(None)})
@@ -78,7 +78,7 @@ def _signature(weight: Weight, draft: Draft) -> Hashable:
     if isinstance(weight, Literal):
         return (weight.shape, weight.array.tobytes())
     if isinstance(weight, Leaf):
-        return ("leaf", _place(draft.env.get(weight.key)) or weight.key, weight.shape)
+        return ("leaf", _place(draft, weight.key), weight.shape)
     if isinstance(weight, Apply):
         return (
             weight.function.name,
@@ -88,6 +88,9 @@ def _signature(weight: Weight, draft: Draft) -> Hashable:
     return id(weight)
 
 
-def _place(array: Array | None) -> Hashable:
-    """Where in memory the contents lie: tensors that share a buffer of the file are the same constant."""
-    return None if array is None else array.__array_interface__["data"][0]
+def _place(draft: Draft, key: Key) -> Hashable:
+    """Where in the file the stored bytes lie: tensors that share a buffer, and read it alike, are the same constant."""
+    stored = draft.values.get(key) if isinstance(key, int) else None
+    if stored is None or stored.data is None or stored.sparsity is not None:
+        return key
+    return (stored.data.__array_interface__["data"][0], stored.dtype)

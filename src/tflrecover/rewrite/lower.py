@@ -371,6 +371,8 @@ def _check(view: _View, lowered: Lowered, spec: OpSpec | None) -> None:
     wanted = sum(not role.startswith("*") for role in spec.roles)
     if len(lowered.inputs) < wanted or not view.op.outputs:
         raise ValueError(f"{len(lowered.inputs)} operands of {wanted}, {len(view.op.outputs)} results")
+    if any(role == "bias" and isinstance(arg, int) for role, arg in zip(spec.roles, lowered.inputs, strict=False)):
+        raise ValueError("a bias that is computed is no weight")
     if spec.lower is not None:
         shapes = [arg.shape if isinstance(arg, Weight) else view.draft.shape(arg) for arg in lowered.inputs]
         spec.lower(lowered.attributes, shapes)

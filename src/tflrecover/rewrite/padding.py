@@ -66,7 +66,8 @@ def _with_scaling(draft: Draft, op: Op, pair: Pair) -> tuple[int | None, ...] | 
 
 
 def _is_spatial_zero_pad(op: Op) -> bool:
-    if op.type != "PAD" or op.attributes["value"] != 0.0:
+    # One that could not be read has no value.
+    if op.type != "PAD" or op.attributes.get("value") != 0.0:
         return False
     padding = op.attributes["padding"]
     return len(padding) >= 3 and padding[0] == padding[-1] == (0, 0)

@@ -18,7 +18,7 @@ def merge_reshapes(draft: Draft) -> int:
     for op_id in [op.id for op in draft.ordered("RESHAPE")]:
         op = draft.ops[op_id]
         before = draft.producer(op.inputs[0])
-        if before is not None and before.type == "RESHAPE":
+        if before is not None and before.type == "RESHAPE" and draft.opaque.isdisjoint((op.id, before.id)):
             # The first reshape stays when somebody else takes its result too; pruning removes it otherwise.
             op = op.evolve(inputs=before.inputs, origins=merged_origins(op, before))
             draft.replace(op)

@@ -117,6 +117,9 @@ class _Flattener:
     def _call(self, op: Op, known: dict[int, int], depth: int) -> None:
         start = len(self.ops)
         results = self._inline(op, CALLS[str(op.type)], op.inputs, f"{op.id}/", depth)
+        if len(results) < len(op.outputs):
+            message = f"takes {len(op.outputs)} values from a subgraph of {len(results)} outputs"
+            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} ({op.type})")
         known.update(zip(op.outputs, results, strict=False))
         if op.type == "CALL_ONCE":
             # What runs before the first call alone: initial values of variables.
@@ -141,6 +144,9 @@ class _Flattener:
         index = self._new(Value("index", (), "int32"))
         self._add(Op(f"{op.id}/loop", "LOOP", initial, (index, *(arguments[i] for i in states))))
         condition = self._inline(op, "cond_subgraph_index", arguments, f"{op.id}/condition/", depth)
+        if len(condition) != 1:
+            message = f"asks a condition with {len(condition)} outputs"
+            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} (WHILE)")
         results = self._inline(op, "body_subgraph_index", arguments, f"{op.id}/", depth)
         finals = tuple(known[op.outputs[i]] for i in states)
         self._add(Op(op.id, "END_LOOP", (index, condition[0], *(results[i] for i in states)), finals))

@@ -15,7 +15,8 @@ from typing import Any
 
 from tflrecover.tracing import standin
 
-_PATCH = threading.Lock()
+# Held while the classes of layers are patched, by whoever does it.
+PATCH = threading.RLock()
 
 
 class CallRecorder:
@@ -25,13 +26,15 @@ class CallRecorder:
         # Keras makes operations on the fly inside layers (ZeroPadding2D calls a Pad): only known ones can own.
         self._known = known
         self._stand_ins = stand_ins
-        self._intervals: dict[int, list[tuple[int, int, Any]]] = {}
+        # By the graph itself: the id of one that is gone may be that of the next.
+        self._intervals: dict[Any, list[tuple[int, int, Any]]] = {}
+        self._thread = threading.get_ident()
 
     @contextlib.contextmanager
     def recording(self, classes: tuple[type, ...]) -> Iterator[None]:
         """Records every ``__call__`` of those classes until the end of the block."""
         originals = {cls: cls.__call__ for cls in classes}
-        with _PATCH:
+        with PATCH:
             for cls, original in originals.items():
                 cls.__call__ = self._wrap(original)  # type: ignore[method-assign]
             try:
@@ -45,14 +48,15 @@ class CallRecorder:
 
         @functools.wraps(original)
         def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-            if operation not in self._known:
+            # A model that is traced may be at work elsewhere.
+            if threading.get_ident() != self._thread or operation not in self._known:
                 return original(operation, *args, **kwargs)
             graph = v1.get_default_graph()
             start = graph.version
             try:
                 return standin.call(self._stand_ins, original, operation, *args, **kwargs)
             finally:
-                self._intervals.setdefault(id(graph), []).append((start, graph.version, operation))
+                self._intervals.setdefault(graph, []).append((start, graph.version, operation))
 
         return call
 
@@ -60,6 +64,6 @@ class CallRecorder:
         """The innermost layer or operation of each of the ``count`` operators of a graph, in order of making."""
         owners: list[Any] = [None] * count
         # A call is recorded when it ends, so outer calls come after inner ones; inner ones must overwrite them.
-        for start, end, operation in reversed(self._intervals.get(id(graph), [])):
+        for start, end, operation in reversed(self._intervals.get(graph, [])):
             owners[start:end] = [operation] * (min(end, count) - min(start, count))
         return owners

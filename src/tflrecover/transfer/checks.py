@@ -88,7 +88,7 @@ def weight_checks(
     """
     pairs: dict[tuple[object, ...], tuple[Equation, _Pair]] = {}
     changed: set[tuple[object, ...]] = set()
-    for equation in sorted(_counting(system, plan), key=lambda one: _place(alignment, one)):
+    for equation in sorted(_counting(system, plan), key=lambda one: one.place(alignment)):
         if not keys(equation.keras) <= second.keys():
             continue
         found = [pair for pair in _parts(equation, first, second) if not _is_written(pair)]
@@ -117,10 +117,6 @@ def _counting(system: System, plan: Plan) -> Iterator[Equation]:
     for fold in system.folds:
         is_equal = all(equation.file_op in plan.scalings for equation in fold.edge)
         yield from (*fold.edge, *fold.apart) if is_equal else fold.inside
-
-
-def _place(alignment: Alignment, equation: Equation) -> int:
-    return alignment.file.number.get(equation.file_op, len(alignment.file))
 
 
 def _parts(equation: Equation, first: Mapping[Key, Array], second: Mapping[Key, Array]) -> list[_Pair]:
@@ -158,13 +154,13 @@ def _is_one_function(equation: Equation, first: Mapping[Key, Array], second: Map
 
 
 def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: bool) -> WeightCheck:
-    mine, theirs = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
+    mine, theirs = equation.file_op, equation.keras_op
     return WeightCheck(
         _name(pair.mine),
         _name(pair.theirs),
         equation.role,
-        describe.file_index(mine),
-        describe.layer_of(theirs),
+        None if mine is None else describe.file_index(alignment.file.graph.op(mine)),
+        None if theirs is None else describe.layer_of(alignment.keras.graph.op(theirs)),
         pair.second.shape,
         float(pair.change.max(initial=0.0)),
         _relative(rms(pair.change), rms(pair.first) or rms(pair.second)),

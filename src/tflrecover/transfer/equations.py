@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.align import Alignment
 from tflrecover.align.links import Link, OpId
+from tflrecover.align.view import shape_of
 from tflrecover.ir import Graph, Op
 from tflrecover.ops.elementwise import DIV
 from tflrecover.rewrite.affine import Pair, compose
@@ -31,22 +33,29 @@ class Equation:
         file: The file's expression, over its tensors.
         keras: Keras's expression, over the model's variables.
         role: Name of the operand.
-        file_op: Id of the operator in the file's canonical graph.
-        keras_op: Id in Keras's.
+        file_op: Id of the operator in the file's canonical graph; None for an output that is a constant.
+        keras_op: Id in Keras's, or None.
         is_broadcast: Whether broadcasting repeats the operand, so that its shape shows nowhere else.
+        is_across: Whether it is repeated along other axes on the one side than on the other.
     """
 
     file: Weight
     keras: Weight
     role: str
-    file_op: int | str
-    keras_op: int | str
+    file_op: OpId | None
+    keras_op: OpId | None
     is_broadcast: bool = False
+    is_across: bool = False
 
     @property
     def shifts(self) -> bool:
         """Whether the operand is added (a bias) rather than multiplied."""
         return self.role in _SHIFTS
+
+    def place(self, alignment: Alignment) -> int:
+        """Number of the file's operator; behind all others for what is none."""
+        number, end = alignment.file.number, len(alignment.file)
+        return end if self.file_op is None else number.get(self.file_op, end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,12 +113,12 @@ def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) ->
             behind[link.target] = mine, theirs, link
         else:
             edges[link.file, link.keras, link.source if is_gauged else -1] = sides.edge(link, mine, theirs)
-    weights: list[Equation] = []
+    weights = list(_outputs(alignment))
     folds: list[Fold] = []
     for match in alignment.matches:
         f, k = sides.file.op(match.tflite), sides.keras.op(match.keras)
         found = behind.get((match.tflite, match.keras))
-        apart = tuple(_of_pair(f, k, *sides.constants(f, k)))
+        apart = tuple(sides.of_pair(f, k, *sides.constants(f, k)))
         if found is None:
             weights += apart
             continue
@@ -173,25 +182,50 @@ class _Sides:
             mine, theirs = (mine[0], None), (theirs[0], None)
         left[1], left[2] = absorb(f, left[1], left[2], mine)
         right[1], right[2] = absorb(k, right[1], right[2], theirs)
-        return (*_of_pair(f, k, left, right), *border)
+        return (*self.of_pair(f, k, left, right), *border)
+
+    def of_pair(self, f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -> Iterator[Equation]:
+        """One per constant operand that either of a pair has."""
+        if f.type != k.type:
+            return
+        spec = ops.by_name(f.type)
+        if spec is not None and spec.commutative and mine.keys() != theirs.keys() and len(mine) == len(theirs) == 1:
+            theirs = dict(zip(mine, theirs.values(), strict=True))
+        is_elementwise = spec is not None and spec.is_elementwise
+        for slot in sorted(mine.keys() | theirs.keys()):
+            role = spec.role(slot) if spec is not None else f"operand {slot}"
+            left, right = mine.get(slot) or _ABSENT.get(role), theirs.get(slot) or _ABSENT.get(role)
+            if left is not None and right is not None:
+                along = (_axes(self.file, f, left), _axes(self.keras, k, right)) if is_elementwise else ()
+                is_across = None not in along and len(set(along)) > 1
+                yield Equation(left, right, role, f.id, k.id, is_elementwise, is_across)
+
+
+def _outputs(alignment: Alignment) -> Iterator[Equation]:
+    """Outputs that no input decides, such as a table of anchors: no operator has them as an operand."""
+    file, keras = alignment.file.graph, alignment.keras.graph
+    for i, j in alignment.outputs.items():
+        mine, theirs = file.values[file.outputs[i]].weight, keras.values[keras.outputs[j]].weight
+        if mine is not None and theirs is not None:
+            yield Equation(mine, theirs, "output", None, None)
+
+
+def _axes(graph: Graph, op: Op, weight: Weight) -> tuple[int, ...] | None:
+    """Along which axes of the result a constant goes, from the last; those of size 1 are none.
+
+    None: along all, being one number, or not known.
+    """
+    made = shape_of(graph, op.outputs[0])
+    if math.prod(weight.shape) == 1 or len(made) < len(weight.shape):
+        return None
+    long = [axis for axis, n in enumerate(reversed(made)) if n != 1]
+    own = [axis for axis, n in enumerate(reversed(weight.shape)) if n != 1]
+    return tuple(long.index(axis) for axis in own) if set(own) <= set(long) else None
 
 
 def _shift(scale: Weight | None, offset: Weight | None) -> Weight:
     assert offset is not None
     return offset if scale is None else DIV(offset, scale)
-
-
-def _of_pair(f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -> Iterator[Equation]:
-    if f.type != k.type:
-        return
-    spec = ops.by_name(f.type)
-    if spec is not None and spec.commutative and mine.keys() != theirs.keys() and len(mine) == len(theirs) == 1:
-        theirs = dict(zip(mine, theirs.values(), strict=True))
-    for slot in sorted(mine.keys() | theirs.keys()):
-        role = spec.role(slot) if spec is not None else f"operand {slot}"
-        left, right = mine.get(slot) or _ABSENT.get(role), theirs.get(slot) or _ABSENT.get(role)
-        if left is not None and right is not None:
-            yield Equation(left, right, role, f.id, k.id, spec is not None and spec.is_elementwise)
 
 
 def _constants(graph: Graph, op: Op) -> dict[int, Weight]:

@@ -30,11 +30,15 @@ def given_values(
         rule = given.rule
         sources = [_constant_tensor(file, name, given) for name in rule.sources]
         arrays = [_real(file, index) for index in sources]
-        value = np.concatenate(arrays, axis=rule.concat) if rule.concat is not None else arrays[0]
         text = " + ".join(rule.sources)
-        if rule.layout:
-            value = einops.rearrange(value, rule.layout)
-            text = f"{text}: {rule.layout}"
+        try:
+            value = np.concatenate(arrays, axis=rule.concat) if rule.concat is not None else arrays[0]
+            if rule.layout:
+                value = einops.rearrange(value, rule.layout)
+                text = f"{text}: {rule.layout}"
+        except (ValueError, einops.EinopsError) as error:
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise given.error(f"tensors of shape {shapes} cannot be arranged so: {str(error).strip()}") from error
         shape = variables[path].shape
         if value.shape != shape:
             advice = "" if rule.layout else '; say how its axes go, e.g. `layout: "o i -> i o"`'

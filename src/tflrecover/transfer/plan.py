@@ -110,7 +110,7 @@ def plan(
         else _assignment(path, variable, state.solver, path in used, broken, state.moved, state.recipes)
         for path, variable in variables.items()
     )
-    scalings = {equation.file_op: equation.keras_op for equation in equal}
+    scalings = {e.file_op: e.keras_op for e in equal if e.file_op is not None and e.keras_op is not None}
     partial = tuple(a.variable for a in assignments if a.value is not None and a.variable in state.solver.partial)
     return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings, partial)
 
@@ -209,6 +209,9 @@ class _State:
         if not _broadcasts(equation.file, equation.keras):
             shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
             return Failure(equation, f"shapes differ: {shapes}")
+        if equation.is_across:
+            shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
+            return Failure(equation, f"they go along other axes: {shapes}")
         target = np.asarray(evaluate(equation.file, self.env))
         if only_moves_units(equation.file.shape, equation.keras.shape):
             target = target.reshape(equation.keras.shape)
@@ -219,6 +222,8 @@ class _State:
         if fresh and target.dtype.kind == "f" and np.isnan(target).any():
             # NaN says that a part of a variable is not known; as a number of the file it is no weight.
             return Failure(equation, "the file's weight is not a number", target)
+        # Of a variable of which parts are known, an equation may give those again.
+        is_new = fresh.isdisjoint(solver.known)
         try:
             self._solve(equation.keras, target, mine)
         except Unsolvable as problem:
@@ -232,7 +237,8 @@ class _State:
             self.rounding[key] = max(rounded, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh
-            return None
+            if is_new:
+                return None
         got = np.asarray(evaluate(equation.keras, solver.known))
         if np.array_equal(got, target):
             return None

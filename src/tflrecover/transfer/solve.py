@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from tflrecover import tolerances
 from tflrecover.ops.spec import OpSpec
 from tflrecover.weight import Apply, Array, Key, Leaf, Shape, Weight, evaluate, keys
 
@@ -151,6 +152,12 @@ def _fit(target: Array, leaf: Leaf) -> Array:
     if target.shape != leaf.shape:
         raise Unsolvable(f"{leaf.key} has shape {leaf.shape}, the file's weight {target.shape}")
     dtype = str(leaf.dtype)
+    if "int" in dtype and target.dtype.kind == "f" and np.isfinite(target).all():
+        # A variable would cut what undoing a reciprocal has left of a whole number.
+        whole = np.rint(target)
+        if deviates(target, whole, Slack(relative=tolerances.WEIGHT)):
+            raise Unsolvable(f"{leaf.key} holds whole numbers, the file's are none")
+        return whole.astype(dtype)
     # numpy has no bfloat16; the variable casts on assignment.
     return target.astype(dtype, copy=False) if dtype in ("float16", "float32", "float64") else target
 

@@ -120,8 +120,17 @@ def _arguments(config: Mapping[str, Any], place: _Place = ()) -> Iterator[tuple[
             continue
         if key in _WRAPPED and isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
             yield from _arguments(value["config"], (*place, key, "config"))
-        elif key not in _IDLE and not key.endswith(_IDLE_ENDS):
+        elif key not in _IDLE and not key.endswith(_IDLE_ENDS) and _is_plain(value):
             yield (*place, key), value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can be compared: a class of the user's may keep arrays in its configuration."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _changed(config: Mapping[str, Any], place: _Place, value: Any) -> dict[str, Any]:

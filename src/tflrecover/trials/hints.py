@@ -89,7 +89,7 @@ class Hints:
             found = [axes for count in (2, 1, 3) for axes in combinations(_AXES[1:], count)]
         elif key == "dims" and isinstance(have, (list, tuple)):
             found = list(permutations(sorted(have))) if len(have) <= _MOST_DIMS else []
-        elif isinstance(have, (list, tuple)) and all(isinstance(item, (list, tuple)) for item in have):
+        elif isinstance(have, (list, tuple)) and all(map(_is_pair, have)):
             found = _sides(have)
         elif isinstance(have, (list, tuple)):
             # Operators over images stand for layers over steps, with an axis more.
@@ -111,6 +111,10 @@ def _on_one_axis(have: Sequence[Any]) -> list[Any]:
     if not all(type(n) is int and n > 0 for n in have):
         return []
     return [(*have[:i], n, *have[i + 1 :]) for i in range(len(have)) for n in (have[i] * 2, have[i] // 2) if n]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int for n in value)
 
 
 def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:

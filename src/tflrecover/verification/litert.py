@@ -71,16 +71,27 @@ def _inputs(file: TFLiteModel) -> list[tuple[int, Value]]:
 def _random(value: Value, rng: np.random.Generator) -> Array:
     shape, found = value.shape or (), value.quantization
     if found is not None and found.scale.size and not str(value.dtype).startswith("float"):
-        info, (scale, zero) = np.iinfo(str(value.dtype)), _parameters(found)
+        info, (scale, zero) = np.iinfo(_dtype(value)), _parameters(found)
         low, high = (info.min - zero) * scale, (info.max - zero) * scale
         return rng.uniform(low, high, shape).astype(np.float32)
     is_real = str(value.dtype).startswith("float") or found is not None
     return rng.uniform(0, 1, shape).astype(np.float32) if is_real else rng.integers(0, 10, shape)
 
 
+def _dtype(value: Value) -> np.dtype[Any]:
+    try:
+        return np.dtype(str(value.dtype))
+    except TypeError as error:
+        raise EvaluationError(f"input {value.name!r} is of type {value.dtype}, which no array holds") from error
+
+
 def quantize(array: Array, value: Value) -> Array:
-    """Real numbers as the file stores them."""
-    dtype = np.dtype(str(value.dtype))
+    """Real numbers as the file stores them.
+
+    Raises:
+        EvaluationError: numpy lacks the type.
+    """
+    dtype = _dtype(value)
     if dtype.kind not in "iu" or array.dtype.kind != "f" or value.quantization is None:
         return array.astype(dtype)
     scale, zero = _parameters(value.quantization)
