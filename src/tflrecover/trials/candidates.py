@@ -151,7 +151,9 @@ def _at(config: Any, place: _Place) -> Any:
 
 def _followed(layer: Any, config: Mapping[str, Any], have: Any) -> dict[str, Any]:
     """Arguments that need not be given, and had the value of the one that was changed, follow it."""
-    follow = {key for key, value in config.items() if _default(layer, (key,)) is None and value == have}
+    follow = {
+        key for key, value in config.items() if _default(layer, (key,)) is None and _is_plain(value) and value == have
+    }
     return {key: None if key in follow else value for key, value in config.items()}
 
 
