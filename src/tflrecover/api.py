@@ -37,6 +37,7 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
 
     Raises:
         InvalidFile: the file cannot be read.
+        EvaluationError: it can, but its stored numbers do not fit each other.
         InvalidModel: the model cannot be traced.
         MappingError: the mapping is wrong or stale.
 
@@ -73,6 +74,7 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     Raises:
         PortError: refused; it carries the report, and the model is as it was before.
         InvalidFile: the file cannot be read.
+        EvaluationError: it can, but its stored numbers do not fit each other.
         InvalidModel: the model cannot be traced.
         MappingError: the mapping is wrong or stale.
 

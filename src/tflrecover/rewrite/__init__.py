@@ -107,7 +107,7 @@ _log = logging.getLogger(__name__)
 
 
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands})
-"""Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison.py``)."""
+"""Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 
 def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
