@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
@@ -160,9 +160,25 @@ def substitutes(matching: Matching) -> None:
     while changed:
         changed = False
         for f in matching.open_file():
-            candidates = [k for k in matching.open_keras() if _fills_place_of(matching, f, k)]
+            candidates = {k for k in _beside(matching, f) if _fills_place_of(matching, f, k)}
             if len(candidates) == 1:
-                changed |= matching.add(f, candidates[0], "place", "stands between the same neighbours")
+                changed |= matching.add(f, candidates.pop(), "place", "stands between the same neighbours")
+
+
+def _beside(matching: Matching, f: int) -> Iterator[int]:
+    """Open nodes of Keras that stand to a partner as a node of the file stands to the other of that pair."""
+    file, keras = matching.file, matching.keras
+    before = next((edge for edge in file.operands[f] if edge.source in matching.pairs or edge.source == INPUT), None)
+    if before is None:
+        behind = (matching.pairs[c] for c, _, _ in file.consumers[f] if c in matching.pairs)
+        found = [edge.source for k in behind for edge in keras.operands[k]]
+    elif before.source != INPUT:
+        found = [c for c, _, _ in keras.consumers[matching.pairs[before.source]]]
+    elif before.slot in matching.inputs:
+        found = [c for c, _ in keras.input_uses[matching.inputs[before.slot]]]
+    else:
+        return
+    yield from (k for k in found if k >= 0 and k not in matching.back)
 
 
 def _fills_place_of(matching: Matching, f: int, k: int) -> bool:

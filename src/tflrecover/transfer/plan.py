@@ -223,7 +223,7 @@ class _State:
             # NaN says that a part of a variable is not known; as a number of the file it is no weight.
             return Failure(equation, "the file's weight is not a number", target)
         # Of a variable of which parts are known, an equation may give those again.
-        is_new = fresh.isdisjoint(solver.known)
+        untouched = fresh - solver.known.keys()
         try:
             self._solve(equation.keras, target, mine)
         except Unsolvable as problem:
@@ -237,12 +237,12 @@ class _State:
             self.rounding[key] = max(rounded, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh
-            if is_new:
+            if fresh <= untouched:
                 return None
         got = np.asarray(evaluate(equation.keras, solver.known))
         if np.array_equal(got, target):
             return None
-        settled = mine - fresh
+        settled = mine - untouched
         # What a model stores in 16 bits, and what the second of two files stores as integers, is rounded there too.
         theirs = half_step(equation.keras, target)
         allowed = slack(equation, target, rounded)
