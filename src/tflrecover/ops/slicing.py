@@ -13,7 +13,8 @@ from tflrecover.ops.readers import axes_of, operand, operands, plain, with_const
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array, Literal
 
-_WHOLE = (None, None, 1)
+# All of an axis, in the slices of a STRIDED_SLICE.
+WHOLE = (None, None, 1)
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
@@ -28,7 +29,7 @@ def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
         if masks["ellipsis_mask"] & bit:
             named = len(found["begin"]) - bin(masks["new_axis_mask"]).count("1") - 1
             # Each axis by itself, so that there is one way only to say it; of an unknown rank there are none.
-            places += [_WHOLE] * (len(shape) - named) if shape else ["..."]
+            places += [WHOLE] * (len(shape) - named) if shape else ["..."]
             axis += len(shape) - named
         elif masks["new_axis_mask"] & bit:
             places.append("new")
@@ -199,7 +200,7 @@ def _split_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[
     sizes = tuple(size - sum(n for n in sizes if n >= 0) if n < 0 else n for n in sizes)
     starts = [sum(sizes[:i]) for i in range(count)]
     return [
-        {"slices": (*[_WHOLE] * axis, plain_slice(start, start + n, 1, size))}
+        {"slices": (*[WHOLE] * axis, plain_slice(start, start + n, 1, size))}
         for start, n in zip(starts, sizes, strict=True)
     ]
 
@@ -221,7 +222,7 @@ def _unpack(source: Source) -> Lowered:
 
 
 def _unpack_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[str, Any]]:
-    return [{"slices": (*[_WHOLE] * attributes["axis"], i)} for i in range(count)]
+    return [{"slices": (*[WHOLE] * attributes["axis"], i)} for i in range(count)]
 
 
 UNPACK = OpSpec(

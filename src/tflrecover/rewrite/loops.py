@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import evaluate
+from tflrecover.rewrite.scalars import known_array
 
 
 @dataclass
@@ -86,10 +86,11 @@ def _number(draft: Draft, value: int | None) -> int | None:
     weight = draft.weight(value)
     if weight is None or math.prod(weight.shape) != 1 or "int" not in str(weight.dtype):
         return None
-    if not all(leaf.key in draft.env for leaf in weight.leaves):
+    array = known_array(draft, weight)
+    if array is None:
         return None
     draft.mark_structural(weight)
-    return int(evaluate(weight, draft.env).reshape(()))
+    return int(array.reshape(()))
 
 
 def _counter(draft: Draft, state: _State) -> tuple[int, int] | None:

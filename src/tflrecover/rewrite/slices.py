@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from tflrecover.ir import Op
 from tflrecover.ops.shape import only_moves_units
+from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft, merged_origins
-
-_WHOLE = (None, None, 1)
 
 
 def take_apart(draft: Draft) -> int:
@@ -29,7 +28,7 @@ def take_apart(draft: Draft) -> int:
 def _place(op: Op) -> tuple[int, int] | None:
     """``(axis, index)`` of a slice that takes one element along one axis and all of the others."""
     *before, last = op.attributes["slices"] or (None,)
-    if not isinstance(last, int) or any(place != _WHOLE for place in before):
+    if not isinstance(last, int) or any(place != WHOLE for place in before):
         return None
     return len(before), last
 
@@ -80,7 +79,7 @@ def _reversed(draft: Draft, op: Op) -> bool:
 
 def _take_from(draft: Draft, op: Op, before: Op, axis: int, index: int) -> None:
     """Takes the element from the operand of the operator before instead."""
-    attributes = {"slices": (*[_WHOLE] * axis, index)}
+    attributes = {"slices": (*[WHOLE] * axis, index)}
     draft.replace(op.evolve(inputs=before.inputs[:1], attributes=attributes, origins=merged_origins(op, before)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
+from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Weight
 
@@ -25,7 +26,6 @@ Perm = tuple[int, ...]
 Moved = tuple[Mapping[str, Any], Perm]
 """Attributes of the operator on the value before the transpose, and the transpose of its result."""
 
-_WHOLE = (None, None, 1)
 # Along the last axis, not element by element.
 _ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX")
 
@@ -190,10 +190,10 @@ def _sliced(attributes: Mapping[str, Any], perm: Perm) -> Moved | None:
     places = attributes["slices"]
     if any(isinstance(place, str) for place in places):
         return None
-    whole = (*places, *(_WHOLE,) * (len(perm) - len(places)))
+    whole = (*places, *(WHOLE,) * (len(perm) - len(places)))
     moved = dict(zip(perm, whole, strict=True))
     listed = [moved[axis] for axis in range(len(perm))]
-    while listed and listed[-1] == _WHOLE:
+    while listed and listed[-1] == WHOLE:
         listed.pop()
     dropped = tuple(i for i, place in enumerate(whole) if isinstance(place, int))
     return {**attributes, "slices": tuple(listed)}, _without(perm, dropped)

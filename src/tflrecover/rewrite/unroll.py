@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from tflrecover.ir import Op
+from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.weight import Literal
 
 _MOST_OPS = 200_000
-_WHOLE = (None, None, 1)
 
 
 def unroll_loops(draft: Draft) -> int:
@@ -95,7 +95,7 @@ def _copy(draft: Draft, op: Op, trip: int, known: dict[int, int]) -> None:
     made = op.evolve(id=f"{op.id}@{trip}", inputs=inputs, outputs=tuple(_ids(op.outputs, known)))
     place = draft.weight(inputs[1]) if op.type == "GATHER" else None
     if isinstance(place, Literal) and place.shape == ():
-        slices = (*[_WHOLE] * op.attributes["axis"], int(place.array))
+        slices = (*[WHOLE] * op.attributes["axis"], int(place.array))
         made = made.evolve(type="STRIDED_SLICE", inputs=inputs[:1], attributes={"slices": slices})
     draft.add(made)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import Weight, evaluate
+from tflrecover.rewrite.scalars import known_array
+from tflrecover.weight import Weight
 
 
 def zeros_to_pad(draft: Draft) -> int:
@@ -29,5 +30,5 @@ def zeros_to_pad(draft: Draft) -> int:
 
 
 def _is_zero(draft: Draft, weight: Weight) -> bool:
-    is_known = all(leaf.key in draft.env for leaf in weight.leaves)
-    return is_known and not evaluate(weight, draft.env).any()
+    array = known_array(draft, weight)
+    return array is not None and not array.any()
