@@ -55,6 +55,19 @@ def file_of(plan, mode):
     ),
     mode="int8",
 )
+# A bias that a converter has given the four axes of the sum that it was, behind it a scaling for one of two consumers.
+@example(
+    plan=(
+        "image",
+        1,
+        [
+            ("transpose", 7, 5),
+            *(("repeated", 8, 5), ("up", 11, 1), ("standardize", 8, 6)),
+            *(("separable", 5, 8), ("crop", 8, 8), ("norm", 8, 9)),
+        ],
+    ),
+    mode="fp32",
+)
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
 from tflrecover.ops.window import channels_last, is_channels_first, lowered_window, pair, tf_window, window_output
 from tflrecover.weight import Literal, Weight
 
@@ -25,6 +27,15 @@ WINDOW = ("kernel_size", "strides", "dilation_rate", "padding")
 def no_bias(size: int) -> Literal:
     """The bias of a layer that has none."""
     return Literal.of(np.zeros(size, np.float32))
+
+
+def bias_of(given: Operand, size: int) -> Operand:
+    """A bias along its one axis, zeros where there is none: a converter leaves it the axes of a sum that it was."""
+    if given is None:
+        return no_bias(size)
+    if isinstance(given, int) or len(given.shape) < 2 or math.prod(given.shape) != size:
+        return given
+    return RESHAPE(given, shape=(size,), target_shape=(size,))
 
 
 def tflite_window(attributes: Attributes) -> dict[str, Any]:
@@ -50,7 +61,7 @@ def _conv(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], channels
         "filters": filters,
         "groups": channels // inside if inside else 1,
     }
-    return Lowered("CONV_2D", (x, kernel, bias if bias is not None else no_bias(filters)), attributes, fused)
+    return Lowered("CONV_2D", (x, kernel, bias_of(bias, filters)), attributes, fused)
 
 
 def _tflite_conv(source: Source) -> Lowered | None:
@@ -102,8 +113,7 @@ CONV_2D = OpSpec(
 def _depthwise(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
     *sizes, channels, multiplier = kernel.shape
     attributes = {"kernel_size": tuple(sizes), **window, "depth_multiplier": multiplier}
-    bias = bias if bias is not None else no_bias(channels * multiplier)
-    return Lowered("DEPTHWISE_CONV_2D", (x, kernel, bias), attributes, fused)
+    return Lowered("DEPTHWISE_CONV_2D", (x, kernel, bias_of(bias, channels * multiplier)), attributes, fused)
 
 
 def _tflite_depthwise(source: Source) -> Lowered | None:
@@ -155,8 +165,8 @@ def _transpose(
     attributes = {"kernel_size": tuple(sizes), **window, "filters": filters}
     spatial = channels_last(source.shape(slot), source.attributes)[1:-1] if source.shape(slot) else ()
     attributes["output_padding"] = _output_padding(output[1:-1], spatial, attributes) if output and spatial else None
-    bias = bias if bias is not None else no_bias(filters)
-    return Lowered("TRANSPOSE_CONV", (source.inputs[slot], kernel, bias), attributes, shape=output)
+    operands = (source.inputs[slot], kernel, bias_of(bias, filters))
+    return Lowered("TRANSPOSE_CONV", operands, attributes, shape=output)
 
 
 def _constant_shape(source: Source, slot: int) -> Shape | None:
@@ -251,7 +261,7 @@ CONVOLUTION_2D_TRANSPOSE_BIAS = OpSpec("Convolution2DTransposeBias", tflite=_cus
 
 def _conv_3d(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
     attributes = {"kernel_size": kernel.shape[:3], **window, "filters": kernel.shape[-1]}
-    return Lowered("CONV_3D", (x, kernel, bias if bias is not None else no_bias(kernel.shape[-1])), attributes, fused)
+    return Lowered("CONV_3D", (x, kernel, bias_of(bias, kernel.shape[-1])), attributes, fused)
 
 
 def _window_3d(options: Attributes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.conv import no_bias
+from tflrecover.ops.conv import bias_of
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand, operands
 from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
@@ -18,7 +18,7 @@ DENSE_LAYOUT = "o i -> i o"
 
 def _dense(x: Operand, kernel: Weight, bias: Operand, fused: str | None, shape: Shape | None = None) -> Lowered:
     units = kernel.shape[-1]
-    bias = bias if bias is not None else no_bias(units)
+    bias = bias_of(bias, units)
     return Lowered("FULLY_CONNECTED", (x, kernel, bias), {"units": units}, fused, shape)
 
 
