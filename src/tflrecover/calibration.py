@@ -208,13 +208,9 @@ def _rows(array: Array, axis: Any, mask: Any) -> Array:
 Note = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], None]
 
 
-@contextlib.contextmanager
-def _observed(classes: list[type], note: Note) -> Iterator[None]:
+def _observed(classes: list[type], note: Note) -> contextlib.AbstractContextManager[None]:
     """Calls ``note`` before every call of a layer of those classes, until the end of the block."""
-    owners: set[Any] = {next(base for base in cls.__mro__ if "__call__" in vars(base)) for cls in classes}
-    from tflrecover.tracing.ownership import PATCH
-
-    originals = {owner: owner.__call__ for owner in owners}
+    from tflrecover.tracing.ownership import patched
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -224,14 +220,7 @@ def _observed(classes: list[type], note: Note) -> Iterator[None]:
 
         return call
 
-    with PATCH:
-        try:
-            for owner, original in originals.items():
-                owner.__call__ = wrap(original)
-            yield
-        finally:
-            for owner, original in originals.items():
-                owner.__call__ = original
+    return patched({next(base for base in cls.__mro__ if "__call__" in vars(base)) for cls in classes}, wrap)
 
 
 def _batches(data: Any, size: int) -> Iterator[Any]:

@@ -276,9 +276,8 @@ def _outputs(alignment: Alignment) -> Iterator[_Found]:
     pairs = [(file.outputs[i], j) for i, j in alignment.outputs.items()]
     wrong = {j: edge for edge, j in pairs if not _agrees(alignment, edge, keras.outputs[j])}
     # Outputs in another order are one fault, however many they are.
-    is_order = bool(wrong) and {alignment.pairs.get(e.source) for e in wrong.values()} == {
-        keras.outputs[j].source for j in wrong
-    }
+    wanted = {alignment.pairs.get(edge.source) for edge in wrong.values()}
+    is_order = bool(wrong) and wanted == {keras.outputs[j].source for j in wrong}
     if is_order:
         order = ", ".join(f"output {j} must be that of {_source_name(alignment, wrong[j])}" for j in sorted(wrong))
         message = f"put the model's outputs in the file's order: {order}"

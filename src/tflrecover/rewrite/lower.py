@@ -22,6 +22,7 @@ from tflrecover.ops.quantize import clipped, dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
+from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.variables import lower_state, threaded
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate
 
@@ -88,10 +89,12 @@ class _View:
 
     def constant(self, slot: int) -> Array | None:
         weight = self.weight(slot)
-        if weight is None or not all(leaf.key in self.draft.env for leaf in weight.leaves):
+        if weight is None:
             return None
-        self.draft.mark_structural(weight)
-        return evaluate(weight, self.draft.env)
+        array = known_array(self.draft, weight)
+        if array is not None:
+            self.draft.mark_structural(weight)
+        return array
 
 
 def _is_dynamic(value: Value) -> bool:

@@ -94,22 +94,21 @@ class _Flattener:
         self.values[number] = value
         return number
 
+    def _misfit(self, op: Op, message: str) -> InvalidFile:
+        return InvalidFile(message, source=self.model.source, where=f"operator {op.id} ({op.type})")
+
     def _subgraph(self, op: Op, option: str, depth: int) -> Graph:
         index = op.attributes.get(option)
-        where = f"operator {op.id} ({op.type})"
         if not isinstance(index, int) or not 0 < index < len(self.model.subgraphs):
-            message = f"names subgraph {index} of {len(self.model.subgraphs)}"
-            raise InvalidFile(message, source=self.model.source, where=where)
+            raise self._misfit(op, f"names subgraph {index} of {len(self.model.subgraphs)}")
         if depth >= _DEPTH:
-            message = f"calls subgraph {index} inside {depth} others; does it call itself?"
-            raise InvalidFile(message, source=self.model.source, where=where)
+            raise self._misfit(op, f"calls subgraph {index} inside {depth} others; does it call itself?")
         return self.model.subgraphs[index]
 
     def _inline(self, op: Op, option: str, arguments: Sequence[int | None], prefix: str, depth: int) -> list[int]:
         graph = self._subgraph(op, option, depth)
         if len(graph.inputs) != len(arguments):
-            message = f"gives {len(arguments)} values to a subgraph of {len(graph.inputs)} inputs"
-            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} ({op.type})")
+            raise self._misfit(op, f"gives {len(arguments)} values to a subgraph of {len(graph.inputs)} inputs")
         inner = {mine: given for mine, given in zip(graph.inputs, arguments, strict=True) if given is not None}
         self.walk(graph, inner, prefix, depth + 1)
         return [self._id(graph, value, inner) for value in graph.outputs]
@@ -118,8 +117,7 @@ class _Flattener:
         start = len(self.ops)
         results = self._inline(op, CALLS[str(op.type)], op.inputs, f"{op.id}/", depth)
         if len(results) < len(op.outputs):
-            message = f"takes {len(op.outputs)} values from a subgraph of {len(results)} outputs"
-            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} ({op.type})")
+            raise self._misfit(op, f"takes {len(op.outputs)} values from a subgraph of {len(results)} outputs")
         known.update(zip(op.outputs, results, strict=False))
         if op.type == "CALL_ONCE":
             # What runs before the first call alone: initial values of variables.
@@ -130,8 +128,7 @@ class _Flattener:
     def _loop(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
         body = self._subgraph(op, "body_subgraph_index", depth)
         if not len(op.inputs) == len(op.outputs) == len(body.inputs) == len(body.outputs) or None in op.inputs:
-            message = f"hands {len(op.inputs)} values to a body with {len(body.inputs)} inputs"
-            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} (WHILE)")
+            raise self._misfit(op, f"hands {len(op.inputs)} values to a body with {len(body.inputs)} inputs")
         states = [i for i, value in enumerate(body.inputs) if body.outputs[i] != value]
         arguments = [value for value in op.inputs if value is not None]
         initial = tuple(arguments[i] for i in states)
@@ -145,8 +142,7 @@ class _Flattener:
         self._add(Op(f"{op.id}/loop", "LOOP", initial, (index, *(arguments[i] for i in states))))
         condition = self._inline(op, "cond_subgraph_index", arguments, f"{op.id}/condition/", depth)
         if len(condition) != 1:
-            message = f"asks a condition with {len(condition)} outputs"
-            raise InvalidFile(message, source=self.model.source, where=f"operator {op.id} (WHILE)")
+            raise self._misfit(op, f"asks a condition with {len(condition)} outputs")
         results = self._inline(op, "body_subgraph_index", arguments, f"{op.id}/", depth)
         finals = tuple(known[op.outputs[i]] for i in states)
         self._add(Op(op.id, "END_LOOP", (index, condition[0], *(results[i] for i in states)), finals))

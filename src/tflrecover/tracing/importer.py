@@ -74,7 +74,7 @@ class _Importer:
         self._paths = paths
         # ids of tensors are compared while their graphs live.
         self._graphs: list[Any] = []
-        self._attributes: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._alike: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def new(self, value: Value, tensor: Any = None) -> int:
         number = len(self.values)
@@ -129,7 +129,7 @@ class _Importer:
             name = prefix + operation.name
             # Most operators of a type are alike.
             own = _attributes(operation)
-            attributes = self._attributes.setdefault(tuple(own.items()), own)
+            attributes = self._alike.setdefault(tuple(own.items()), own)
             self.ops.append(Op(name, operation.type, inputs, tuple(outputs), attributes, layer))
 
     def _inline(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:

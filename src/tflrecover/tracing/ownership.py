@@ -10,13 +10,31 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from tflrecover.tracing import standin
 
-# Held while the classes of layers are patched, by whoever does it.
-PATCH = threading.RLock()
+Call = Callable[..., Any]
+
+_PATCH = threading.RLock()
+
+
+@contextlib.contextmanager
+def patched(classes: Iterable[type], wrap: Callable[[Call], Call]) -> Iterator[None]:
+    """Puts what ``wrap`` makes of it in the place of every ``__call__`` of some classes, until the end of the block.
+
+    One thread at a time: who took the wrapper of another for the original would put it back for good.
+    """
+    with _PATCH:
+        originals = {cls: cls.__call__ for cls in classes}
+        try:
+            for cls, original in originals.items():
+                cls.__call__ = wrap(original)  # type: ignore[method-assign]
+            yield
+        finally:
+            for cls, original in originals.items():
+                cls.__call__ = original  # type: ignore[method-assign]
 
 
 class CallRecorder:
@@ -30,20 +48,11 @@ class CallRecorder:
         self._intervals: dict[Any, list[tuple[int, int, Any]]] = {}
         self._thread = threading.get_ident()
 
-    @contextlib.contextmanager
-    def recording(self, classes: tuple[type, ...]) -> Iterator[None]:
+    def recording(self, classes: Iterable[type]) -> contextlib.AbstractContextManager[None]:
         """Records every ``__call__`` of those classes until the end of the block."""
-        originals = {cls: cls.__call__ for cls in classes}
-        with PATCH:
-            for cls, original in originals.items():
-                cls.__call__ = self._wrap(original)  # type: ignore[method-assign]
-            try:
-                yield
-            finally:
-                for cls, original in originals.items():
-                    cls.__call__ = original  # type: ignore[method-assign]
+        return patched(classes, self._wrap)
 
-    def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(self, original: Call) -> Call:
         from tensorflow.compat import v1
 
         @functools.wraps(original)

@@ -206,12 +206,11 @@ class _State:
         mine, solver = keys(equation.keras), self.solver
         if mine and mine <= self.kept.keys():
             return None
-        if not _broadcasts(equation.file, equation.keras):
+        is_other = not _broadcasts(equation.file, equation.keras)
+        if is_other or equation.is_across:
+            told = "shapes differ" if is_other else "they go along other axes"
             shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
-            return Failure(equation, f"shapes differ: {shapes}")
-        if equation.is_across:
-            shapes = f"{list(equation.file.shape)} in the file, {list(equation.keras.shape)} in the model"
-            return Failure(equation, f"they go along other axes: {shapes}")
+            return Failure(equation, f"{told}: {shapes}")
         target = np.asarray(evaluate(equation.file, self.env))
         if only_moves_units(equation.file.shape, equation.keras.shape):
             target = target.reshape(equation.keras.shape)
