@@ -68,6 +68,18 @@ def file_of(plan, mode):
     ),
     mode="fp32",
 )
+# A batch norm used twice in a row, behind a shared layer whose bias the converter moved on: its beta occurs twice.
+@example(
+    plan=(
+        "vector",
+        2,
+        [
+            *(("submodel", 11, 4), ("norm", 6, 2), ("relu", 5, 10), ("again", 7, 7), ("layer_norm", 5, 7)),
+            *(("multiply", 5, 8), ("again", 3, 7), ("excite", 3, 11), ("norm", 2, 0)),
+        ],
+    ),
+    mode="fp32",
+)
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

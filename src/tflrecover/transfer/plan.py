@@ -238,22 +238,30 @@ class _State:
             self.moved |= fresh
             if fresh <= untouched:
                 return None
-        got = np.asarray(evaluate(equation.keras, solver.known))
-        if np.array_equal(got, target):
-            return None
         settled = mine - untouched
+        deviation, got = self._deviation(equation, target, rounded, settled)
+        if deviation and (shifted := solver.shift(equation.keras, target, fresh)) is not None:
+            self.recipes[shifted], self.rounding[shifted] = recipe(equation.file), rounded
+            deviation, got = self._deviation(equation, target, rounded, settled)
+        if not deviation:
+            return None
+        return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+
+    def _deviation(
+        self, equation: Equation, target: Array, rounded: float, settled: Collection[Key]
+    ) -> tuple[float, Array]:
+        """How far what was found is from the target, 0 where rounding explains it; and what was found."""
+        got = np.asarray(evaluate(equation.keras, self.solver.known))
+        if np.array_equal(got, target):
+            return 0.0, got
         # What a model stores in 16 bits, and what the second of two files stores as integers, is rounded there too.
         theirs = half_step(equation.keras, target)
         allowed = slack(equation, target, rounded)
         allowed = replace(allowed, absolute=allowed.absolute + theirs)
         if not deviates(got, target, allowed):
-            return None
-        moved = sum(drift(equation.keras, key, self.rounding.get(key, 0.0), solver.known) for key in settled)
-        drifted = replace(allowed, absolute=allowed.absolute + moved)
-        deviation = deviates(got, target, drifted)
-        if not deviation:
-            return None
-        return Failure(equation, f"values differ by {deviation:.1e} of the largest", target, got)
+            return 0.0, got
+        moved = sum(drift(equation.keras, key, self.rounding.get(key, 0.0), self.solver.known) for key in settled)
+        return deviates(got, target, replace(allowed, absolute=allowed.absolute + moved)), got
 
     def _solve(self, weight: Weight, target: Array, mine: Collection[Key]) -> None:
         """Solves for all unknowns; if that cannot be, with integers (positions, indices) as they are in the model."""

@@ -8,6 +8,7 @@ bit for bit; a constant on the way is divided out, never touched; a variable tha
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -74,6 +75,28 @@ class Solver:
             if slot != main:
                 self._neutralise(weight, slot)
         self._undo(spec, weight, main, target)
+
+    def shift(self, weight: Weight, target: Array, fresh: Collection[Key]) -> Key | None:
+        """Settles one of ``fresh`` that occurs more than once, so that the walk made it neutral; returns which.
+
+        An expression is affine in each of its shifts, however often one occurs: two values of it give all others.
+        """
+        for leaf in weight.leaves:
+            if leaf.key not in fresh or leaf.key not in self.neutral or leaf.shape != weight.shape:
+                continue
+            zero, one = (
+                np.asarray(evaluate(weight, {**self.known, leaf.key: np.full(leaf.shape, n, np.float32)}))
+                for n in (0, 1)
+            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value = (target - zero) / (one - zero)
+            if np.isfinite(value).all() and not deviates(
+                np.asarray(evaluate(weight, {**self.known, leaf.key: value})), target, Slack(peak=tolerances.WEIGHT)
+            ):
+                self.known[leaf.key] = value
+                self.neutral.discard(leaf.key)
+                return leaf.key
+        return None
 
     def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
         assert spec.inverse is not None
