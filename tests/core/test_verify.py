@@ -16,6 +16,8 @@ from tflrecover import tolerances
 from tflrecover.ir import Graph, Op, Quantization, Value
 from tflrecover.tracing import trace_model
 from tflrecover.verification.allowance import allowance, clipped, rounded
+from tflrecover.verification.both import largest
+from tflrecover.verification.check import errors
 from tflrecover.verification.keras import KerasRun
 from tflrecover.verification.sites import independent, lone, regions, repeats
 
@@ -297,3 +299,35 @@ def test_what_holds_nothing_is_told_however_it_is_read():
         run.compute(trace.source.outputs, {trace.source.inputs[0]: np.array([[1, 2, 3]])})
     given = np.ones((1, 3, 2), "float32")
     np.testing.assert_array_equal(run.compute(trace.source.outputs, {trace.source.outputs[0]: given})[0], given)
+
+
+def overflowing(seed, pool_size=2):
+    """A network whose numbers get too large: what it puts out is infinity less infinity."""
+    x = inputs = keras.Input((8, 8, 3), batch_size=1)
+    for name in "abc":
+        x = L.Conv2D(4, 3, padding="same", use_bias=False, name=name)(keras.ops.multiply(x, 1e15))
+    x = L.MaxPooling2D(pool_size, 2, padding="same", name="pool")(x)
+    return zoo.randomize(keras.Model(inputs, L.Conv2D(4, 3, name="head")(x)), seed)
+
+
+@pytest.mark.measured
+def test_file_that_gives_no_numbers_shows_nothing():
+    file = zoo.convert(overflowing(1))
+    report = tflrecover.verify(file, overflowing(1))
+    assert not report.ok
+    assert report.checks[0].ok
+    assert any("no numbers (NaN) on these inputs" in note for note in report.notes)
+    small = np.full((1, 8, 8, 3), 1e-20, "float32")
+    assert tflrecover.verify(file, overflowing(1), inputs=small).ok
+
+    (difference,) = tflrecover.diff(file, overflowing(2, pool_size=3)).differences
+    assert "effect not measured: the file's outputs are no finite numbers" in str(difference.effect)
+
+
+def test_what_is_infinite_in_both_is_no_error():
+    want = np.array([1.0, np.inf, np.nan, 2.0])
+    assert errors(want, want) == (0.0, 0.0, 0.0)
+    assert errors(want, np.array([1.0, np.inf, np.nan, 2.5]))[0] == pytest.approx(0.5)
+    for other in ([1.0, -np.inf, np.nan, 2.0], [1.0, np.inf, 0.0, 2.0], [np.nan, np.inf, np.nan, 2.0]):
+        assert errors(want, np.array(other))[0] == np.inf
+    assert largest(want) == 2.0

@@ -222,7 +222,7 @@ class _State:
             # NaN says that a part of a variable is not known; as a number of the file it is no weight.
             return Failure(equation, "the file's weight is not a number", target)
         # Of a variable of which parts are known, an equation may give those again.
-        untouched = fresh - solver.known.keys()
+        untouched = {key for key in fresh if key not in solver.known}
         try:
             self._solve(equation.keras, target, mine)
         except Unsolvable as problem:

@@ -127,7 +127,8 @@ class Solver:
         if value is None or (weight.function.name == "DIV" and slot == 0):
             raise Unsolvable(f"{weight.function.name} of several unknowns")
         arg = weight.args[slot]
-        fresh = keys(arg) - self.known.keys()
+        # Not a difference of sets, which looks at all that is known.
+        fresh = {key for key in keys(arg) if key not in self.known}
         self.solve(arg, np.full(arg.shape, value, np.float32))
         self.neutral |= fresh & self.known.keys()
 

@@ -143,10 +143,14 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     """
     pairs = _inputs(comparison, arrays)
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
-    found, notes = sites(comparison)
-    shown = tuple(site for site in found if run.shape(site.tensor) is not None)
-    if len(shown) < len(found):
-        notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
+    listed, notes = sites(comparison)
+    shown = tuple(site for site in listed if run.shape(site.tensor) is not None)
+    if len(shown) < len(listed):
+        notes = (*notes, f"{len(listed) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
+    ends = [site for site in shown if site.output is not None]
+    if nowhere := [str(end.output) for end in ends if (found := run.tensor(end.tensor)) is not None and lost(found)]:
+        told = "nothing is shown there; run them on inputs that the network is made for"
+        notes = (*notes, f"Outputs {nowhere} of the file are no numbers (NaN) on these inputs: {told}.")
     given = dict(zip(pairs.values(), arrays, strict=True))
     inputs = {theirs: _as_rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
     return Both(comparison, run, shown, inputs, given, notes)
@@ -173,5 +177,11 @@ def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:
 
 
 def largest(array: Array) -> float:
-    """The largest magnitude; 0 of an empty array."""
-    return float(np.abs(array.astype(np.float64)).max(initial=0.0))
+    """The largest finite magnitude; 0 of an empty array."""
+    magnitudes = np.abs(array.astype(np.float64))
+    return float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
+
+
+def lost(array: Array) -> bool:
+    """Whether a result holds what is no number, as it does where numbers on the way got too large."""
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())

@@ -12,7 +12,7 @@ import numpy as np
 
 from tflrecover.ir import Check
 from tflrecover.verification.allowance import clipped
-from tflrecover.verification.both import Both, largest
+from tflrecover.verification.both import Both, largest, lost
 from tflrecover.verification.sites import Site
 from tflrecover.weight import Array, rms
 
@@ -46,16 +46,24 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
         rms_rel,
         worst / peak,
         allowed / peak,
-        worst <= allowed,
+        # Where the file itself gives no numbers, that the model gives none either shows nothing.
+        worst <= allowed and not (site.output is not None and lost(want)),
         site.output,
     )
 
 
 def errors(want: Array, got: Array) -> tuple[float, float, float]:
-    """``(largest absolute, that relative to the largest magnitude, RMS relative to the RMS)``; inf for other shapes."""
-    if want.size != got.size or not np.isfinite(got.astype(np.float64)).all():
+    """``(largest absolute, that relative to the largest magnitude, RMS relative to the RMS)``; inf for other shapes.
+
+    Of what is no number or infinite in one, the other must have the same: then it counts as no error.
+    """
+    if want.size != got.size:
         return (float("inf"),) * 3
     a, b = want.astype(np.float64).ravel(), got.astype(np.float64).ravel()
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return (float("inf"),) * 3
+    a, b = a[finite], b[finite]
     if not a.size:
         return 0.0, 0.0, 0.0
     worst, peak = float(np.abs(a - b).max()), float(np.abs(a).max())

@@ -106,6 +106,11 @@ def _effect(both: Both, sites: Sequence[Site]) -> OutputEffect:
     ends = [site for site in both.sites if site.output is not None]
     if not ends:
         raise EvaluationError("the outputs of the file have no counterpart in the model")
+    ends = [site for site in ends if np.isfinite(rms(both.array(site.tensor)))]
+    if not ends:
+        raise EvaluationError(
+            "the file's outputs are no finite numbers on these inputs: they get too large"
+        )
     if not own:
         return OutputEffect(0.0, 0.0, 0.0, str(ends[0].output))
     wanted = [site.value for site in ends]

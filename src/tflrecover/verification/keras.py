@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.python.eager import context
-from tensorflow.python.ops import op_selector
 
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Assignment
@@ -59,25 +58,35 @@ class _Variable:
 class KerasRun:
     """A traced model, ready to compute any of its tensors from any others.
 
-    It is a copy in a session of its own, as a session takes and gives tensors anywhere in a graph; a function would
-    have to be cut out anew for each question.
+    It runs in a session, as one takes and gives tensors anywhere in a graph; a function would have to be cut out anew
+    for each question. What a variable holds is given where it is read. One that is not only read, but looked up in or
+    assigned to, has to be there: the session is then one of a copy of the graph that has it.
     """
 
     def __init__(self, trace: Trace, numbers: Numbers | None = None) -> None:
-        """Copies the network and its numbers.
+        """Makes the network and its numbers ready.
 
         Args:
             trace: The trace.
             numbers: Of variables that shall hold others than the model's do now.
         """
         self._trace = trace
-        self._literals = {
-            _named(inner): np.asarray(outer) for outer, inner in trace.graph.captures if inner.dtype != tf.resource
-        }
         held = dict(_held(trace, numbers or {}))
-        self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
-        graph, filled = _copied(trace, held)
+        reads = _reads(trace)
+        others = {name: variable for name, variable in held.items() if name not in reads}
+        self._scope = f"{_SCOPE}/" if others else ""
+        graph, filled = _copied(trace, others) if others else (trace.graph, {})
         self._session = tf.compat.v1.Session(graph=graph, config=_unoptimized())
+        # What is given to an operation of the trace whenever it has a part: by its name, with that of its result.
+        self._known = {
+            inner.op.name: (self._named(inner), np.asarray(outer))
+            for outer, inner in trace.graph.captures
+            if inner.dtype != tf.resource
+        }
+        for name in held.keys() - others.keys():
+            if (array := held[name].array) is not None:
+                self._known |= {one.name: (self._named(one.outputs[0]), array) for one in reads[name]}
+        self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
         if filled:
             self._run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
 
@@ -92,18 +101,17 @@ class KerasRun:
             EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
         """
         tensors = self._trace.tensors
-        self._refuse_lacking([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
-        feeds = {_named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
-        results = self._run([_named(tensors[value]) for value in wanted], {**self._literals, **feeds})
+        part = _part([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
+        for name in self._lacking.keys() & part:
+            raise EvaluationError(f"the file gives no numbers for variable {self._lacking[name]!r}")
+        known = dict(self._known[name] for name in self._known.keys() & part)
+        feeds = {self._named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
+        results = self._run([self._named(tensors[value]) for value in wanted], {**known, **feeds})
         return [np.asarray(result) for result in results]
 
-    def _refuse_lacking(self, wanted: Sequence[Any], given: Sequence[Any]) -> None:
-        """Raises where tensors depend on a variable that holds nothing."""
-        if not self._lacking:
-            return
-        for operation in op_selector.get_backward_walk_ops(wanted, stop_at_ts=given):
-            if operation.name in self._lacking:
-                raise EvaluationError(f"the file gives no numbers for variable {self._lacking[operation.name]!r}")
+    def _named(self, tensor: Any) -> str:
+        """Name in the session of a tensor of the trace."""
+        return f"{self._scope}{tensor.name}"
 
     def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
         try:
@@ -120,9 +128,23 @@ class KerasRun:
         return f"TensorFlow cannot run model {self._trace.model.name!r} here: {said}{hint}"
 
 
-def _named(tensor: Any) -> str:
-    """Name in the session of a tensor of the trace."""
-    return f"{_SCOPE}/{tensor.name}"
+def _part(wanted: Iterable[Any], given: Iterable[Any]) -> set[str]:
+    """Names of the operations that tensors are computed by when others are given."""
+    stops, found = {id(tensor) for tensor in given}, set[str]()
+    open_ = [tensor.op for tensor in wanted]
+    while open_:
+        operation = open_.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            open_ += operation.control_inputs
+            open_ += [tensor.op for tensor in operation.inputs if id(tensor) not in stops]
+    return found
+
+
+def _reads(trace: Trace) -> dict[str, list[Any]]:
+    """Name of the placeholder of a variable to the operations that read it, of those that nothing else takes."""
+    takers = {inner.op.name: inner.consumers() for _, inner in trace.graph.captures if inner.dtype == tf.resource}
+    return {name: found for name, found in takers.items() if all(one.type == "ReadVariableOp" for one in found)}
 
 
 def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:

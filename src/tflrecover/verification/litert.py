@@ -132,11 +132,14 @@ class FileRun:
         given = {v: quantize(array, value) for (v, value), array in zip(_inputs(file), arrays, strict=True)}
         with self._telling():
             self._run: Run = (Elsewhere if is_isolated else Here)(file.content, given)
+        self._shapes: dict[int, Shape | None] = {}
 
     def shape(self, index: int) -> Shape | None:
         """A tensor's shape, or None where a delegate kept it to itself."""
-        with self._telling():
-            return self._run.shape(index)
+        if index not in self._shapes:
+            with self._telling():
+                self._shapes[index] = self._run.shape(index)
+        return self._shapes[index]
 
     def tensor(self, index: int) -> Array | None:
         """A tensor's contents as real numbers, or None where a delegate kept them to itself."""
