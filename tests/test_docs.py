@@ -115,3 +115,18 @@ def test_ten_lines_use_what_make_demo_leaves() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     linked = LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in linked if not (page.parent / target).exists()] == []
+
+
+def test_reference_names_everything_public_and_nothing_else() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| (?:&emsp;)?`(\w+)[(`]", text, re.M))
+    assert named == set(tflrecover.__all__) - {"TFLRecoverError"}
+
+
+def test_reference_shows_which_error_is_a_kind_of_which() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8").partition("## Errors")[2]
+    above = ""
+    for indent, name in re.findall(r"^\| (&emsp;)?`(\w+)`", text, re.M):
+        parent = above if indent else "TFLRecoverError"
+        assert getattr(tflrecover, name).__base__.__name__ == parent
+        above = above if indent else name

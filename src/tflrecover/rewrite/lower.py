@@ -18,6 +18,7 @@ from einops import EinopsError
 from tflrecover import ops
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
+from tflrecover.ops.custom import attributes as unregistered
 from tflrecover.ops.quantize import clipped, dequantized
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
@@ -237,7 +238,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     found = _read(view, reader_of(op.type))
     if found is None:
         draft.opaque.add(op.id)
-        draft.add(op.evolve(type=_unread(ops.without_flex(op.type)), origins=(origin,)))
+        kind = _unread(ops.without_flex(op.type))
+        draft.add(op.evolve(type=kind, attributes=unregistered(op), origins=(origin,)))
         return
     lowered, shape, folded = found
     spec = ops.by_name(lowered.type)

@@ -108,9 +108,7 @@ def _effect(both: Both, sites: Sequence[Site]) -> OutputEffect:
         raise EvaluationError("the outputs of the file have no counterpart in the model")
     ends = [site for site in ends if np.isfinite(rms(both.array(site.tensor)))]
     if not ends:
-        raise EvaluationError(
-            "the file's outputs are no finite numbers on these inputs: they get too large"
-        )
+        raise EvaluationError("the file's outputs are no finite numbers on these inputs: they get too large")
     if not own:
         return OutputEffect(0.0, 0.0, 0.0, str(ends[0].output))
     wanted = [site.value for site in ends]
