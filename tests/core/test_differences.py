@@ -107,6 +107,7 @@ def test_constant_is_told_with_its_values(fault, kind, layer, attribute, mine, t
     (d,) = tflrecover.diff(file, small(**fault)).differences
     assert (d.kind, d.keras_layer, d.attribute) == (kind, layer, attribute)
     assert (d.tflite_value, d.keras_value) == (mine, theirs)
+    assert ("or insert the BatchNormalization" in d.message) is (attribute == "use_bias")
     assert tflrecover.diff(file, small()).ok
 
 

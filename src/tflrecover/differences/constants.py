@@ -24,7 +24,11 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         return Difference("constant", told, attribute=equation.role)
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
     if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
-        return describe.attribute(alignment.file, f, k, *bias_argument(layers, describe.layer_of(k)))
+        name, wanted, got = bias_argument(layers, describe.layer_of(k))
+        # Who leaves a bias out mostly had a batch norm behind, which a converter folds away.
+        place = describe.in_keras(k)
+        advice = f"set `{name}={wanted!r}` on {place}, or insert the BatchNormalization that was folded into it"
+        return describe.attribute(alignment.file, f, k, name, wanted, got, advice=advice)
     is_shape = equation.keras.shape != equation.file.shape
     mine = equation.file.shape if is_shape else shown(failure.file_value)
     theirs = equation.keras.shape if is_shape else shown(failure.keras_value)
