@@ -80,6 +80,18 @@ def file_of(plan, mode):
     ),
     mode="fp32",
 )
+# Half of a sum that the converter put into two kernels behind a reshape.
+@example(
+    plan=(
+        "image",
+        1,
+        [
+            *(("transpose", 1, 4), ("up", 10, 6), ("likewise", 2, 6), ("repeated", 11, 1)),
+            *(("scale", 5, 9), ("average", 6, 3), ("towers", 6, 7), ("conv", 3, 4)),
+        ],
+    ),
+    mode="fp32",
+)
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

@@ -6,6 +6,7 @@ the form of its surroundings. The view therefore leaves AFFINE out and notes it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from tflrecover import ops
 from tflrecover.ir import Graph, Op, Shape
 from tflrecover.rewrite.common import freeze
+from tflrecover.rewrite.forward import can_scale, scaling
 
 # Sources that are no operator: (INPUT, input number) and (CONSTANT, 0).
 INPUT = -1
@@ -99,10 +101,13 @@ def view(graph: Graph) -> View:
             base = source.get(op.inputs[0], Edge(CONSTANT, 0)) if op.inputs[0] is not None else Edge(CONSTANT, 0)
             source[op.outputs[0]] = Edge(base.source, base.slot, (*base.through, op.id))
             continue
-        taken = activations(graph, op)
-        operands.append(tuple(Edge(CONSTANT, 1) if v is None else source.get(v, Edge(CONSTANT, 0)) for v in taken))
+        taken = [Edge(CONSTANT, 1) if v is None else source.get(v, Edge(CONSTANT, 0)) for v in activations(graph, op)]
+        carried: tuple[int | str, ...] = ()
+        if op.type == "RESHAPE" and taken and _lets_pass(graph, op, taken[0], listed):
+            carried, taken[0] = taken[0].through, Edge(taken[0].source, taken[0].slot)
+        operands.append(tuple(taken))
         for slot, value in enumerate(op.outputs):
-            source[value] = Edge(number[op.id], slot)
+            source[value] = Edge(number[op.id], slot, carried)
     outputs = tuple(source.get(value, Edge(CONSTANT, 0)) for value in graph.outputs)
     consumers: list[list[tuple[int, int, int]]] = [[] for _ in listed]
     input_uses: list[list[tuple[int, int]]] = [[] for _ in graph.inputs]
@@ -130,6 +135,19 @@ def view(graph: Graph) -> View:
         tuple(map(tuple, input_uses)),
         number,
     )
+
+
+def _lets_pass(graph: Graph, op: Op, edge: Edge, listed: list[Op]) -> bool:
+    """Whether the scalings in front of a RESHAPE can as well be behind it, where other weights may hold them.
+
+    In front they stay where what makes its operand can hold them.
+    """
+    if not edge.through or (edge.source >= 0 and can_scale(listed[edge.source])):
+        return False
+    if shape_of(graph, op.inputs[0])[-1:] == shape_of(graph, op.outputs[0])[-1:]:
+        return True
+    pair = scaling(graph, edge.through)
+    return all(math.prod(weight.shape) == 1 for weight in pair if weight is not None)
 
 
 def _strict(graph: Graph, op: Op) -> Hashable:
