@@ -25,9 +25,11 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
     if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
         name, wanted, got = bias_argument(layers, describe.layer_of(k))
-        # Who leaves a bias out mostly had a batch norm behind, which a converter folds away.
-        place = describe.in_keras(k)
-        advice = f"set `{name}={wanted!r}` on {place}, or insert the BatchNormalization that was folded into it"
+        advice = ""
+        if name == "use_bias":
+            # Who leaves it out mostly has a batch norm behind, which a converter folds away.
+            place = describe.in_keras(k)
+            advice = f"set `use_bias=True` on {place}, or insert the BatchNormalization that was folded into it"
         return describe.attribute(alignment.file, f, k, name, wanted, got, advice=advice)
     is_shape = equation.keras.shape != equation.file.shape
     mine = equation.file.shape if is_shape else shown(failure.file_value)
