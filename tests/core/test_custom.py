@@ -52,8 +52,9 @@ def test_what_differs_is_told(file):
 
 
 def test_types_and_notes_are_left_out():
-    options = {"T": 0, "Tidx": 2, "out_type": 3, "dtype": 1, "_XlaScope": "a", "Threshold": 2, "sizes": [1, 2]}
-    op = Op(0, "Mine", (0,), (1,), {"custom_options": options})
-    assert attributes(op) == {"Threshold": 2, "sizes": (1, 2)}
+    types = {"T": 0, "Tidx": 2, "out_type": 3, "dtype": 1}
+    told = {"Threshold": 2, "pool_type": "max", "sizes": [1, 2]}
+    op = Op(0, "Mine", (0,), (1,), {"custom_options": {**types, "_XlaScope": "a", "none": [], **told}})
+    assert attributes(op) == {"Threshold": 2, "pool_type": "max", "sizes": (1, 2)}
     raw = Op(0, "Mine", (0,), (1,), {"custom_options": [1, 2]})
     assert attributes(raw) == {"custom_options": (1, 2)}

@@ -6,7 +6,6 @@ the form of its surroundings. The view therefore leaves AFFINE out and notes it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from tflrecover import ops
 from tflrecover.ir import Graph, Op, Shape
 from tflrecover.rewrite.common import freeze
-from tflrecover.rewrite.forward import can_scale, scaling
+from tflrecover.rewrite.forward import can_scale
 
 # Sources that are no operator: (INPUT, input number) and (CONSTANT, 0).
 INPUT = -1
@@ -140,14 +139,12 @@ def view(graph: Graph) -> View:
 def _lets_pass(graph: Graph, op: Op, edge: Edge, listed: list[Op]) -> bool:
     """Whether the scalings in front of a RESHAPE can as well be behind it, where other weights may hold them.
 
-    In front they stay where what makes its operand can hold them.
+    In front they stay where what makes its operand can hold them, and where channels do not stay the last axis: one
+    number could pass there too, but on the other side there may be one per channel.
     """
     if not edge.through or (edge.source >= 0 and can_scale(listed[edge.source])):
         return False
-    if shape_of(graph, op.inputs[0])[-1:] == shape_of(graph, op.outputs[0])[-1:]:
-        return True
-    pair = scaling(graph, edge.through)
-    return all(math.prod(weight.shape) == 1 for weight in pair if weight is not None)
+    return shape_of(graph, op.inputs[0])[-1:] == shape_of(graph, op.outputs[0])[-1:]
 
 
 def _strict(graph: Graph, op: Op) -> Hashable:

@@ -11,7 +11,7 @@ from tflrecover.ops.spec import Attributes
 # What TensorFlow calls types.
 _TYPE = re.compile(
     r"T\d?|T(axis|block_shape|crops|dims?|filter|in|index|indices|inputs?|len|out|paddings?|params|perm|shape|idx)"
-    r"|(Dst|Src)T|([a-z]+_)*d?type"
+    r"|(Dst|Src)T|dtype|out_type|output_type"
 )
 
 
@@ -29,7 +29,9 @@ def attributes(op: Op) -> Attributes:
         found |= options
     # What begins with an underscore TensorFlow has noted for itself.
     kept = (name for name in found if not name.startswith("_") and not _TYPE.fullmatch(name))
-    return {name: _plain(found[name]) for name in kept}
+    plain = {name: _plain(found[name]) for name in kept}
+    # A converter leaves out lists that are empty.
+    return {name: value for name, value in plain.items() if value is not None and value != ()}
 
 
 def _plain(value: Any) -> Any:

@@ -240,7 +240,7 @@ class _State:
                 return None
         settled = mine - untouched
         deviation, got = self._deviation(equation, target, rounded, settled)
-        if deviation and (shifted := solver.shift(equation.keras, target, fresh)) is not None:
+        if deviation and (shifted := solver.shift(equation.keras, target, fresh & untouched)) is not None:
             self.recipes[shifted], self.rounding[shifted] = recipe(equation.file), rounded
             deviation, got = self._deviation(equation, target, rounded, settled)
         if not deviation:

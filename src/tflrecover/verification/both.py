@@ -150,7 +150,7 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     ends = [site for site in shown if site.output is not None]
     if nowhere := [str(end.output) for end in ends if (found := run.tensor(end.tensor)) is not None and lost(found)]:
         told = "nothing is shown there; run them on inputs that the network is made for"
-        notes = (*notes, f"Outputs {nowhere} of the file are no numbers (NaN) on these inputs: {told}.")
+        notes = (*notes, f"Outputs {nowhere} of the file are no finite numbers on these inputs: {told}.")
     given = dict(zip(pairs.values(), arrays, strict=True))
     inputs = {theirs: _as_rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
     return Both(comparison, run, shown, inputs, given, notes)
@@ -183,5 +183,5 @@ def largest(array: Array) -> float:
 
 
 def lost(array: Array) -> bool:
-    """Whether a result holds what is no number, as it does where numbers on the way got too large."""
-    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+    """Whether a result holds what is no finite number, as it does where numbers on the way got too large."""
+    return array.dtype.kind == "f" and not np.isfinite(array).all()
