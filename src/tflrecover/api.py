@@ -132,7 +132,7 @@ def verify(
         MappingError: the mapping is wrong or stale.
     """
     from tflrecover.transfer.apply import held
-    from tflrecover.verification import check_all, given, measured, random, run_both
+    from tflrecover.verification import check_all, given, measured, random, run_both, unshown
 
     file = read(path)
     arrays = None if inputs is None else given(file, inputs)
@@ -141,7 +141,7 @@ def verify(
         arrays = random(file, comparison.reading.shapes)
     both = run_both(comparison, arrays)
     assignments, variables = comparison.assignments, comparison.trace.variables
-    report = _report("verify", measured(comparison, both), checks=check_all(both), notes=both.notes)
+    report = _report("verify", measured(comparison, both), checks=check_all(both), notes=(*both.notes, *unshown(both)))
     return replace(report, assignments=held(assignments, variables), weights=_statistics(assignments, variables))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from tflrecover import ops
 from tflrecover.ir import Graph, Op, Shape
 from tflrecover.rewrite.common import freeze
-from tflrecover.rewrite.forward import can_scale
 
 # Sources that are no operator: (INPUT, input number) and (CONSTANT, 0).
 INPUT = -1
@@ -23,7 +22,10 @@ OUTPUT = -3
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One operand: node (or INPUT, CONSTANT), its output slot (or input number), and the AFFINE operators between."""
+    """One operand: node (or INPUT, CONSTANT), its output slot (or input number), and the AFFINE operators between.
+
+    Behind a RESHAPE these may be such as the graph has in front of it.
+    """
 
     source: int
     slot: int
@@ -142,7 +144,10 @@ def _lets_pass(graph: Graph, op: Op, edge: Edge, listed: list[Op]) -> bool:
     In front they stay where what makes its operand can hold them, and where channels do not stay the last axis: one
     number could pass there too, but on the other side there may be one per channel.
     """
-    if not edge.through or (edge.source >= 0 and can_scale(listed[edge.source])):
+    if not edge.through:
+        return False
+    before = ops.by_name(listed[edge.source].type) if edge.source >= 0 else None
+    if before is not None and before.family == "linear":
         return False
     return shape_of(graph, op.inputs[0])[-1:] == shape_of(graph, op.outputs[0])[-1:]
 

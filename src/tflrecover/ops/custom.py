@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from tflrecover.ir import Op
-from tflrecover.ops.spec import Attributes
+from tflrecover.ops.spec import Attributes, comparable
 
 # What TensorFlow calls types.
 _TYPE = re.compile(
@@ -29,10 +28,6 @@ def attributes(op: Op) -> Attributes:
         found |= options
     # What begins with an underscore TensorFlow has noted for itself.
     kept = (name for name in found if not name.startswith("_") and not _TYPE.fullmatch(name))
-    plain = {name: _plain(found[name]) for name in kept}
+    plain = {name: comparable(found[name]) for name in kept}
     # A converter leaves out lists that are empty.
     return {name: value for name, value in plain.items() if value is not None and value != ()}
-
-
-def _plain(value: Any) -> Any:
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value

@@ -20,6 +20,11 @@ Inverse = Callable[[int, Array, Sequence[Array], Attributes], Array]
 """``(slot, target, args, attributes)`` to the operand at ``slot`` that makes the operator give ``target``."""
 
 
+def comparable(value: Any) -> Any:
+    """A value of an attribute with tuples for lists, as differences have it."""
+    return tuple(map(comparable, value)) if isinstance(value, (list, tuple)) else value
+
+
 class Unsupported(ValueError):
     """An operator has what cannot be told in the vocabulary; the message says what, as the end of a sentence."""
 

@@ -40,11 +40,6 @@ def scaling(graph: Graph, chain: tuple[int | str, ...]) -> Pair:
     return pair
 
 
-def can_scale(op: Op) -> bool:
-    """Whether an operator is linear, so that its kernel can hold a scaling."""
-    return op.type in _INPUT_AXIS
-
-
 def fits(values: Mapping[int, Value], op: Op, pair: Pair) -> bool:
     """Whether an operator is linear and ``pair`` has one number per input channel of its kernel, or one for all."""
     axis = _INPUT_AXIS.get(str(op.type))

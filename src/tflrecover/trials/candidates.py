@@ -9,7 +9,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.ir import Difference
-from tflrecover.trials.hints import Hints, comparable
+from tflrecover.ops.spec import comparable
+from tflrecover.trials.hints import Hints
 
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn

@@ -10,6 +10,7 @@ from itertools import combinations, permutations
 from typing import Any
 
 from tflrecover.ir import Difference
+from tflrecover.ops.spec import comparable
 
 # Arguments that take one of a few words, by the end of their names.
 _WORDS: Mapping[str, tuple[str, ...]] = {
@@ -123,11 +124,6 @@ def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
     turned = tuple((b, a) for a, b in pairs)
     behind, before = tuple((0, n) for n in sums), tuple((n, 0) for n in sums)
     return [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
-
-
-def comparable(value: Any) -> Any:
-    """A value with tuples for lists, as differences have it."""
-    return tuple(map(comparable, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _numbers(value: Any) -> list[float]:

@@ -143,14 +143,10 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     """
     pairs = _inputs(comparison, arrays)
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
-    listed, notes = sites(comparison)
-    shown = tuple(site for site in listed if run.shape(site.tensor) is not None)
-    if len(shown) < len(listed):
-        notes = (*notes, f"{len(listed) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
-    ends = [site for site in shown if site.output is not None]
-    if nowhere := [str(end.output) for end in ends if (found := run.tensor(end.tensor)) is not None and lost(found)]:
-        told = "nothing is shown there; run them on inputs that the network is made for"
-        notes = (*notes, f"Outputs {nowhere} of the file are no finite numbers on these inputs: {told}.")
+    found, notes = sites(comparison)
+    shown = tuple(site for site in found if run.shape(site.tensor) is not None)
+    if len(shown) < len(found):
+        notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
     given = dict(zip(pairs.values(), arrays, strict=True))
     inputs = {theirs: _as_rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
     return Both(comparison, run, shown, inputs, given, notes)
@@ -180,8 +176,3 @@ def largest(array: Array) -> float:
     """The largest finite magnitude; 0 of an empty array."""
     magnitudes = np.abs(array.astype(np.float64))
     return float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
-
-
-def lost(array: Array) -> bool:
-    """Whether a result holds what is no finite number, as it does where numbers on the way got too large."""
-    return array.dtype.kind == "f" and not np.isfinite(array).all()

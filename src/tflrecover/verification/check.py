@@ -12,7 +12,7 @@ import numpy as np
 
 from tflrecover.ir import Check
 from tflrecover.verification.allowance import clipped
-from tflrecover.verification.both import Both, largest, lost
+from tflrecover.verification.both import Both, largest
 from tflrecover.verification.sites import Site
 from tflrecover.weight import Array, rms
 
@@ -28,6 +28,14 @@ def check_all(both: Both) -> tuple[Check, ...]:
     """
     ends, alone = dict(both.end_to_end()), dict(both.alone())
     return tuple(_check(both, site, ends[site.value], *alone[site.value]) for site in both.sites)
+
+
+def unshown(both: Both) -> tuple[str, ...]:
+    """A note on the outputs of the file that hold nothing to compare with."""
+    ends = [site for site in both.sites if site.output is not None]
+    names = [str(end.output) for end in ends if lost(both.array(end.tensor))]
+    told = "nothing is shown there; run them on inputs that the network is made for"
+    return (f"Outputs {names} of the file are no finite numbers on these inputs: {told}.",) if names else ()
 
 
 def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> Check:
@@ -68,3 +76,8 @@ def errors(want: Array, got: Array) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     worst, peak = float(np.abs(a - b).max()), float(np.abs(a).max())
     return worst, worst / (peak or 1.0), rms(a - b) / (rms(a) or 1.0)
+
+
+def lost(array: Array) -> bool:
+    """Whether a result holds what is no finite number, as it does where numbers on the way got too large."""
+    return array.dtype.kind == "f" and not np.isfinite(array).all()

@@ -83,9 +83,9 @@ class KerasRun:
             for outer, inner in trace.graph.captures
             if inner.dtype != tf.resource
         }
-        for name in held.keys() - others.keys():
-            if (array := held[name].array) is not None:
-                self._known |= {one.name: (self._named(one.outputs[0]), array) for one in reads[name]}
+        for name, variable in held.items():
+            if name in reads and variable.array is not None:
+                self._known |= {one.name: (self._named(one.outputs[0]), variable.array) for one in reads[name]}
         self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
         if filled:
             self._run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
@@ -102,8 +102,8 @@ class KerasRun:
         """
         tensors = self._trace.tensors
         part = _part([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
-        for name in self._lacking.keys() & part:
-            raise EvaluationError(f"the file gives no numbers for variable {self._lacking[name]!r}")
+        if lacking := sorted(path for name, path in self._lacking.items() if name in part):
+            raise EvaluationError(f"the file gives no numbers for variable {lacking[0]!r}")
         known = dict(self._known[name] for name in self._known.keys() & part)
         feeds = {self._named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
         results = self._run([self._named(tensors[value]) for value in wanted], {**known, **feeds})
@@ -129,7 +129,10 @@ class KerasRun:
 
 
 def _part(wanted: Iterable[Any], given: Iterable[Any]) -> set[str]:
-    """Names of the operations that tensors are computed by when others are given."""
+    """Names of the operations that tensors are computed by when others are given.
+
+    TensorFlow's own walk looks through a list at every step.
+    """
     stops, found = {id(tensor) for tensor in given}, set[str]()
     open_ = [tensor.op for tensor in wanted]
     while open_:
