@@ -15,7 +15,7 @@ from tests.core.random_models import CHANGES, MODES, build, convert, mutated, ou
 
 COUNT = os.environ.get("TFLRECOVER_RANDOM_MODELS")
 SETTINGS = settings(
-    max_examples=int(COUNT or 6), deadline=None, derandomize=COUNT is None, suppress_health_check=list(HealthCheck)
+    max_examples=int(COUNT or 10), deadline=None, derandomize=COUNT is None, suppress_health_check=list(HealthCheck)
 )
 # Half of the files are not quantized.
 QUANTIZATIONS = st.sampled_from((*["fp32"] * (len(MODES) - 1), *MODES[1:]))
