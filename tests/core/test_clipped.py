@@ -4,12 +4,13 @@ import keras
 import keras_models as zoo
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 from keras import ops
 from test_quantized import convert
 
 import tflrecover
-from tests.core.lite import stripped
+from tests.core.lite import converted, quantize, stripped
 
 SHAPE = (2, 16, 16, 3)
 
@@ -52,6 +53,29 @@ def test_a_large_number_hides_no_other(place):
     content = stripped(zoo.convert(make(MANY)))
     assert tflrecover.diff(content, make(MANY)).ok
     assert not tflrecover.diff(content, make(other)).ok
+
+
+def capped(seed):
+    inputs = keras.Input((5,), batch_size=1, dtype="int32")
+    embedding = L.ReversibleEmbedding(10, 4, logit_soft_cap=5.0)
+    return zoo.randomize(keras.Model(inputs, embedding(L.Dense(4)(embedding(inputs)), reverse=True)), seed)
+
+
+def test_table_that_only_a_scaled_kernel_has_whole():
+    """The grid of a looked-up table ends at the rows that the calibration saw."""
+
+    def few():
+        for start in range(3):
+            yield [np.arange(start, start + 5, dtype="int32")[None] % 6]
+
+    original, twin = capped(1), capped(2)
+    table = original.get_layer(index=1).embeddings
+    table.assign(table.numpy() * np.where(np.arange(10) < 6, 1, 2)[:, None])
+    converter = tf.lite.TFLiteConverter.from_keras_model(original)
+    quantize(converter, "int8", few)
+    tflrecover.port(stripped(converted(converter)), twin)
+    (wanted, got) = (model.get_layer(index=1).embeddings.numpy() for model in (original, twin))
+    np.testing.assert_allclose(got, wanted, atol=0.01 * np.abs(wanted).max())
 
 
 def test_integers_are_exact():

@@ -103,6 +103,7 @@ def plan(
         equal += fold.edge if is_equal else ()
         weights += fold.apart if is_equal else fold.inside
     state.settle_all(weights)
+    state.settle_clipped()
     broken = {key for failure in state.failed for key in keys(failure.equation.keras) if key not in kept}
     assignments = tuple(
         Assignment(path, "kept", None, "an integer that the file does not tell")
@@ -113,6 +114,14 @@ def plan(
     scalings = {e.file_op: e.keras_op for e in equal if e.file_op is not None and e.keras_op is not None}
     partial = tuple(a.variable for a in assignments if a.value is not None and a.variable in state.solver.partial)
     return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings, partial)
+
+
+def _growth(solved: Array, target: Array) -> float:
+    """How much larger a solution is than what it was solved for: as much larger is what rounding did to it."""
+    if solved.dtype.kind != "f" or target.dtype.kind != "f":
+        return 1.0
+    sizes = [float(np.abs(array).max(initial=0, where=np.isfinite(array))) for array in (solved, target)]
+    return max(1.0, sizes[0] / sizes[1]) if sizes[1] else 1.0
 
 
 def _unknowns(*equations: Equation) -> int:
@@ -133,6 +142,7 @@ class _State:
         failed: Equations that do not hold.
         consumed: Tensors of the file that equations took.
         done: Equations that were settled before all others.
+        clipped: Those of them that wait for all others.
         indices: Integer variables, each with what gives its present value.
         held: Those of them that kept it, because the file does not tell theirs.
     """
@@ -146,6 +156,7 @@ class _State:
     failed: list[Failure] = field(default_factory=list)
     consumed: set[Key] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
+    clipped: list[Equation] = field(default_factory=list)
     indices: Mapping[Key, Callable[[], Array]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
 
@@ -154,13 +165,20 @@ class _State:
 
         They leave nothing to choose. A file may have one bias twice: in the step of the products that it is added to,
         and as a constant of its own in the far coarser one of eight bits, which is then only checked. A table that had
-        to take the grid of what is looked up in it comes last: its ends stand for numbers beyond.
+        to take the grid of what is looked up in it waits for all other equations: its ends stand for numbers beyond.
         """
-        moved = [equation for equation in equations if is_moved(equation.keras)]
-        for equation in sorted(moved, key=lambda one: (ends(one.file) is not None, step(one.file))):
-            if step(equation.file):
-                self.done.add(id(equation))
+        moved = [equation for equation in equations if is_moved(equation.keras) and step(equation.file)]
+        self.done.update(map(id, moved))
+        for equation in sorted(moved, key=lambda one: step(one.file)):
+            if ends(equation.file) is None:
                 self._settle(equation)
+            else:
+                self.clipped.append(equation)
+
+    def settle_clipped(self) -> None:
+        """Takes what may be clipped for what nothing else tells, and checks the rest against it."""
+        for equation in self.clipped:
+            self._settle(equation)
 
     def settle_all(self, equations: Iterable[Equation]) -> None:
         """Solves equations, those of the fewest unknowns first.
@@ -233,7 +251,8 @@ class _State:
         rounded = half_step(equation.file, target)
         for key in fresh - solver.neutral:
             # Parts of a variable may come from tensors of different steps.
-            self.rounding[key] = max(rounded, self.rounding.get(key, 0.0))
+            own = rounded * (1.0 if equation.shifts else _growth(solver.known[key], target))
+            self.rounding[key] = max(own, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh
             if fresh <= untouched:
