@@ -12,8 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 from benchmarks.faults import judge, plant
-from benchmarks.faults.models import MODELS
-from tests.core.keras_models import convert, randomize
+from benchmarks.faults.models import MODELS, case
 
 
 def main() -> int:
@@ -23,9 +22,9 @@ def main() -> int:
         0 when every fault was named exactly and no clean model was accused, else 1.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("models", nargs="*", help=f"some of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("models", nargs="*", help=f"some of {', '.join(MODELS)}, or Keras Applications")
     parser.add_argument("--per-model", type=int, default=0, help="as many faults, chosen at random (default: all)")
-    parser.add_argument("--only", default="", help="faults whose description holds this text")
+    parser.add_argument("--only", default="", help="faults whose description holds this text, or one of several|such")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbose", action="store_true", help="print also what was named exactly")
     given = parser.parse_args()
@@ -39,15 +38,18 @@ def main() -> int:
 def _sweep(name: str, given: argparse.Namespace) -> Counter[str]:
     import tflrecover
 
-    model = randomize(MODELS[name](), 1)
-    file = convert(model)
+    model, twin, file = case(name)
     count: Counter[str] = Counter()
-    clean = tflrecover.diff(file, randomize(MODELS[name](), 2))
+    clean = tflrecover.diff(file, twin)
     for difference in clean.differences:
         count["false alarm"] += 1
         print(f"FALSE ALARM {name}: {difference.message}", flush=True)
     config = model.get_config()
-    planted = [fault for fault in plant.faults(config) if given.only in f"{fault.layer} {fault.what}"]
+    planted = [
+        fault
+        for fault in plant.faults(config)
+        if any(only in f"{fault.layer} {fault.what}" for only in given.only.split("|"))
+    ]
     if given.per_model and len(planted) > given.per_model:
         planted = random.Random(given.seed).sample(planted, given.per_model)
     for fault in planted:

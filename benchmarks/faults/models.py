@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from benchmarks.zoo import models as zoo
+from benchmarks.zoo.worker import file_of
+from tests.core.keras_models import convert, randomize
 
 
 def vision() -> Any:
@@ -103,3 +108,13 @@ def blazepalm() -> Any:
 MODELS: dict[str, Callable[[], Any]] = {
     model.__name__: model for model in (vision, transformer, recurrent, unet, blazepalm)
 }
+
+
+def case(name: str) -> tuple[Any, Any, bytes]:
+    """``(model, the same with other weights, its file)`` of a name here or in Keras Applications."""
+    if name in MODELS:
+        model, twin = (randomize(MODELS[name](), seed) for seed in (1, 2))
+        return model, twin, convert(model)
+    # The weights that `make zoo` converts.
+    model, twin = (zoo.randomize(zoo.build(name), seed) for seed in (1, 2))
+    return model, twin, file_of(name, "fp32", Path("build/zoo"), anew=False)[0]
