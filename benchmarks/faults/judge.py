@@ -12,10 +12,17 @@ from tflrecover.ir import Difference
 
 # What the outputs do not show to this part is no fault: a padding that no window reaches, a stride over one position.
 _SAME = 1e-5
+# What a report says of a change that it made itself to see what is left.
+_TRIED = "this was tried, and with it nothing differs"
 
 
 def is_fault(model: Any, bad: Any) -> bool:
-    """Whether the changed model computes something else; one whose weights do not fit any more surely does."""
+    """Whether the changed model computes something else; one whose weights do not fit any more surely does.
+
+    Raises:
+        Exception: it cannot be called, whatever Keras says of its shapes.
+    """
+    bad([np.zeros((2, *tensor.shape[1:]), str(tensor.dtype)) for tensor in bad.inputs], training=False)
     weights = {v.path: v for v in model.variables}
     for variable in bad.variables:
         mine = weights.get(variable.path)
@@ -67,9 +74,15 @@ def outcome(file: bytes, fault: Fault, model: Any, bad: Any) -> tuple[str, str]:
 
 
 def _names(difference: Difference, fault: Fault) -> bool:
+    """Whether a difference tells a fault: the layer and its argument, or another one that was tried and undoes it.
+
+    A file has a bias where its network had a batch norm: that one is missing is told with the bias.
+    """
+    if fault.what == "BatchNormalization removed" and difference.attribute == "use_bias":
+        return "insert the BatchNormalization" in difference.message
     layer = (difference.keras_layer or "").rsplit("/", 1)[-1]
     if fault.moves == "missing" and difference.kind == "missing":
         return True
     if fault.layer and fault.layer not in (difference.keras_layer or "").split("/") and layer != fault.layer:
         return False
-    return fault.attribute is None or difference.attribute == fault.attribute
+    return fault.attribute in (None, difference.attribute) or _TRIED in difference.message

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tflrecover.align.hashing import Interner
 from tflrecover.align.links import Link, link
 from tflrecover.align.pins import Pins
-from tflrecover.align.view import INPUT, Edge, View
+from tflrecover.align.view import INPUT, Edge, View, declared
 from tflrecover.ir import Match
+
+Level = Literal["strict", "declared", "loose"]
 
 
 @dataclass(eq=False)
@@ -76,9 +79,12 @@ class Matching:
         """Unmatched nodes of Keras."""
         return [k for k in range(len(self.keras)) if k not in self.back]
 
-    def labels(self, side: View, *, strict: bool) -> tuple[Hashable, ...]:
-        """What a node is, with or without attributes and shapes."""
-        return side.strict if strict else side.loose
+    @staticmethod
+    def labels(side: View, level: Level) -> Sequence[Hashable]:
+        """What a node is: all of it, what is written of it whatever its operands' shapes, or its type alone."""
+        if level == "strict":
+            return side.strict
+        return [declared(op) for op in side.ops] if level == "declared" else side.loose
 
     def ends(self, *, strict: bool) -> tuple[list[Hashable], list[Hashable], list[Hashable], list[Hashable]]:
         """Labels of file inputs, Keras inputs, file outputs, Keras outputs: pinned ones are told apart."""

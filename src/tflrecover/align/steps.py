@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 
 from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
-from tflrecover.align.matching import Matching
-from tflrecover.align.view import INPUT, OUTPUT, View
+from tflrecover.align.matching import Level, Matching
+from tflrecover.align.view import INPUT, OUTPUT, View, declared
 
 _COUNTED = re.compile(r"_\d+$")
 
@@ -51,9 +51,9 @@ def pinned(matching: Matching) -> None:
             matching.add(f, k, "mapping", f"{layer}: #{place}")
 
 
-def _directions(matching: Matching, *, strict: bool) -> tuple[list[int], list[int], list[int], list[int]]:
-    ends = matching.ends(strict=strict)
-    mine, theirs = matching.labels(matching.file, strict=strict), matching.labels(matching.keras, strict=strict)
+def _directions(matching: Matching, level: Level) -> tuple[list[int], list[int], list[int], list[int]]:
+    ends = matching.ends(strict=level == "strict")
+    mine, theirs = matching.labels(matching.file, level), matching.labels(matching.keras, level)
     return (
         forward(matching.file, mine, ends[0], matching.intern),
         forward(matching.keras, theirs, ends[1], matching.intern),
@@ -62,32 +62,45 @@ def _directions(matching: Matching, *, strict: bool) -> tuple[list[int], list[in
     )
 
 
-def _full_depth(strict: bool, first: str) -> Step:
-    kind = "strict" if strict else "loose"
-
+def _full_depth(level: Level, first: str) -> Step:
     def step(matching: Matching) -> None:
-        f_in, k_in, f_out, k_out = _directions(matching, strict=strict)
+        if matching.is_full:
+            return
+        f_in, k_in, f_out, k_out = _directions(matching, level)
         mine, theirs = list(zip(f_in, f_out, strict=True)), list(zip(k_in, k_out, strict=True))
-        _unique(matching, mine, theirs, f"{kind} both", "all that leads here and all that follows is the same")
+        _unique(matching, mine, theirs, f"{level} both", "all that leads here and all that follows is the same")
         sides: dict[str, tuple[list[int], list[int], str]] = {
             "forward": (f_in, k_in, "all that leads here is the same"),
             "backward": (f_out, k_out, "all that follows is the same"),
         }
         order = ("forward", "backward") if first == "forward" else ("backward", "forward")
         for direction in order:
-            _unique(matching, sides[direction][0], sides[direction][1], f"{kind} {direction}", sides[direction][2])
+            _unique(matching, sides[direction][0], sides[direction][1], f"{level} {direction}", sides[direction][2])
 
     return step
 
 
 def propagate(matching: Matching) -> None:
-    """From every pair along its edges: the one open operator of that type at that slot is the counterpart."""
-    frontier = list(matching.pairs.items())
-    while frontier:
-        f, k = frontier.pop()
-        for a, b in _around(matching, f, k):
-            if matching.file.loose[a] == matching.keras.loose[b] and matching.add(a, b, "edges", "next to a pair"):
-                frontier.append((a, b))
+    """From every pair along its edges: the one open operator of that type at that slot is the counterpart.
+
+    First only where what is written of both is the same too: behind a layer that is missing another of its kind may
+    stand, which something else leads to.
+    """
+    for alike in (_is_declared_alike, _is_of_one_type):
+        frontier = list(matching.pairs.items()) if not matching.is_full else []
+        while frontier:
+            f, k = frontier.pop()
+            for a, b in _around(matching, f, k):
+                if alike(matching, a, b) and matching.add(a, b, "edges", "next to a pair"):
+                    frontier.append((a, b))
+
+
+def _is_declared_alike(matching: Matching, f: int, k: int) -> bool:
+    return declared(matching.file.ops[f]) == declared(matching.keras.ops[k])
+
+
+def _is_of_one_type(matching: Matching, f: int, k: int) -> bool:
+    return matching.file.loose[f] == matching.keras.loose[k]
 
 
 def _around(matching: Matching, f: int, k: int) -> Iterable[tuple[int, int]]:
@@ -202,8 +215,9 @@ def _fills_place_of(matching: Matching, f: int, k: int) -> bool:
 
 FORWARD_FIRST: tuple[Step, ...] = (
     pinned,
-    _full_depth(True, "forward"),
-    _full_depth(False, "forward"),
+    _full_depth("strict", "forward"),
+    _full_depth("declared", "forward"),
+    _full_depth("loose", "forward"),
     propagate,
     neighbourhoods,
     substitutes,
@@ -211,8 +225,9 @@ FORWARD_FIRST: tuple[Step, ...] = (
 )
 BACKWARD_FIRST: tuple[Step, ...] = (
     pinned,
-    _full_depth(True, "backward"),
-    _full_depth(False, "backward"),
+    _full_depth("strict", "backward"),
+    _full_depth("declared", "backward"),
+    _full_depth("loose", "backward"),
     propagate,
     neighbourhoods,
     substitutes,

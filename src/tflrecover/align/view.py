@@ -83,6 +83,13 @@ def lowered(op: Op, shapes: list[Shape]) -> dict[str, Any]:
     return dict(op.attributes)
 
 
+def declared(op: Op) -> Hashable:
+    """Type and written attributes, which stay what they are when an operator gets another operand."""
+    spec = ops.by_name(op.type)
+    names = spec.declared if spec is not None and spec.declared else tuple(op.attributes)
+    return op.type, freeze({name: op.attributes.get(name) for name in names})
+
+
 def activations(graph: Graph, op: Op) -> list[int | None]:
     """Operands but for the weights that are solved for."""
     spec = ops.by_name(op.type)

@@ -12,7 +12,7 @@ from tflrecover.differences.attributes import compare
 from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
-from tflrecover.ir import Difference, Shape, short_name
+from tflrecover.ir import Difference, Op, Shape, short_name
 from tflrecover.transfer.plan import Failure
 
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
@@ -124,10 +124,23 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
         if id(region) not in done:
             yield _Found(region.nodes[0], _missing(alignment, region))
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
+    resized = set(describe.layers_of(_on_other_shapes(alignment)))
     for region in theirs:
         if id(region) not in done:
             nodes = [keras.ops[node] for node in region.nodes]
-            yield _Found(_place(alignment, region), describe.extra(nodes, layers, elsewhere))
+            told = describe.extra(nodes, layers, elsewhere)
+            # A layer that has a part per step has more of them because more steps come in.
+            follows = bool(told.layers) and set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
+            yield _Found(_place(alignment, region), told, is_root=not follows)
+
+
+def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
+    """Operators of the model that take other shapes than their counterparts in the file."""
+    file, keras = alignment.file, alignment.keras
+    for f, k in alignment.pairs.items():
+        mine, theirs = file.ops[f], keras.ops[k]
+        if [shape_of(file.graph, v) for v in mine.inputs[:1]] != [shape_of(keras.graph, v) for v in theirs.inputs[:1]]:
+            yield theirs
 
 
 def _missing(alignment: Alignment, region: Region) -> Difference:
