@@ -22,7 +22,8 @@ def is_fault(model: Any, bad: Any) -> bool:
     Raises:
         Exception: it cannot be called, whatever Keras says of its shapes.
     """
-    bad([np.zeros((2, *tensor.shape[1:]), str(tensor.dtype)) for tensor in bad.inputs], training=False)
+    zeros = [np.zeros((2, *tensor.shape[1:]), str(tensor.dtype)) for tensor in bad.inputs]
+    bad(zeros if len(zeros) > 1 else zeros[0], training=False)
     weights = {v.path: v for v in model.variables}
     for variable in bad.variables:
         mine = weights.get(variable.path)

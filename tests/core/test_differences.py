@@ -36,6 +36,32 @@ def test_missing_skip_is_one_missing_operator():
     assert difference.tflite_type == "ADD"
 
 
+def test_missing_layer_before_another_of_its_kind():
+    """The one that is left is known by what is written of it, not by standing where the missing one did."""
+
+    def make(*, whole):
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(6, 3, activation="relu", name="first")(inputs)
+        x = layers.Conv2D(8, 3, padding="same", activation="relu", name="middle")(x) if whole else x
+        return keras.Model(inputs, layers.Conv2D(2, 1, activation="sigmoid", name="last")(x))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(whole=True), 1)), make(whole=False)).differences
+    assert difference.kind == "missing"
+    assert difference.message.startswith("add Conv2D + relu after 'first'")
+
+
+def test_steps_that_a_missing_pool_leaves_follow_from_it():
+    def make(*, pool):
+        inputs = keras.Input((8, 3), batch_size=1)
+        x = layers.Conv1D(4, 3, padding="same", name="conv")(inputs)
+        x = layers.MaxPooling1D(2, name="pool")(x) if pool else x
+        return keras.Model(inputs, layers.SimpleRNN(3, unroll=True, name="steps")(x))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(pool=True), 1)), make(pool=False)).differences
+    assert (difference.kind, difference.tflite_type) == ("missing", "MAX_POOL_2D")
+    assert "extra" in [follower.kind for follower in difference.consequences]
+
+
 def test_outputs_in_another_order_are_one_difference():
     def build(*order):
         inputs = keras.Input((8,), name="x")

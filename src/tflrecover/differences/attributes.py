@@ -20,11 +20,11 @@ from tflrecover.rewrite.common import freeze
 
 
 def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
-    """Slices as a cropping tells them; those that add axes as they are."""
+    """Slices as a cropping tells them, single places likewise; those that add axes as they are."""
     if any(isinstance(place, str) for place in places) or len(places) > len(shape):
         return tuple(places)
     return tuple(
-        (place[0], place[1] and place[1] - n, place[2]) if isinstance(place, tuple) else place
+        (place[0], place[1] and place[1] - n, place[2]) if isinstance(place, tuple) else place - n
         for place, n in zip(places, shape, strict=False)
     )
 
