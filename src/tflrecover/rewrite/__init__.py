@@ -34,6 +34,7 @@ from tflrecover.rewrite.reshape import (
 )
 from tflrecover.rewrite.roots import divide_by_root
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands
+from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import split_softmax
@@ -101,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     merge_affines,
     absorb_pads,
     absorb_affines,
+    shift_constants,
 )
 
 _log = logging.getLogger(__name__)

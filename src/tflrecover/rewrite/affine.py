@@ -27,8 +27,8 @@ Pair = tuple[Weight | None, Weight | None]
 
 _MINUS_ONE = Literal.of(np.float32(-1))
 
-# How a factor per output channel lies along each canonical kernel, from its shape.
-_FACTOR_SHAPE: dict[str | int, Callable[[Shape], Shape]] = {
+# The linear operators, and how a factor per output channel lies along the canonical kernel of each, from its shape.
+LINEAR: dict[str | int, Callable[[Shape], Shape]] = {
     "CONV_2D": lambda kernel: kernel[-1:],
     "CONV_3D": lambda kernel: kernel[-1:],
     "FULLY_CONNECTED": lambda kernel: kernel[-1:],
@@ -126,7 +126,7 @@ def absorb_affines(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("AFFINE"):
         linear = draft.producer(op.inputs[0])
-        if linear is None or linear.type not in _FACTOR_SHAPE or draft.only_consumer(linear.outputs[0]) is None:
+        if linear is None or linear.type not in LINEAR or draft.only_consumer(linear.outputs[0]) is None:
             continue
         kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
         if kernel is None or bias is None:
@@ -148,7 +148,7 @@ def absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple
     """Kernel and bias of a linear operator of that type with ``pair`` behind it inside."""
     scale, offset = (_flat(weight) for weight in pair)
     if scale is not None:
-        kernel = MUL(kernel, _shaped(scale, _FACTOR_SHAPE[linear](kernel.shape)), shape=kernel.shape)
+        kernel = MUL(kernel, _shaped(scale, LINEAR[linear](kernel.shape)), shape=kernel.shape)
     is_absent = isinstance(bias, Literal) and not bias.array.any()
     carried = None if is_absent else bias if scale is None else MUL(bias, scale, shape=bias.shape)
     if offset is None:

@@ -14,20 +14,23 @@ from tflrecover.rewrite.draft import Draft, merged_origins
 
 def merge_reshapes(draft: Draft) -> int:
     """``RESHAPE(RESHAPE(x, a), b)`` becomes ``RESHAPE(x, b)``; a reshape that changes nothing goes."""
+    return sum(merge_reshape(draft, draft.ops[op_id]) for op_id in [op.id for op in draft.ordered("RESHAPE")])
+
+
+def merge_reshape(draft: Draft, op: Op) -> int:
+    """Likewise, of one."""
     count = 0
-    for op_id in [op.id for op in draft.ordered("RESHAPE")]:
-        op = draft.ops[op_id]
-        before = draft.producer(op.inputs[0])
-        if before is not None and before.type == "RESHAPE" and draft.opaque.isdisjoint((op.id, before.id)):
-            # The first reshape stays when somebody else takes its result too; pruning removes it otherwise.
-            op = op.evolve(inputs=before.inputs, origins=merged_origins(op, before))
-            draft.replace(op)
-            count += 1
-        value = op.inputs[0]
-        if value is not None and draft.shape(value) == draft.shape(op.outputs[0]) != ():
-            draft.remove(op.id)
-            draft.redirect(op.outputs[0], value)
-            count += 1
+    before = draft.producer(op.inputs[0])
+    if before is not None and before.type == "RESHAPE" and draft.opaque.isdisjoint((op.id, before.id)):
+        # The first reshape stays when somebody else takes its result too; pruning removes it otherwise.
+        op = op.evolve(inputs=before.inputs, origins=merged_origins(op, before))
+        draft.replace(op)
+        count += 1
+    value = op.inputs[0]
+    if value is not None and draft.shape(value) == draft.shape(op.outputs[0]) != ():
+        draft.remove(op.id)
+        draft.redirect(op.outputs[0], value)
+        count += 1
     return count
 
 

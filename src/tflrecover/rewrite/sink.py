@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
+
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.reshape import merge_reshape
 
 Operands = tuple[int | None, ...]
 
@@ -24,6 +27,10 @@ def sink_reshapes(draft: Draft) -> int:
     count = 0
     listed = draft.ordered() if draft.has("RESHAPE") else ()
     for op_id in [op.id for op in listed]:
+        if draft.ops[op_id].type == "RESHAPE":
+            # What has just come to stand before it and it are one, or none, for what is behind them.
+            count += merge_reshape(draft, draft.ops[op_id])
+            continue
         while _sink(draft, draft.ops[op_id]):
             count += 1
     return count
@@ -39,6 +46,11 @@ def _sink(draft: Draft, op: Op) -> bool:
     if not inside or not outside:
         return False
     inputs = _elementwise(draft, op, inside, outside) if spec.is_elementwise else _single(draft, op, before)
+    if inputs is None and _works_on_rows(draft, op, before):
+        inside = (math.prod(outside[:-1]), outside[-1])
+        rows = draft.new_value(inside, draft.values[before.outputs[0]].dtype)
+        draft.add(before.evolve(id=f"{op.id}.rows", outputs=(rows,), attributes={"target_shape": inside}))
+        inputs = (rows, *op.inputs[1:])
     if inputs is None:
         return False
     result = draft.values[op.outputs[0]]
@@ -50,6 +62,19 @@ def _sink(draft: Draft, op: Op) -> bool:
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
+
+
+def _works_on_rows(draft: Draft, op: Op, before: Op) -> bool:
+    """Whether a dense layer, or a scaling in front of one, takes a RESHAPE to other last axes.
+
+    ``f(RESHAPE(x)) = RESHAPE(f(rows of x))``: TensorFlow makes rows of whatever a dense layer takes.
+    """
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    if op.inputs[0] != before.outputs[0] or before.id in draft.opaque or len(outside) < 3 or inside[-1] == outside[-1]:
+        return False
+    while op.type == "AFFINE" and (behind := draft.only_consumer(op.outputs[0])) is not None:
+        op = behind
+    return op.type == "FULLY_CONNECTED"
 
 
 def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
@@ -69,6 +94,8 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
 def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operands | None:
     """Operands before the same RESHAPE of all of them; a number alone needs none."""
     found: list[int | None] = []
+    # Broadcasting puts ones in front of what has no RESHAPE that does.
+    adds_ones = set(outside[: len(outside) - len(inside)]) == {1}
     for value in op.inputs:
         weight, before = draft.weight(value), draft.producer(value)
         if weight is not None and weight.shape == ():
@@ -77,6 +104,8 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
             found.append(draft.constant(RESHAPE(weight, shape=shape, target_shape=shape)))
         elif before is not None and before.type == "RESHAPE" and draft.shape(value) == outside:
             found.append(before.inputs[0])
+        elif weight is None and draft.shape(value) == inside == outside[-len(inside) :] and adds_ones:
+            found.append(value)
         else:
             return None
     shapes = [draft.shape(value) for value in found if draft.weight(value) is None]
