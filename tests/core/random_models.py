@@ -92,34 +92,42 @@ LAYERS = {
         "prelu": lambda a, b, x: L.PReLU(),
     },
 }
-WIRING = ("again", "likewise", "concat", "towers", "repeated", "residual", "excite", "submodel", *MERGES)
-STEPS = {kind: (*layers, *WIRING, *(("attention",) if kind == "steps" else ())) for kind, layers in LAYERS.items()}
+WIRING = (
+    *("again", "likewise", "concat", "towers", "repeated", "residual", "excite", "submodel"),
+    *("turn", "positions", "attention", *MERGES),
+)
+STEPS = {kind: (*layers, *WIRING) for kind, layers in LAYERS.items()}
+
+
+def kind_of(x):
+    """What a value is now, whatever the inputs were."""
+    return {2: "vector", 3: "steps", 4: "image"}[len(x.shape)]
 
 
 class Net:
     """A model in the making."""
 
     def __init__(self, kind, inputs):
-        self.kind = kind
         self.inputs = [keras.Input(SHAPES[kind], name=f"input_{i}") for i in range(inputs)]
         self.values = list(self.inputs)
         self.used = []
 
     def layer(self, step, a, b, x):
         """A new layer; later steps may use it again."""
-        made = LAYERS[self.kind][step](a, b, x)
+        table = LAYERS[kind_of(x)]
+        made = table.get(step, list(table.values())[(a + b) % len(table)])(a, b, x)
         self.used.append((made, x.shape))
         return made
 
     def linear(self, a, b, x):
         """A new layer with a kernel that keeps the shape."""
-        if self.kind == "image":
+        if kind_of(x) == "image":
             return L.Conv2D(x.shape[-1], 1 + 2 * (a % 2), padding="same", use_bias=bool(b % 3))
         return L.Dense(x.shape[-1], use_bias=bool(b % 3))
 
     def step(self, step, a, b):
         x = self.values[-1 - a % min(len(self.values), 3)]
-        y = getattr(self, step)(a, b, x) if step in (*WIRING, "attention") else self.layer(step, a, b, x)(x)
+        y = getattr(self, step)(a, b, x) if step in WIRING else self.layer(step, a, b, x)(x)
         if y is not None and np.prod(y.shape[1:]) <= LARGEST:
             self.values.append(y)
 
@@ -174,7 +182,20 @@ class Net:
         first = inner(x)
         return inner(L.BatchNormalization()(first) if b % 2 else L.ReLU()(first))
 
+    def turn(self, a, b, x):
+        """The same numbers along other axes."""
+        size = int(np.prod(x.shape[1:]))
+        width = next((int(n) for n in np.roll((4, 6, 8, 10, 16), a) if size % (2 * n) == 0), size)
+        shapes = ((size // width, width), (2, size // 2 // width, width), (size,))
+        return L.Reshape(shapes[b % 3 if size > width else 2])(x)
+
+    def positions(self, a, b, x):
+        """Numbers of the code, one per place, are added."""
+        return x + np.random.default_rng(a).uniform(-1, 1, x.shape[1:]).astype("float32")
+
     def attention(self, a, b, x):
+        if kind_of(x) != "steps":
+            return None
         other = self.partner(b, x)
         return L.MultiHeadAttention(2, 4)(x, x if other is None or a % 2 else other)
 
@@ -198,8 +219,9 @@ def build(plan):
     for step in steps:
         net.step(*step)
     last, middle = net.values[-1], net.values[len(net.values) // 2]
-    if kind == "image":
+    if kind_of(last) == "image":
         last = L.GlobalAveragePooling2D()(last)
+    if kind_of(middle) == "image":
         middle = L.Flatten()(L.Conv2D(2, 1)(middle))
     return keras.Model(net.inputs, [L.Dense(3, activation="softmax")(last), L.Dense(2)(middle)])
 
