@@ -275,6 +275,31 @@ ATTENTION = {
     "additive_attention": attend(L.AdditiveAttention()),
 }
 
+
+def patches(x):
+    """As in a vision transformer: a grid of them becomes a sequence, of which one place is read in the end."""
+    x = L.Dense(12, activation="gelu")(L.Reshape((8, 16))(L.Conv2D(8, 4, strides=4)(x)))
+    y = L.LayerNormalization()(x)
+    return L.Dense(5)(L.Add()([x, L.MultiHeadAttention(2, 4)(y, y)])[:, 0])
+
+
+def positions(*shape):
+    """Numbers of the code, one per place."""
+    return np.random.default_rng(3).uniform(-1, 1, shape).astype("float32")
+
+
+TURNED = {
+    "rows_dense": image(lambda x: L.Dense(5)(L.Reshape((16, 32))(x)), (8, 8, 8)),
+    "rows_twice": image(lambda x: L.Dense(5)(L.Dense(6, use_bias=False)(L.Reshape((4, 4, 2, 16))(x))), (8, 8, 8)),
+    "rows_norm": image(lambda x: L.Dense(5)(L.BatchNormalization()(L.Reshape((16, 32))(x))), (8, 8, 8)),
+    "rows_skip": image(lambda x: (lambda y: L.Add()([y, L.Dense(32)(y)]))(L.Reshape((16, 32))(x)), (8, 8, 8)),
+    "rows_groups": image(lambda x: L.Dense(4)(L.GroupNormalization(4)(x)), (8, 8, 8)),
+    "patches": image(patches, (16, 16, 3)),
+    "positions_dense": steps(lambda x: L.LayerNormalization()(L.Dense(8)(x) + positions(*STEPS))),
+    "positions_conv": image(lambda x: L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 3)(x)) + positions(6, 6, 1))),
+    "positions_norm": steps(lambda x: L.Dense(3)(L.BatchNormalization()(L.ReLU()(x)) + positions(*STEPS))),
+}
+
 TOKENS = {
     "embedding_alone": tokens(lambda x: L.Embedding(10, 4)(x)),
     "embedding_mask": tokens(lambda x: L.Dense(3)(L.GlobalAveragePooling1D()(L.Embedding(10, 4, mask_zero=True)(x)))),
@@ -284,4 +309,4 @@ TOKENS = {
     "embedding_capped": reversible(logit_soft_cap=5.0),
 }
 
-MODELS = CONVOLUTIONS | RESAMPLING | NORMS | OTHERS | EINSUM | ATTENTION | TOKENS
+MODELS = CONVOLUTIONS | RESAMPLING | NORMS | OTHERS | EINSUM | ATTENTION | TURNED | TOKENS

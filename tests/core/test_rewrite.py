@@ -11,6 +11,7 @@ from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents, unpacked
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
+from tflrecover.weight import evaluate
 
 SAME = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
 VALID = {**SAME, "padding": "VALID"}
@@ -109,6 +110,31 @@ def test_reshapes_merge_and_cancel():
     y = b("RESHAPE", 0, b.const(np.array([2, 4])), shape=(2, 4))
     z = b("RESHAPE", y, b.const(np.array([1, 8])), shape=(1, 8))
     assert b.text(b("RELU", z, shape=(1, 8)))[0] == "RELU"
+
+
+def test_dense_layer_works_on_rows_of_what_a_reshape_gives_other_axes():
+    b = Build((1, 4, 4, 2))
+    x = b("RESHAPE", 0, b.const(np.array([1, 4, 8])), shape=(1, 4, 8))
+    y = b("FULLY_CONNECTED", x, b.const(kernel(3, 8)), b.const(kernel(3)), shape=(1, 4, 3), keep_num_dims=True)
+    text, graph = b.text(b("RELU", y, shape=(1, 4, 3)))
+    assert text == "RESHAPE FULLY_CONNECTED RELU RESHAPE"
+    assert [graph.values[op.outputs[0]].shape for op in graph.ops()] == [(4, 8), (4, 3), (4, 3), (1, 4, 3)]
+
+
+def test_bias_goes_into_positions_that_are_added():
+    b = Build((1, 4, 4, 2))
+    conv = b("CONV_2D", 0, b.const(kernel(3, 1, 1, 2)), b.const(kernel(3)), shape=(1, 4, 4, 3), **SAME)
+    y = b("ADD", conv, b.const(kernel(4, 4, 1)), shape=(1, 4, 4, 3))
+    text, graph = b.text(y)
+    assert text == "CONV_2D ADD"
+    contents = {i: value.data for i, value in b.values.items()}
+    first, last = graph.ops()
+    assert not evaluate(graph.values[first.inputs[2]].weight, contents).any()
+    both = evaluate(graph.values[last.inputs[1]].weight, contents)
+    np.testing.assert_allclose(both, kernel(4, 4, 1) + kernel(3), rtol=1e-6)
+    # Where somebody else takes what the bias is in, it stays.
+    _, shared = b.text(y, conv)
+    assert evaluate(shared.values[next(shared.ops()).inputs[2]].weight, contents).any()
 
 
 def test_reshape_with_ones_in_front_and_without_is_one():
