@@ -62,6 +62,18 @@ def test_steps_that_a_missing_pool_leaves_follow_from_it():
     assert "extra" in [follower.kind for follower in difference.consequences]
 
 
+def test_layer_that_should_be_two_is_one_difference():
+    def make(*, shared):
+        inputs = keras.Input((6, 8))
+        first = layers.Dense(8, activation="tanh", name="first")
+        second = first if shared else layers.Dense(8, activation="tanh", name="second")
+        return keras.Model(inputs, second(first(inputs)))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(shared=False), 1)), make(shared=True)).differences
+    assert (difference.kind, difference.keras_layer) == ("constant", "first")
+    assert difference.message.startswith("call a layer of its own in the place of one of the 2 calls of layer 'first'")
+
+
 def test_outputs_in_another_order_are_one_difference():
     def build(*order):
         inputs = keras.Input((8,), name="x")

@@ -9,7 +9,15 @@ from tflrecover.align.isomorphism import is_isomorphic
 from tflrecover.align.links import Link
 from tflrecover.align.matching import Matching
 from tflrecover.align.pins import Pins
-from tflrecover.align.steps import BACKWARD_FIRST, FORWARD_FIRST, Groups, Step, break_ties, symmetric_groups
+from tflrecover.align.steps import (
+    BY_DECLARATION,
+    BY_TYPE,
+    Groups,
+    Step,
+    break_ties,
+    is_declared_alike,
+    symmetric_groups,
+)
 from tflrecover.align.view import Edge, View, view
 from tflrecover.ir import Graph, Match
 
@@ -71,8 +79,9 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
         The alignment; never a guess: what the steps disagree on, or cannot decide, is left out and told.
     """
     file, keras = view(file_graph), view(keras_graph)
-    first = _run(file, keras, pins, FORWARD_FIRST)
-    again = _run(file, keras, pins, BACKWARD_FIRST) if len(first.pairs) < max(len(file), len(keras)) else first
+    first, again = _both(file, keras, pins, BY_TYPE)
+    if len(first.pairs) < max(len(file), len(keras)):
+        first, again = max((first, again), _both(file, keras, pins, BY_DECLARATION), key=lambda found: _worth(found[0]))
     disputed = {f for f, k in first.pairs.items() if again.pairs.get(f, k) != k or again.back.get(k, f) != f}
     disputed |= {again.back[first.pairs[f]] for f in disputed if first.pairs[f] in again.back}
     agreed = first.without(disputed)
@@ -104,6 +113,17 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
         choices,
         told,
     )
+
+
+def _both(file: View, keras: View, pins: Pins, orders: tuple[tuple[Step, ...], ...]) -> tuple[Matching, Matching]:
+    """What the steps find in either order."""
+    first = _run(file, keras, pins, orders[0])
+    return first, _run(file, keras, pins, orders[1]) if len(first.pairs) < max(len(file), len(keras)) else first
+
+
+def _worth(matching: Matching) -> tuple[int, int]:
+    """How many pairs there are, and of how many the same is written on both sides."""
+    return len(matching.pairs), sum(is_declared_alike(matching, f, k) for f, k in matching.pairs.items())
 
 
 def _run(file: View, keras: View, pins: Pins, steps: tuple[Step, ...]) -> Matching:

@@ -81,21 +81,26 @@ def _full_depth(level: Level, first: str) -> Step:
 
 
 def propagate(matching: Matching) -> None:
-    """From every pair along its edges: the one open operator of that type at that slot is the counterpart.
-
-    First only where what is written of both is the same too: behind a layer that is missing another of its kind may
-    stand, which something else leads to.
-    """
-    for alike in (_is_declared_alike, _is_of_one_type):
-        frontier = list(matching.pairs.items()) if not matching.is_full else []
-        while frontier:
-            f, k = frontier.pop()
-            for a, b in _around(matching, f, k):
-                if alike(matching, a, b) and matching.add(a, b, "edges", "next to a pair"):
-                    frontier.append((a, b))
+    """From every pair along its edges: the one open operator of that type at that slot is the counterpart."""
+    _propagate(matching, _is_of_one_type)
 
 
-def _is_declared_alike(matching: Matching, f: int, k: int) -> bool:
+def _propagate_declared(matching: Matching) -> None:
+    """Likewise, where what is written of both is the same, too."""
+    _propagate(matching, is_declared_alike)
+
+
+def _propagate(matching: Matching, is_alike: Callable[[Matching, int, int], bool]) -> None:
+    frontier = list(matching.pairs.items())
+    while frontier:
+        f, k = frontier.pop()
+        for a, b in _around(matching, f, k):
+            if is_alike(matching, a, b) and matching.add(a, b, "edges", "next to a pair"):
+                frontier.append((a, b))
+
+
+def is_declared_alike(matching: Matching, f: int, k: int) -> bool:
+    """Whether the same is written of two operators."""
     return declared(matching.file.ops[f]) == declared(matching.keras.ops[k])
 
 
@@ -213,26 +218,30 @@ def _fills_place_of(matching: Matching, f: int, k: int) -> bool:
     return anchored and sources and uses == others and len(ends[0]) == len(ends[1])
 
 
-FORWARD_FIRST: tuple[Step, ...] = (
-    pinned,
-    _full_depth("strict", "forward"),
-    _full_depth("declared", "forward"),
-    _full_depth("loose", "forward"),
-    propagate,
-    neighbourhoods,
-    substitutes,
-    propagate,
-)
-BACKWARD_FIRST: tuple[Step, ...] = (
-    pinned,
-    _full_depth("strict", "backward"),
-    _full_depth("declared", "backward"),
-    _full_depth("loose", "backward"),
-    propagate,
-    neighbourhoods,
-    substitutes,
-    propagate,
-)
+def _order(first: str, *, by_declaration: bool) -> tuple[Step, ...]:
+    """The steps that look along one direction first.
+
+    Args:
+        first: ``"forward"`` or ``"backward"``.
+        by_declaration: Whether what is written of operators comes before their types: behind a layer that is missing
+            another of its kind may stand, which something else leads to.
+    """
+    return (
+        pinned,
+        _full_depth("strict", first),
+        *([_full_depth("declared", first)] if by_declaration else ()),
+        _full_depth("loose", first),
+        *([_propagate_declared] if by_declaration else ()),
+        propagate,
+        neighbourhoods,
+        substitutes,
+        propagate,
+    )
+
+
+# Forward first, and backward first, in either way.
+BY_TYPE = _order("forward", by_declaration=False), _order("backward", by_declaration=False)
+BY_DECLARATION = _order("forward", by_declaration=True), _order("backward", by_declaration=True)
 
 
 def symmetric_groups(matching: Matching, *, scaled: bool = False) -> Groups:

@@ -9,7 +9,7 @@ import numpy as np
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, bias_argument
-from tflrecover.ir import Difference
+from tflrecover.ir import Difference, Op
 from tflrecover.transfer.plan import Failure
 from tflrecover.weight import Array, Literal
 
@@ -37,6 +37,12 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
     where = describe.in_file(alignment.file, f)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
+    calls = _calls(alignment, k)
+    if calls > 1 and not is_shape and not isinstance(equation.keras, Literal):
+        told = (
+            f"call a layer of its own in the place of one of the {calls} calls of {describe.in_keras(k)}: the weights "
+            f"are others at {where} ({equation.role}: {failure.reason})"
+        )
     if values and isinstance(equation.keras, Literal):
         # A number in the model's code, which a user can change.
         told = (
@@ -54,6 +60,13 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         mine,
         theirs,
     )
+
+
+def _calls(alignment: Alignment, op: Op) -> int:
+    """How often the model calls the layer of an operator; 0 where it belongs to none."""
+    layer = describe.layer_of(op)
+    listed = (other for other in alignment.keras.ops if other.type == op.type)
+    return 0 if layer is None else sum(describe.layer_of(other) == layer for other in listed)
 
 
 def shown(value: Array | None) -> Any:

@@ -14,6 +14,7 @@ from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, short_name
 from tflrecover.transfer.plan import Failure
+from tflrecover.weight import keys
 
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
 
@@ -333,10 +334,17 @@ def _constants(
 ) -> Iterator[_Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
     told = {item.difference.tflite_op for item in found}
+    layers_told: set[str | None] = set()
     for failure in failed:
         difference = constants.describe_failure(alignment, failure, layers)
         if difference.tflite_op in told and difference.kind == "shape":
             continue
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
-        yield _Found(place, difference, is_root=difference.kind != "shape" or not before)
+        # Of a layer whose weights cannot be the file's, kernel and bias are one reason, wherever it is called.
+        is_weight = (
+            difference.kind == "constant" and bool(keys(failure.equation.keras)) and bool(difference.keras_layer)
+        )
+        again = is_weight and difference.keras_layer in layers_told
+        layers_told |= {difference.keras_layer} if is_weight else set()
+        yield _Found(place, difference, is_root=not again and (difference.kind != "shape" or not before))

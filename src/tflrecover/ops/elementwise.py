@@ -31,9 +31,20 @@ def _inverse(solve: Callable[[int, Array, Sequence[Array]], Array]) -> Inverse:
         # float64, so that going back and forth loses nothing that float32 had.
         known = [np.asarray(arg, np.float64) for arg in args]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return unbroadcast(np.asarray(solve(slot, target.astype(np.float64), known)), args[slot].shape)
+            return _middle(np.asarray(solve(slot, target.astype(np.float64), known)), args[slot].shape)
 
     return inverse
+
+
+def _middle(array: Array, shape: Shape) -> Array:
+    """The middle of what broadcasting repeated: no further from any than rounding brought them apart."""
+    if array.shape == shape:
+        return array
+    array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+    axes = _repeated(shape, array.shape)
+    # A number that is not known says nothing of the others.
+    low, high = (extreme.reduce(array, axis=axes) for extreme in (np.fmin, np.fmax))
+    return np.asarray((low + high) / 2).reshape(shape)
 
 
 def _binary(
@@ -76,9 +87,13 @@ def _factor(slot: int, target: Array, args: Sequence[Array], attributes: Attribu
 
 def _reduced(array: Array, shape: Shape) -> Array:
     """Sums over what broadcasting ``shape`` repeats."""
-    lead = array.ndim - len(shape)
-    axes = (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1 and array.shape[lead + i] != 1))
-    return np.asarray(array.sum(axis=axes)).reshape(shape)
+    return np.asarray(array.sum(axis=_repeated(shape, array.shape))).reshape(shape)
+
+
+def _repeated(shape: Shape, whole: Shape) -> tuple[int, ...]:
+    """Axes of the whole that broadcasting ``shape`` to it repeats."""
+    lead = len(whole) - len(shape)
+    return (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1 and whole[lead + i] != 1))
 
 
 def _bias_add(source: Source) -> Lowered:

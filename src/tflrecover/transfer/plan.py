@@ -14,7 +14,7 @@ from tflrecover.ir import Assignment, ConstantState, ConstantUse, Graph, Shape, 
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
-from tflrecover.transfer.rounding import drift, half_step, slack, step
+from tflrecover.transfer.rounding import drift, growth, half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
 from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, recipe
 
@@ -114,14 +114,6 @@ def plan(
     scalings = {e.file_op: e.keras_op for e in equal if e.file_op is not None and e.keras_op is not None}
     partial = tuple(a.variable for a in assignments if a.value is not None and a.variable in state.solver.partial)
     return Plan(assignments, tuple(state.failed), frozenset(state.consumed), scalings, partial)
-
-
-def _growth(solved: Array, target: Array) -> float:
-    """How much larger a solution is than what it was solved for: as much larger is what rounding did to it."""
-    if solved.dtype.kind != "f" or target.dtype.kind != "f":
-        return 1.0
-    sizes = [float(np.abs(array).max(initial=0, where=np.isfinite(array))) for array in (solved, target)]
-    return max(1.0, sizes[0] / sizes[1]) if sizes[1] else 1.0
 
 
 def _unknowns(*equations: Equation) -> int:
@@ -251,7 +243,7 @@ class _State:
         rounded = half_step(equation.file, target)
         for key in fresh - solver.neutral:
             # Parts of a variable may come from tensors of different steps.
-            own = rounded * (1.0 if equation.shifts else _growth(solver.known[key], target))
+            own = rounded * (1.0 if equation.shifts else growth(solver.known[key], target))
             self.rounding[key] = max(own, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh

@@ -98,6 +98,14 @@ def _computed(weight: Apply, args: list[Array]) -> Array:
     return np.asarray(weight.function.compute(args, weight.attributes))
 
 
+def growth(solved: Array, target: Array) -> float:
+    """How much larger a solution is than what it was solved for: as much larger is what rounding did to it."""
+    if solved.dtype.kind != "f" or target.dtype.kind != "f":
+        return 1.0
+    sizes = [float(np.abs(array).max(initial=0, where=np.isfinite(array))) for array in (solved, target)]
+    return max(1.0, sizes[0] / sizes[1]) if sizes[1] else 1.0
+
+
 def step(weight: Weight, dtype: str | None = None) -> float:
     """The largest difference between two neighbours of a stored type; 0 for what is not stored as integers."""
     largest, stack = 0.0, [weight]

@@ -119,8 +119,17 @@ def _left(comparison: Outcome, stand_ins: Sequence[StandIn], known: Sequence[Dif
         return None
     if len(again.ambiguities) > len(comparison.ambiguities):
         return None
+    if _hanging(again) > _hanging(comparison):
+        # What only hangs under another one now is not gone.
+        return None
     left = {_key(difference) for difference in opened(again)}
     return [d for d in known if _key(d) in left] if left <= set(map(_key, known)) else None
+
+
+def _hanging(comparison: Outcome) -> int:
+    """How many operators too many or too few are told under another difference."""
+    under = (follower for difference in comparison.differences for follower in difference.consequences)
+    return sum(follower.kind in ("missing", "extra") for follower in under)
 
 
 def _explains(candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> bool:

@@ -24,6 +24,8 @@ _IDLE = (
     *("stateful", "return_state", "unit_forget_bias", "data_format", "quantization_config"),
 )
 _IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
+# Arguments of every layer, which its class need not list.
+_OF_ALL = ("name", "trainable", "dtype")
 _IDLE_CALL = ("training", "mask")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
@@ -90,7 +92,7 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
         if place:
             made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
         else:
-            made = _built(value, config)
+            made = _built(value, _taken(value, config))
         if made is not None:
             yield _candidate(path, place, have, value, StandIn(layer, made), rank)
 
@@ -162,6 +164,12 @@ def _default(layer: Any, place: _Place) -> Any:
     """What the class itself would take; ``inspect.Parameter.empty`` where it takes nothing by itself."""
     parameter = inspect.signature(type(layer).__init__).parameters.get(place[0]) if len(place) == 1 else None
     return inspect.Parameter.empty if parameter is None else parameter.default
+
+
+def _taken(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a class takes of the arguments of another one of its kind."""
+    names = {*inspect.signature(cls.__init__).parameters, *_OF_ALL}
+    return {key: value for key, value in config.items() if key in names}
 
 
 def _built(cls: Any, config: Mapping[str, Any]) -> Any:
