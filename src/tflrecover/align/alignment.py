@@ -80,7 +80,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
     """
     file, keras = view(file_graph), view(keras_graph)
     first, again = _both(file, keras, pins, BY_TYPE)
-    if len(first.pairs) < max(len(file), len(keras)):
+    if not first.is_whole:
         first, again = max((first, again), _both(file, keras, pins, BY_DECLARATION), key=lambda found: _worth(found[0]))
     disputed = {f for f, k in first.pairs.items() if again.pairs.get(f, k) != k or again.back.get(k, f) != f}
     disputed |= {again.back[first.pairs[f]] for f in disputed if first.pairs[f] in again.back}
@@ -118,7 +118,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
 def _both(file: View, keras: View, pins: Pins, orders: tuple[tuple[Step, ...], ...]) -> tuple[Matching, Matching]:
     """What the steps find in either order."""
     first = _run(file, keras, pins, orders[0])
-    return first, _run(file, keras, pins, orders[1]) if len(first.pairs) < max(len(file), len(keras)) else first
+    return first, first if first.is_whole else _run(file, keras, pins, orders[1])
 
 
 def _worth(matching: Matching) -> tuple[int, int]:

@@ -71,6 +71,11 @@ class Matching:
         """Whether no further pair is possible."""
         return len(self.pairs) == min(len(self.file), len(self.keras))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every operator of either side has a partner."""
+        return len(self.pairs) == len(self.file) == len(self.keras)
+
     def open_file(self) -> list[int]:
         """Unmatched nodes of the file."""
         return [f for f in range(len(self.file)) if f not in self.pairs]

@@ -64,8 +64,6 @@ def _directions(matching: Matching, level: Level) -> tuple[list[int], list[int],
 
 def _full_depth(level: Level, first: str) -> Step:
     def step(matching: Matching) -> None:
-        if matching.is_full:
-            return
         f_in, k_in, f_out, k_out = _directions(matching, level)
         mine, theirs = list(zip(f_in, f_out, strict=True)), list(zip(k_in, k_out, strict=True))
         _unique(matching, mine, theirs, f"{level} both", "all that leads here and all that follows is the same")

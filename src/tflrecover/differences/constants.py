@@ -10,6 +10,7 @@ from tflrecover.align import Alignment
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, bias_argument
 from tflrecover.ir import Difference, Op
+from tflrecover.ops.conv import is_no_bias
 from tflrecover.transfer.plan import Failure
 from tflrecover.weight import Array, Literal
 
@@ -23,7 +24,7 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         told = f"a constant that the model returns cannot become the file's: {failure.reason}"
         return Difference("constant", told, attribute=equation.role)
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
-    if equation.role == "bias" and isinstance(equation.keras, Literal) and not equation.keras.array.any():
+    if equation.role == "bias" and is_no_bias(equation.keras):
         name, wanted, got = bias_argument(layers, describe.layer_of(k))
         advice = ""
         if name == "use_bias":
@@ -37,8 +38,7 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
     where = describe.in_file(alignment.file, f)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
-    calls = _calls(alignment, k)
-    if calls > 1 and not is_shape and not isinstance(equation.keras, Literal):
+    if not is_shape and not isinstance(equation.keras, Literal) and (calls := _calls(alignment, k)) > 1:
         told = (
             f"call a layer of its own in the place of one of the {calls} calls of {describe.in_keras(k)}: the weights "
             f"are others at {where} ({equation.role}: {failure.reason})"

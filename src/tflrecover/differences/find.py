@@ -131,7 +131,7 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
             nodes = [keras.ops[node] for node in region.nodes]
             told = describe.extra(nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
-            follows = bool(told.layers) and set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
+            follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
             yield _Found(_place(alignment, region), told, is_root=not follows)
 
 
@@ -342,9 +342,7 @@ def _constants(
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
         # Of a layer whose weights cannot be the file's, kernel and bias are one reason, wherever it is called.
-        is_weight = (
-            difference.kind == "constant" and bool(keys(failure.equation.keras)) and bool(difference.keras_layer)
-        )
-        again = is_weight and difference.keras_layer in layers_told
-        layers_told |= {difference.keras_layer} if is_weight else set()
+        weight_of = difference.keras_layer if difference.kind == "constant" and keys(failure.equation.keras) else None
+        again = weight_of is not None and weight_of in layers_told
+        layers_told.add(weight_of)
         yield _Found(place, difference, is_root=not again and (difference.kind != "shape" or not before))

@@ -29,6 +29,11 @@ def no_bias(size: int) -> Literal:
     return Literal.of(np.zeros(size, np.float32))
 
 
+def is_no_bias(weight: Weight | None) -> bool:
+    """Whether a bias is that of a layer that has none."""
+    return isinstance(weight, Literal) and not weight.array.any()
+
+
 def bias_of(given: Operand, size: int) -> Operand:
     """A bias along its one axis, zeros where there is none: a converter leaves it the axes of a sum that it was."""
     if given is None:

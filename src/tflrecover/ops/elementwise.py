@@ -15,13 +15,6 @@ from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Array
 
 
-def unbroadcast(array: Array, shape: Shape) -> Array:
-    """One representative of what broadcasting repeated; whether the rest agrees is checked by whoever solves."""
-    array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-    array = array[(0,) * (array.ndim - len(shape))]
-    return array[tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)]
-
-
 def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return tuple(np.broadcast_shapes(*shapes))
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.elementwise import unbroadcast
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array, Literal
@@ -305,7 +304,11 @@ def _broadcast(source: Source) -> Lowered | None:
 
 
 def _unbroadcast(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
-    return unbroadcast(target, args[0].shape)
+    """One representative of what was repeated; whether the rest agrees is checked by whoever solves."""
+    shape = args[0].shape
+    target = target.reshape((1,) * (len(shape) - target.ndim) + target.shape)
+    target = target[(0,) * (target.ndim - len(shape))]
+    return target[tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)]
 
 
 def _first_tile(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:

@@ -18,8 +18,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tflrecover.ir import Op, Shape
+from tflrecover.ops.conv import is_no_bias
 from tflrecover.ops.elementwise import ADD, MUL, NEG, RECIPROCAL
 from tflrecover.ops.shape import RESHAPE
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Literal, Weight
 
@@ -66,13 +68,13 @@ def to_affine(draft: Draft) -> int:
         draft.replace(op.evolve(type="AFFINE", inputs=(op.inputs[0], draft.constant(_MINUS_ONE), None), attributes={}))
         count += 1
     for op in draft.of_type("MUL", "ADD", "SUB", "DIV"):
-        weights = [draft.weight(value) for value in op.inputs]
-        if len(weights) != 2 or (weights[0] is None) == (weights[1] is None):
+        found = lone_constant(draft, op)
+        if found is None:
             continue
-        slot = 0 if weights[0] is not None else 1
-        weight, x = weights[slot], op.inputs[1 - slot]
+        slot, weight = found
+        x = op.inputs[1 - slot]
         shape = draft.shape(x)
-        if weight is None or shape != draft.shape(op.outputs[0]):
+        if shape != draft.shape(op.outputs[0]):
             continue
         if not _is_per_channel(weight, shape):
             if op.type == "DIV" and slot == 1:
@@ -149,8 +151,7 @@ def absorb(linear: str | int, kernel: Weight, bias: Weight, pair: Pair) -> tuple
     scale, offset = (_flat(weight) for weight in pair)
     if scale is not None:
         kernel = MUL(kernel, _shaped(scale, LINEAR[linear](kernel.shape)), shape=kernel.shape)
-    is_absent = isinstance(bias, Literal) and not bias.array.any()
-    carried = None if is_absent else bias if scale is None else MUL(bias, scale, shape=bias.shape)
+    carried = None if is_no_bias(bias) else bias if scale is None else MUL(bias, scale, shape=bias.shape)
     if offset is None:
         return kernel, carried or bias
     # An offset that is one number for all channels still fills a whole bias.

@@ -94,3 +94,9 @@ def _place(draft: Draft, key: Key) -> Hashable:
     if stored is None or stored.data is None or stored.sparsity is not None:
         return key
     return (stored.data.__array_interface__["data"][0], stored.dtype)
+
+
+def lone_constant(draft: Draft, op: Op) -> tuple[int, Weight] | None:
+    """``(slot, expression)`` of the constant among two operands of which the other is none."""
+    found = [(slot, weight) for slot, value in enumerate(op.inputs) if (weight := draft.weight(value)) is not None]
+    return found[0] if len(op.inputs) == 2 and len(found) == 1 else None

@@ -11,12 +11,13 @@ import math
 from collections.abc import Mapping
 
 from tflrecover.ir import Graph, Op, Shape, Value
+from tflrecover.ops.conv import is_no_bias
 from tflrecover.ops.elementwise import ADD, MUL
 from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.window import window_pads
 from tflrecover.rewrite.affine import Pair, compose
-from tflrecover.weight import Literal, Weight
+from tflrecover.weight import Weight
 
 # Per operator: the axis of the kernel that runs along input channels, and the axes that a bias sums over.
 _INPUT_AXIS = {
@@ -66,8 +67,7 @@ def absorb(op: Op, kernel: Weight, bias: Weight, pair: Pair) -> tuple[Weight, We
         shape = tuple(n for i, n in enumerate(kernel.shape) if i not in axis)
         total = CONTRACTION(kernel, _along_input(offset, op, kernel), shape=shape, axis=axis)
         total = total if total.shape == bias.shape else RESHAPE(total, shape=bias.shape, target_shape=bias.shape)
-        is_absent = isinstance(bias, Literal) and not bias.array.any()
-        bias = total if is_absent else ADD(bias, total, shape=bias.shape)
+        bias = total if is_no_bias(bias) else ADD(bias, total, shape=bias.shape)
     if scale is not None:
         kernel = MUL(kernel, _along_input(scale, op, kernel), shape=kernel.shape)
     return kernel, bias

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from tflrecover.ops.shape import RESHAPE
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 
 
@@ -16,10 +17,10 @@ def lift_constants(draft: Draft) -> int:
     """Arithmetic with a constant behind a RESHAPE that splits the last axis moves before it."""
     count = 0
     for op in draft.of_type("ADD", "SUB", "MUL", "DIV"):
-        weights = [draft.weight(value) for value in op.inputs]
-        if len(weights) != 2 or weights[1] is None or weights[0] is not None:
+        slot, weight = lone_constant(draft, op) or (0, None)
+        if slot != 1 or weight is None:
             continue
-        weight, split = weights[1], draft.producer(op.inputs[0])
+        split = draft.producer(op.inputs[0])
         if split is None or split.type != "RESHAPE" or draft.only_consumer(split.outputs[0]) is None:
             continue
         inside, outside = draft.shape(split.inputs[0]), draft.shape(split.outputs[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tflrecover.ir import Op
 from tflrecover.ops.elementwise import NEG
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Apply, Weight
 
@@ -33,16 +34,16 @@ def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[in
     relu, scaled = draft.producer(positive), draft.producer(negative)
     if relu is None or scaled is None or relu.type not in _NEVER_NEGATIVE or scaled.type != "MUL":
         return None
-    weights = [draft.weight(value) for value in scaled.inputs]
-    if (weights[0] is None) == (weights[1] is None):
+    found = lone_constant(draft, scaled)
+    if found is None:
         return None
-    slot = 0 if weights[0] is not None else 1
+    slot, weight = found
     other = draft.producer(scaled.inputs[1 - slot])
     negated = draft.producer(other.inputs[0]) if other is not None and other.type == "RELU" else None
     if other is None or negated is None or negated.type != "NEG":
         return None
-    x, weight = negated.inputs[0], weights[slot]
-    if x is None or weight is None:
+    x = negated.inputs[0]
+    if x is None:
         return None
     if x == positive:
         return x, weight, (scaled, other, negated)

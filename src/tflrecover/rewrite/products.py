@@ -15,6 +15,7 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.conv import no_bias
 from tflrecover.ops.einsum import sides
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Weight
 
@@ -23,12 +24,10 @@ def split_products(draft: Draft) -> int:
     """A product of an activation and a constant becomes a dense layer (a batched product where they share axes)."""
     count = 0
     for op in draft.of_type("BATCH_MATMUL"):
-        weights = [draft.weight(value) for value in op.inputs]
-        if op.id not in draft.opaque and (weights[0] is None) != (weights[1] is None):
+        if op.id not in draft.opaque and lone_constant(draft, op) is not None:
             count += _split(draft, op, _equation_of(op, *(draft.shape(value) for value in op.inputs)))
     for op in draft.of_type("EINSUM"):
-        weights = [draft.weight(value) for value in op.inputs]
-        if op.id not in draft.opaque and (weights[0] is None) != (weights[1] is None):
+        if op.id not in draft.opaque and lone_constant(draft, op) is not None:
             count += _split(draft, op, sides(op.attributes["equation"]))
     return count
 

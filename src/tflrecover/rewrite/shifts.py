@@ -8,35 +8,32 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.ops.conv import no_bias
+from tflrecover.ops.conv import is_no_bias, no_bias
 from tflrecover.ops.elementwise import ADD
 from tflrecover.rewrite.affine import LINEAR, pair_of
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
-from tflrecover.weight import Literal, Weight
+from tflrecover.weight import Weight
 
 
 def shift_constants(draft: Draft) -> int:
     """The bias of a linear operator, or the offset of an AFFINE, goes into the constant that alone is added to it."""
     count = 0
     for op in draft.of_type("ADD"):
-        weights = [draft.weight(value) for value in op.inputs]
-        if len(weights) != 2 or (weights[0] is None) == (weights[1] is None):
+        found = lone_constant(draft, op)
+        if found is None:
             continue
-        slot = 0 if weights[0] is not None else 1
-        constant, x = weights[slot], op.inputs[1 - slot]
+        slot, constant = found
+        x = op.inputs[1 - slot]
         before = draft.producer(x)
-        if constant is None or x is None or before is None or draft.only_consumer(x) is None:
+        if x is None or before is None or before.id in draft.opaque or draft.only_consumer(x) is None:
             continue
         offset = _offset(draft, before)
-        if offset is None or before.id in draft.opaque:
+        if offset is None:
             continue
-        shape = np.broadcast_shapes(constant.shape, offset.shape)
-        inputs = [
-            value if i != slot else draft.constant(ADD(constant, offset, shape=shape))
-            for i, value in enumerate(op.inputs)
-        ]
-        draft.replace(before.evolve(inputs=(*before.inputs[:2], _none(draft, before, offset))))
-        draft.replace(op.evolve(inputs=tuple(inputs)))
+        both = draft.constant(ADD(constant, offset, shape=np.broadcast_shapes(constant.shape, offset.shape)))
+        x = _without_offset(draft, before, offset)
+        draft.replace(op.evolve(inputs=(both, x) if slot == 0 else (x, both)))
         count += 1
     return count
 
@@ -46,8 +43,15 @@ def _offset(draft: Draft, op: Op) -> Weight | None:
     if op.type == "AFFINE":
         return pair_of(draft, op)[1]
     bias = draft.weight(op.inputs[2]) if op.type in LINEAR else None
-    return None if isinstance(bias, Literal) and not bias.array.any() else bias
+    return None if is_no_bias(bias) else bias
 
 
-def _none(draft: Draft, op: Op, offset: Weight) -> int | None:
-    return None if op.type == "AFFINE" else draft.constant(no_bias(offset.shape[-1]))
+def _without_offset(draft: Draft, op: Op, offset: Weight) -> int | None:
+    """What is left of an operator that adds per channel: its result, or its operand where it does nothing else."""
+    if op.type != "AFFINE":
+        draft.replace(op.evolve(inputs=(*op.inputs[:2], draft.constant(no_bias(offset.shape[-1])))))
+    elif op.inputs[1] is None:
+        return draft.remove(op.id).inputs[0]
+    else:
+        draft.replace(op.evolve(inputs=(*op.inputs[:2], None)))
+    return op.outputs[0]

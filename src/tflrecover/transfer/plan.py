@@ -243,7 +243,7 @@ class _State:
         rounded = half_step(equation.file, target)
         for key in fresh - solver.neutral:
             # Parts of a variable may come from tensors of different steps.
-            own = rounded * (1.0 if equation.shifts else growth(solver.known[key], target))
+            own = rounded * growth(solver.known[key], target) if rounded and not equation.shifts else rounded
             self.rounding[key] = max(own, self.rounding.get(key, 0.0))
         if is_moved(equation.keras) and fresh:
             self.moved |= fresh

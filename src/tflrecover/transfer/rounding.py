@@ -102,8 +102,11 @@ def growth(solved: Array, target: Array) -> float:
     """How much larger a solution is than what it was solved for: as much larger is what rounding did to it."""
     if solved.dtype.kind != "f" or target.dtype.kind != "f":
         return 1.0
-    sizes = [float(np.abs(array).max(initial=0, where=np.isfinite(array))) for array in (solved, target)]
-    return max(1.0, sizes[0] / sizes[1]) if sizes[1] else 1.0
+    after, before = (
+        max(float(array.max(initial=0, where=known)), -float(array.min(initial=0, where=known)))
+        for array, known in ((solved, np.isfinite(solved)), (target, np.isfinite(target)))
+    )
+    return max(1.0, after / before) if before else 1.0
 
 
 def step(weight: Weight, dtype: str | None = None) -> float:

@@ -24,9 +24,9 @@ _IDLE = (
     *("stateful", "return_state", "unit_forget_bias", "data_format", "quantization_config"),
 )
 _IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
+_IDLE_CALL = ("training", "mask")
 # Arguments of every layer, which its class need not list.
 _OF_ALL = ("name", "trainable", "dtype")
-_IDLE_CALL = ("training", "mask")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
