@@ -297,6 +297,7 @@ TURNED = {
     "patches": image(patches, (16, 16, 3)),
     "positions_dense": steps(lambda x: L.LayerNormalization()(L.Dense(8)(x) + positions(*STEPS))),
     "positions_conv": image(lambda x: L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 3)(x)) + positions(6, 6, 1))),
+    "positions_offset": steps(lambda x: L.Dense(3)(L.ReLU()(x) + positions(STEPS[-1]) + positions(*STEPS))),
     "positions_norm": steps(lambda x: L.Dense(3)(L.BatchNormalization()(L.ReLU()(x)) + positions(*STEPS))),
 }
 

@@ -213,6 +213,8 @@ def test_a_mask_is_an_argument_of_the_layer_that_makes_it(takes_mask, wanted, is
 
 
 def test_operations_that_make_a_mask_belong_to_the_layer_that_is_masked():
+    # Keras counts the operations of a session in their names.
+    keras.utils.clear_session()
     inputs = keras.Input((4, 8), name="steps")
     x = keras.ops.relu(inputs)
     masked = L.Masking(0.5, name="masking")(x)
