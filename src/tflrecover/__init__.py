@@ -25,11 +25,13 @@ if TYPE_CHECKING:
         TFLRecoverError,
         UnbuiltModel,
         UnknownLayer,
+        UnsupportedOperators,
         WeightlessFile,
         WrongBackend,
     )
     from tflrecover.mapping import Mapping
     from tflrecover.ops import OpSpec, register_op
+    from tflrecover.recovery import recover
     from tflrecover.report import Report
     from tflrecover.settling import init_mapping
     from tflrecover.tflite import TFLiteModel, read
@@ -56,6 +58,7 @@ __all__ = [
     "TFLiteModel",
     "UnbuiltModel",
     "UnknownLayer",
+    "UnsupportedOperators",
     "WeightlessFile",
     "WrongBackend",
     "calibrate",
@@ -64,6 +67,7 @@ __all__ = [
     "init_mapping",
     "port",
     "read",
+    "recover",
     "register_op",
     "trace",
     "verify",
@@ -83,6 +87,7 @@ _HOME = {
     "init_mapping": "settling",
     "port": "api",
     "read": "tflite",
+    "recover": "recovery",
     "register_op": "ops",
     "trace": "tracing",
     "verify": "api",

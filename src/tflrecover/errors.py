@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,6 +83,22 @@ class PortError(TFLRecoverError):
     def __init__(self, message: str, report: Report) -> None:
         self.report = report
         super().__init__(message)
+
+
+class UnsupportedOperators(TFLRecoverError):
+    """A file has operators that cannot be expressed in a Keras model.
+
+    Attributes:
+        operators: ``(index in the file, type, why)`` of each.
+    """
+
+    def __init__(self, source: str, operators: Sequence[tuple[int | str, str, str]]) -> None:
+        self.operators = tuple(operators)
+        listed = "; ".join(f"{kind} (operator {place}): {why}" for place, kind, why in self.operators)
+        super().__init__(
+            f"{source}: {len(self.operators)} operators cannot be expressed in Keras: {listed}. "
+            "Say what they are with tflrecover.register_op(OpSpec(name, tflite=…, keras=…)), see custom-operators.md"
+        )
 
 
 class EvaluationError(TFLRecoverError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import layer
 from tflrecover.ops.readers import operands, plain
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Source, Unsupported
 from tflrecover.weight import Array
 
 
@@ -26,9 +28,11 @@ def _spec(
     name: str,
     function: Callable[[Array], Array],
     tf: str | None,
+    keras: KerasBuilder | str,
 ) -> OpSpec:
     return OpSpec(
         name,
+        keras=layer("Activation", activation=keras) if isinstance(keras, str) else keras,
         evaluate=lambda args, _: [function(args[0])],
         tflite=plain(name),
         tf={tf: plain(name)} if tf else {},
@@ -38,24 +42,24 @@ def _spec(
     )
 
 
-RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu")
-RELU6 = _spec("RELU6", lambda x: np.clip(x, 0, 6), "Relu6")
-LOGISTIC = _spec("LOGISTIC", _sigmoid, "Sigmoid")
-TANH = _spec("TANH", np.tanh, "Tanh")
-SILU = _spec("SILU", lambda x: x * _sigmoid(x), None)
+RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu", layer("ReLU"))
+RELU6 = _spec("RELU6", lambda x: np.clip(x, 0, 6), "Relu6", layer("ReLU", max_value=6.0))
+LOGISTIC = _spec("LOGISTIC", _sigmoid, "Sigmoid", "sigmoid")
+TANH = _spec("TANH", np.tanh, "Tanh", "tanh")
+SILU = _spec("SILU", lambda x: x * _sigmoid(x), None, "silu")
 PLAIN = (
     RELU,
     RELU6,
     LOGISTIC,
     TANH,
     SILU,
-    _spec("RELU_N1_TO_1", lambda x: np.clip(x, -1, 1), None),
-    _spec("RELU_0_TO_1", lambda x: np.clip(x, 0, 1), None),
-    _spec("ELU", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), "Elu"),
-    _spec("HARD_SWISH", lambda x: x * np.clip(x + 3, 0, 6) / 6, None),
-    _spec("SOFTPLUS", lambda x: np.logaddexp(x, 0), "Softplus"),
-    _spec("SOFTSIGN", lambda x: x / (1 + np.abs(x)), "Softsign"),
-    _spec("SELU", lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)), "Selu"),
+    _spec("RELU_N1_TO_1", lambda x: np.clip(x, -1, 1), None, "hard_tanh"),
+    _spec("RELU_0_TO_1", lambda x: np.clip(x, 0, 1), None, layer("ReLU", max_value=1.0)),
+    _spec("ELU", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), "Elu", "elu"),
+    _spec("HARD_SWISH", lambda x: x * np.clip(x + 3, 0, 6) / 6, None, "hard_silu"),
+    _spec("SOFTPLUS", lambda x: np.logaddexp(x, 0), "Softplus", "softplus"),
+    _spec("SOFTSIGN", lambda x: x / (1 + np.abs(x)), "Softsign", "softsign"),
+    _spec("SELU", lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)), "Selu", "selu"),
 )
 
 
@@ -68,8 +72,14 @@ def _softmax(x: Array, beta: float) -> Array:
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
+def _keras_softmax(builder: Builder, part: Part) -> Any:
+    x, beta = part.args[0], part.attributes["beta"]
+    return builder.layer("Softmax", x if beta in (1.0, None) else builder.ops("multiply", x, np.float32(beta)))
+
+
 SOFTMAX = OpSpec(
     "SOFTMAX",
+    keras=_keras_softmax,
     evaluate=lambda args, attributes: [_softmax(args[0], attributes["beta"])],
     tflite=plain("SOFTMAX", beta="beta"),
     tf={"Softmax": lambda source: Lowered("SOFTMAX", operands(source), {"beta": 1.0})},
@@ -81,6 +91,7 @@ SOFTMAX = OpSpec(
 
 LOG_SOFTMAX = OpSpec(
     "LOG_SOFTMAX",
+    keras=layer("Activation", activation="log_softmax"),
     evaluate=lambda args, _: [np.log(_softmax(args[0], 1.0))],
     tflite=plain("LOG_SOFTMAX"),
     tf={"LogSoftmax": plain("LOG_SOFTMAX")},
@@ -98,6 +109,7 @@ def _alpha(source: Source) -> Lowered:
 
 LEAKY_RELU = OpSpec(
     "LEAKY_RELU",
+    keras=layer("LeakyReLU", "negative_slope"),
     evaluate=lambda args, a: [np.where(args[0] > 0, args[0], args[0] * a["negative_slope"])],
     tflite=_alpha,
     tf={"LeakyRelu": _alpha},
@@ -107,8 +119,16 @@ LEAKY_RELU = OpSpec(
     family="activation",
 )
 
+
+def _keras_gelu(builder: Builder, part: Part) -> Any:
+    if not part.attributes["approximate"]:
+        return builder.layer("Activation", part.args[0], activation="gelu")
+    return builder.ops("gelu", part.args[0], approximate=True)
+
+
 GELU = OpSpec(
     "GELU",
+    keras=_keras_gelu,
     tflite=plain("GELU", approximate="approximate"),
     roles=("input",),
     infer_shape=_same_shape,
@@ -116,8 +136,20 @@ GELU = OpSpec(
     family="activation",
 )
 
+
+def _keras_prelu(builder: Builder, part: Part) -> Any:
+    x, alpha = part.args
+    shape = part.shape(0)[1:]
+    slope = np.reshape(alpha, (1,) * (len(shape) - np.ndim(alpha)) + np.shape(alpha)[-len(shape) :])
+    shared = tuple(axis for axis, (n, m) in enumerate(zip(slope.shape, shape, strict=True), 1) if n == 1 and n != m)
+    if slope.ndim != len(shape):
+        raise Unsupported("it has slopes for the examples of a batch")
+    return builder.layer("PReLU", x, weights=(slope,), shared_axes=list(shared) or None)
+
+
 PRELU = OpSpec(
     "PRELU",
+    keras=_keras_prelu,
     evaluate=lambda args, _: [np.where(args[0] > 0, args[0], args[0] * args[1])],
     tflite=plain("PRELU"),
     roles=("input", "alpha"),

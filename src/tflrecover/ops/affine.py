@@ -6,12 +6,13 @@ Either operand may be left out (None): then it is 1 or 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.elementwise import ADD, MUL, RSQRT, SUB
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Literal
 
@@ -32,8 +33,32 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
     return Lowered("AFFINE", inputs, results=1, channels_first=is_channels_first(source.attributes))
 
 
+def _keras(builder: Builder, part: Part) -> Any:
+    """One number for all channels is a setting; one per channel was learned, or a batch norm that was."""
+    x, scale, offset = part.args
+    if not part.dtype.startswith("float"):
+        x = x if scale is None else builder.ops("multiply", x, scale.astype(part.dtype))
+        return x if offset is None else builder.ops("add", x, offset.astype(part.dtype))
+    if all(given is None or given.size == 1 for given in (scale, offset)):
+        numbers = {"scale": 1.0 if scale is None else float(scale.reshape(()))}
+        return builder.layer(
+            "Rescaling", x, **numbers, **({} if offset is None else {"offset": float(offset.reshape(()))})
+        )
+    channels = part.shape(0)[-1]
+    scale, offset = (
+        None if given is None else np.broadcast_to(given.reshape(-1), channels) for given in (scale, offset)
+    )
+    if scale is None:
+        return builder.ops("add", x, offset)
+    arguments: dict[str, Any] = (
+        {"weights": (scale,)} if offset is None else {"weights": (scale, offset), "bias_axes": "c"}
+    )
+    return builder.layer("EinsumDense", x, equation="...c,c->...c", output_shape=(channels,), **arguments)
+
+
 AFFINE = OpSpec(
     "AFFINE",
+    keras=_keras,
     tf=dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _fused_batch_norm),
     roles=("input", "scale", "offset"),
     weights=frozenset({"scale", "offset"}),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import tensorflow
 from tflrecover.ops.readers import with_constants
 from tflrecover.ops.spec import Attributes, OpSpec, Source
 
@@ -49,6 +50,7 @@ _to_space = with_constants("BATCH_TO_SPACE_ND", {1: "block_shape", 2: "crops"}, 
 SPECS = (
     OpSpec(
         "SPACE_TO_BATCH_ND",
+        keras=tensorflow("space_to_batch", "block_shape", "paddings"),
         tflite=_to_batch,
         tf={"SpaceToBatchND": _to_batch},
         roles=("input",),
@@ -57,6 +59,7 @@ SPECS = (
     ),
     OpSpec(
         "BATCH_TO_SPACE_ND",
+        keras=tensorflow("batch_to_space", "block_shape", "crops"),
         tflite=_to_space,
         tf={"BatchToSpaceND": _to_space},
         roles=("input",),

@@ -14,7 +14,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand
 from tflrecover.ops.shape import RESHAPE
-from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, Operand, OpSpec, Part, Source, Unsupported
 from tflrecover.ops.window import channels_last, is_channels_first, lowered_window, pair, tf_window, window_output
 from tflrecover.weight import Literal, Weight
 
@@ -101,8 +101,42 @@ def _conv_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
     return {**numbers, "filters": attributes["filters"], "groups": attributes["groups"]}
 
 
+def with_bias(part: Part) -> dict[str, Any]:
+    """Kernel, bias and activation of a linear layer, as arguments of :meth:`Builder.layer`.
+
+    Every file has a bias; one that is all zeros is that of a layer without.
+    """
+    kernel, bias = part.args[1:3]
+    arguments = {"weights": (kernel, bias)} if np.any(bias) else {"weights": (kernel,), "use_bias": False}
+    activation = part.attributes.get("activation")
+    return {**arguments, "activation": activation} if activation else arguments
+
+
+def _padded(builder: Builder, x: Any, padding: Any) -> tuple[Any, str]:
+    """The input and a name for its padding: numbers become a layer of their own."""
+    if isinstance(padding, str):
+        return x, padding
+    return builder.helper(f"ZeroPadding{len(padding)}D", x, padding=tuple(padding)), "valid"
+
+
+def _keras_window(part: Part) -> dict[str, Any]:
+    """What differs from the defaults."""
+    given = {name: part.attributes[name] for name in ("strides", "dilation_rate")}
+    return {name: value for name, value in given.items() if set(value) != {1}}
+
+
+def _keras_conv(builder: Builder, part: Part) -> Any:
+    a = part.attributes
+    rank = len(a["kernel_size"])
+    x, padding = _padded(builder, part.args[0], a["padding"])
+    groups = {"groups": a["groups"]} if a.get("groups", 1) != 1 else {}
+    arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": padding}
+    return builder.layer(f"Conv{rank}D", x, **arguments, **_keras_window(part), **groups, **with_bias(part))
+
+
 CONV_2D = OpSpec(
     "CONV_2D",
+    keras=_keras_conv,
     tflite=_tflite_conv,
     tf={"Conv2D": _tf_conv},
     roles=("input", "kernel", "bias"),
@@ -148,8 +182,24 @@ def _depthwise_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribu
     return {**numbers, "depth_multiplier": attributes["depth_multiplier"]}
 
 
+def _keras_depthwise(builder: Builder, part: Part) -> Any:
+    a = part.attributes
+    x, padding = _padded(builder, part.args[0], a["padding"])
+    multiplier = {"depth_multiplier": a["depth_multiplier"]} if a["depth_multiplier"] != 1 else {}
+    arguments = {"kernel_size": a["kernel_size"], "padding": padding, **_keras_window(part), **with_bias(part)}
+    if len(set(a["strides"])) == 1:
+        return builder.layer("DepthwiseConv2D", x, **multiplier, **arguments)
+    # TensorFlow's depthwise kernel has one stride; one group per channel has as many as axes.
+    kernel, *bias = arguments.pop("weights")
+    height, width, channels, outputs = kernel.shape
+    kernel = np.reshape(kernel, (height, width, 1, channels * outputs))
+    sizes = {"filters": channels * outputs, "groups": channels}
+    return builder.layer("Conv2D", x, **sizes, **arguments, weights=(kernel, *bias))
+
+
 DEPTHWISE_CONV_2D = OpSpec(
     "DEPTHWISE_CONV_2D",
+    keras=_keras_depthwise,
     tflite=_tflite_depthwise,
     tf={"DepthwiseConv2dNative": _tf_depthwise},
     roles=("input", "kernel", "bias"),
@@ -232,8 +282,19 @@ def _transpose_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribu
     return {**lowered_window(attributes, output), "filters": attributes["filters"], "output_size": output}
 
 
+def _keras_transpose(builder: Builder, part: Part) -> Any:
+    a = part.attributes
+    if not isinstance(a["padding"], str):
+        raise Unsupported("it has a padding that no transposed convolution of Keras has")
+    extra = {"output_padding": a["output_padding"]} if a.get("output_padding") is not None else {}
+    arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": a["padding"], **extra}
+    kind = f"Conv{len(a['kernel_size'])}DTranspose"
+    return builder.layer(kind, part.args[0], **arguments, **_keras_window(part), **with_bias(part))
+
+
 TRANSPOSE_CONV = OpSpec(
     "TRANSPOSE_CONV",
+    keras=_keras_transpose,
     tflite=_tflite_transpose,
     tf={"Conv2DBackpropInput": _tf_transpose},
     roles=("input", "kernel", "bias"),
@@ -297,6 +358,7 @@ def _conv_3d_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribute
 
 CONV_3D = OpSpec(
     "CONV_3D",
+    keras=_keras_conv,
     tflite=_tflite_conv_3d,
     tf={"Conv3D": _tf_conv_3d},
     roles=("input", "kernel", "bias"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.conv import bias_of
+from tflrecover.ops.conv import bias_of, with_bias
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand, operands
-from tflrecover.ops.spec import Attributes, Lowered, Operand, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, Operand, OpSpec, Part, Source
 from tflrecover.weight import Weight
 
 DENSE_LAYOUT = "o i -> i o"
@@ -68,8 +69,18 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*shapes[0][:-1], attributes["units"])
 
 
+def _keras_dense(builder: Builder, part: Part) -> Any:
+    """TFLite's own layer may take rows of any shape that has enough numbers."""
+    x, before, after = part.args[0], part.shape(0), part.output_shape
+    rows = (*after[:-1], np.shape(part.args[1])[0])
+    if before != rows:
+        x = builder.reshaped(x, before, rows)
+    return builder.layer("Dense", x, units=part.attributes["units"], **with_bias(part))
+
+
 FULLY_CONNECTED = OpSpec(
     "FULLY_CONNECTED",
+    keras=_keras_dense,
     tflite=_tflite_dense,
     tf={"MatMul": _tf_matmul, "BatchMatMulV2": _tf_matmul, "BatchMatMulV3": _tf_matmul},
     roles=("input", "kernel", "bias"),
@@ -88,8 +99,16 @@ def _batch_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return (*np.broadcast_shapes(x[:-2], y[:-2]), rows, columns)
 
 
+def _keras_matmul(builder: Builder, part: Part) -> Any:
+    flags = (part.attributes["adj_x"], part.attributes["adj_y"])
+    pair = zip(part.args, flags, strict=True)
+    sides = (builder.ops("swapaxes", side, -1, -2) if is_turned else side for side, is_turned in pair)
+    return builder.ops("matmul", *sides)
+
+
 BATCH_MATMUL = OpSpec(
     "BATCH_MATMUL",
+    keras=_keras_matmul,
     tflite=_tf_matmul,
     roles=("x", "y"),
     infer_shape=_batch_shape,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_letters, ascii_uppercase
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import operands
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 
 
 def canonical_equation(x: str, y: str, out: str) -> str:
@@ -65,8 +66,13 @@ def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
     return tuple(sizes[axis] for axis in out)
 
 
+def _keras(builder: Builder, part: Part) -> Any:
+    return builder.ops("einsum", part.attributes["equation"], *part.args)
+
+
 EINSUM = OpSpec(
     "EINSUM",
+    keras=_keras,
     evaluate=lambda args, a: [np.einsum(a["equation"], *args)],
     tf={"Einsum": _tf},
     roles=("x", "y"),

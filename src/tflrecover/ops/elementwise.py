@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import function, merging, tensorflow
 from tflrecover.ops.readers import operands, plain
-from tflrecover.ops.spec import Attributes, Inverse, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Inverse, KerasBuilder, Lowered, OpSpec, Part, Source
 from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Array
 
@@ -42,15 +44,17 @@ def _middle(array: Array, shape: Shape) -> Array:
 
 def _binary(
     name: str,
-    function: Callable[[Array, Array], Array],
+    compute: Callable[[Array, Array], Array],
     tf: tuple[str, ...],
     *,
     commutative: bool = False,
+    keras: KerasBuilder,
     solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
 ) -> OpSpec:
     return OpSpec(
         name,
-        evaluate=lambda args, _: [function(args[0], args[1])],
+        keras=keras,
+        evaluate=lambda args, _: [compute(args[0], args[1])],
         tflite=plain(name),
         tf=dict.fromkeys(tf, plain(name)),
         roles=("x", "y"),
@@ -93,42 +97,85 @@ def _bias_add(source: Source) -> Lowered:
     return Lowered("ADD", operands(source), channels_first=is_channels_first(source.attributes))
 
 
-_ADD = _binary("ADD", np.add, ("Add", "AddV2"), commutative=True, solve=lambda i, t, a: t - a[1 - i])
+_ADD = _binary(
+    "ADD",
+    np.add,
+    ("Add", "AddV2"),
+    keras=merging("Add", "add"),
+    commutative=True,
+    solve=lambda i, t, a: t - a[1 - i],
+)
 ADD = replace(_ADD, tf={**_ADD.tf, "BiasAdd": _bias_add})
-SUB = _binary("SUB", np.subtract, ("Sub",), solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t)
-MUL = replace(_binary("MUL", np.multiply, ("Mul",), commutative=True), inverse=_factor)
-DIV = _binary("DIV", np.divide, ("RealDiv", "Div"), solve=lambda i, t, a: t * a[1] if i == 0 else a[0] / t)
+SUB = _binary(
+    "SUB",
+    np.subtract,
+    ("Sub",),
+    keras=merging("Subtract", "subtract"),
+    solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t,
+)
+_MUL = _binary("MUL", np.multiply, ("Mul",), keras=merging("Multiply", "multiply"), commutative=True)
+MUL = replace(_MUL, inverse=_factor)
+
+
+def _divide(builder: Builder, part: Part) -> Any:
+    """Whole numbers are divided towards zero, as in the file."""
+    if part.dtype.startswith("float"):
+        return builder.ops("divide", *part.args)
+    return builder.tensorflow("truncatediv", *part.args)
+
+
+DIV = _binary(
+    "DIV",
+    np.divide,
+    ("RealDiv", "Div"),
+    keras=_divide,
+    solve=lambda i, t, a: t * a[1] if i == 0 else a[0] / t,
+)
+
+
+def _squared_difference(builder: Builder, part: Part) -> Any:
+    return builder.ops("square", builder.ops("subtract", *part.args))
+
+
 BINARY = (
     ADD,
     SUB,
     MUL,
     DIV,
-    _binary("MAXIMUM", np.maximum, ("Maximum",), commutative=True),
-    _binary("MINIMUM", np.minimum, ("Minimum",), commutative=True),
-    _binary("POW", np.power, ("Pow",)),
-    _binary("SQUARED_DIFFERENCE", lambda x, y: np.square(x - y), ("SquaredDifference",), commutative=True),
-    _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",)),
-    _binary("FLOOR_MOD", np.mod, ("FloorMod",)),
-    _binary("EQUAL", np.equal, ("Equal",), commutative=True),
-    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), commutative=True),
-    _binary("GREATER", np.greater, ("Greater",)),
-    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",)),
-    _binary("LESS", np.less, ("Less",)),
-    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",)),
-    _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), commutative=True),
-    _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), commutative=True),
+    _binary("MAXIMUM", np.maximum, ("Maximum",), keras=merging("Maximum", "maximum"), commutative=True),
+    _binary("MINIMUM", np.minimum, ("Minimum",), keras=merging("Minimum", "minimum"), commutative=True),
+    _binary("POW", np.power, ("Pow",), keras=function("power")),
+    _binary(
+        "SQUARED_DIFFERENCE",
+        lambda x, y: np.square(x - y),
+        ("SquaredDifference",),
+        keras=_squared_difference,
+        commutative=True,
+    ),
+    _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",), keras=function("floor_divide")),
+    _binary("FLOOR_MOD", np.mod, ("FloorMod",), keras=function("mod")),
+    _binary("EQUAL", np.equal, ("Equal",), keras=function("equal"), commutative=True),
+    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), keras=function("not_equal"), commutative=True),
+    _binary("GREATER", np.greater, ("Greater",), keras=function("greater")),
+    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",), keras=function("greater_equal")),
+    _binary("LESS", np.less, ("Less",), keras=function("less")),
+    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",), keras=function("less_equal")),
+    _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), keras=function("logical_and"), commutative=True),
+    _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), keras=function("logical_or"), commutative=True),
 )
 
 
 def _unary(
     name: str,
-    function: Callable[[Array], Array],
+    compute: Callable[[Array], Array],
     tf: str,
+    keras: KerasBuilder,
     solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
 ) -> OpSpec:
     return OpSpec(
         name,
-        evaluate=lambda args, _: [function(args[0])],
+        keras=keras,
+        evaluate=lambda args, _: [compute(args[0])],
         tflite=plain(name),
         tf={tf: plain(name)},
         roles=("input",),
@@ -138,30 +185,31 @@ def _unary(
     )
 
 
-NEG = _unary("NEG", np.negative, "Neg", lambda i, t, a: -t)
-RSQRT = _unary("RSQRT", lambda x: (1 / np.sqrt(x)).astype(x.dtype), "Rsqrt", lambda i, t, a: t**-2.0)
-SQRT = _unary("SQRT", np.sqrt, "Sqrt", lambda i, t, a: np.square(t))
+NEG = _unary("NEG", np.negative, "Neg", function("negative"), lambda i, t, a: -t)
+RSQRT = _unary("RSQRT", lambda x: (1 / np.sqrt(x)).astype(x.dtype), "Rsqrt", function("rsqrt"), lambda i, t, a: t**-2.0)
+SQRT = _unary("SQRT", np.sqrt, "Sqrt", function("sqrt"), lambda i, t, a: np.square(t))
 UNARY = (
     NEG,
     RSQRT,
     SQRT,
-    _unary("ABS", np.abs, "Abs"),
-    _unary("EXP", np.exp, "Exp", lambda i, t, a: np.log(t)),
-    _unary("LOG", np.log, "Log", lambda i, t, a: np.exp(t)),
-    _unary("SQUARE", np.square, "Square"),
-    _unary("SIN", np.sin, "Sin"),
-    _unary("COS", np.cos, "Cos"),
-    _unary("FLOOR", np.floor, "Floor"),
-    _unary("CEIL", np.ceil, "Ceil"),
-    _unary("ROUND", np.round, "Round"),
-    _unary("SIGN", np.sign, "Sign"),
-    _unary("ERF", np.vectorize(math.erf, otypes=[np.float32]), "Erf"),
-    _unary("ERFC", np.vectorize(math.erfc, otypes=[np.float32]), "Erfc"),
-    _unary("LOGICAL_NOT", np.logical_not, "LogicalNot"),
+    _unary("ABS", np.abs, "Abs", function("absolute")),
+    _unary("EXP", np.exp, "Exp", function("exp"), lambda i, t, a: np.log(t)),
+    _unary("LOG", np.log, "Log", function("log"), lambda i, t, a: np.exp(t)),
+    _unary("SQUARE", np.square, "Square", function("square")),
+    _unary("SIN", np.sin, "Sin", function("sin")),
+    _unary("COS", np.cos, "Cos", function("cos")),
+    _unary("FLOOR", np.floor, "Floor", function("floor")),
+    _unary("CEIL", np.ceil, "Ceil", function("ceil")),
+    _unary("ROUND", np.round, "Round", function("round")),
+    _unary("SIGN", np.sign, "Sign", function("sign")),
+    _unary("ERF", np.vectorize(math.erf, otypes=[np.float32]), "Erf", function("erf")),
+    _unary("ERFC", np.vectorize(math.erfc, otypes=[np.float32]), "Erfc", tensorflow("math.erfc")),
+    _unary("LOGICAL_NOT", np.logical_not, "LogicalNot", function("logical_not")),
 )
 
 RECIPROCAL = OpSpec(
     "RECIPROCAL",
+    keras=function("reciprocal"),
     evaluate=lambda args, _: [np.reciprocal(args[0])],
     tf={"Reciprocal": plain("RECIPROCAL"), "Inv": plain("RECIPROCAL")},
     roles=("input",),
@@ -204,6 +252,7 @@ def _cast(source: Source) -> Lowered:
 CAST = OpSpec(
     "CAST",
     evaluate=lambda args, attributes: [np.asarray(args[0]).astype(attributes["dtype"])],
+    keras=function("cast", "dtype"),
     tflite=_cast,
     tf={"Cast": _cast},
     roles=("input",),
@@ -215,6 +264,7 @@ CAST = OpSpec(
 _select = plain("SELECT_V2")
 SELECT_V2 = OpSpec(
     "SELECT_V2",
+    keras=function("where"),
     evaluate=lambda args, _: [np.where(args[0], args[1], args[2])],
     tflite=_select,
     tf={"SelectV2": _select, "Select": _select},

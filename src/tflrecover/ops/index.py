@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import function, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
 
 
@@ -34,6 +35,7 @@ def _running_sum(args: Sequence[Array], a: Attributes) -> list[Array]:
 _cumsum = with_constants("CUMSUM", {1: "axis"}, _cumsum_attributes)
 CUMSUM = OpSpec(
     "CUMSUM",
+    keras=tensorflow("cumsum", "axis", "exclusive", "reverse"),
     evaluate=_running_sum,
     tflite=_cumsum,
     tf={"Cumsum": _cumsum},
@@ -52,8 +54,16 @@ def _one_hot(source: Source) -> Lowered | None:
     return Lowered("ONE_HOT", (values[0], *values[2:4]), attributes)
 
 
+def _keras_one_hot(builder: Builder, part: Part) -> Any:
+    indices, on, off = part.args
+    axis = part.attributes["axis"]
+    numbers = {"on_value": on.item(), "off_value": off.item(), "dtype": part.dtype}
+    return builder.tensorflow("one_hot", indices, depth=part.attributes["depth"], axis=axis, **numbers)
+
+
 ONE_HOT = OpSpec(
     "ONE_HOT",
+    keras=_keras_one_hot,
     tflite=_one_hot,
     tf={"OneHot": _one_hot},
     roles=("indices", "on_value", "off_value"),
@@ -72,6 +82,7 @@ def _top_k(source: Source) -> Lowered | None:
 
 TOPK_V2 = OpSpec(
     "TOPK_V2",
+    keras=function("top_k", "k"),
     tflite=_top_k,
     tf={"TopKV2": _top_k},
     roles=("input",),
@@ -85,8 +96,13 @@ def _bucketize(source: Source) -> Lowered:
     return Lowered("BUCKETIZE", operands(source), {"boundaries": boundaries})
 
 
+def _keras_bucketize(builder: Builder, part: Part) -> Any:
+    return builder.tensorflow("raw_ops.Bucketize", input=part.args[0], boundaries=list(part.attributes["boundaries"]))
+
+
 BUCKETIZE = OpSpec(
     "BUCKETIZE",
+    keras=_keras_bucketize,
     evaluate=lambda args, a: [np.searchsorted(a["boundaries"], args[0], "right").astype(np.int32)],
     tflite=_bucketize,
     tf={"Bucketize": _bucketize},
@@ -105,6 +121,7 @@ def _band(args: Sequence[Array], attributes: Attributes) -> list[Array]:
 
 MATRIX_BAND_PART = OpSpec(
     "MATRIX_BAND_PART",
+    keras=tensorflow("linalg.band_part"),
     evaluate=_band,
     tf={"MatrixBandPart": plain("MATRIX_BAND_PART")},
     roles=("input", "lower", "upper"),
@@ -123,6 +140,7 @@ def _as_numbers(_: Source, found: dict[str, Any]) -> dict[str, Any]:
 _roll = with_constants("ROLL", {1: "shift", 2: "axis"}, _as_numbers)
 ROLL = OpSpec(
     "ROLL",
+    keras=function("roll", "shift", "axis"),
     evaluate=lambda args, a: [_rolled(args[0], a, 1)],
     tf={"Roll": _roll},
     roles=("input",),
@@ -131,26 +149,26 @@ ROLL = OpSpec(
     declared=("shift", "axis"),
 )
 
-# TFLite's name to TensorFlow's: the same operands, and no option that matters.
+# TFLite's name to TensorFlow's type and function: the same operands, and no option that matters.
 _SAME_IN_BOTH = {
-    "ATAN2": "Atan2",
-    "COMPLEX": "Complex",
-    "FFT": "FFT",
-    "FFT2D": "FFT2D",
-    "GATHER_ND": "GatherNd",
-    "MATRIX_DIAG": "MatrixDiag",
-    "IFFT": "IFFT",
-    "IFFT2D": "IFFT2D",
-    "IMAG": "Imag",
-    "MATRIX_SET_DIAG": "MatrixSetDiag",
-    "REAL": "Real",
-    "SCATTER_ND": "ScatterNd",
-    "SEGMENT_SUM": "SegmentSum",
-    "UNSORTED_SEGMENT_MAX": "UnsortedSegmentMax",
-    "UNSORTED_SEGMENT_MIN": "UnsortedSegmentMin",
-    "UNSORTED_SEGMENT_PROD": "UnsortedSegmentProd",
-    "UNSORTED_SEGMENT_SUM": "UnsortedSegmentSum",
-    "WHERE": "Where",
+    "ATAN2": ("Atan2", "math.atan2"),
+    "COMPLEX": ("Complex", "complex"),
+    "FFT": ("FFT", "signal.fft"),
+    "FFT2D": ("FFT2D", "signal.fft2d"),
+    "GATHER_ND": ("GatherNd", "gather_nd"),
+    "MATRIX_DIAG": ("MatrixDiag", "linalg.diag"),
+    "IFFT": ("IFFT", "signal.ifft"),
+    "IFFT2D": ("IFFT2D", "signal.ifft2d"),
+    "IMAG": ("Imag", "math.imag"),
+    "MATRIX_SET_DIAG": ("MatrixSetDiag", "linalg.set_diag"),
+    "REAL": ("Real", "math.real"),
+    "SCATTER_ND": ("ScatterNd", "scatter_nd"),
+    "SEGMENT_SUM": ("SegmentSum", "math.segment_sum"),
+    "UNSORTED_SEGMENT_MAX": ("UnsortedSegmentMax", "math.unsorted_segment_max"),
+    "UNSORTED_SEGMENT_MIN": ("UnsortedSegmentMin", "math.unsorted_segment_min"),
+    "UNSORTED_SEGMENT_PROD": ("UnsortedSegmentProd", "math.unsorted_segment_prod"),
+    "UNSORTED_SEGMENT_SUM": ("UnsortedSegmentSum", "math.unsorted_segment_sum"),
+    "WHERE": ("Where", "where"),
 }
 
 SPECS = (
@@ -160,5 +178,8 @@ SPECS = (
     BUCKETIZE,
     MATRIX_BAND_PART,
     ROLL,
-    *(OpSpec(name, tflite=plain(name), tf={tf: plain(name)}) for name, tf in _SAME_IN_BOTH.items()),
+    *(
+        OpSpec(name, tflite=plain(name), tf={tf: plain(name)}, keras=tensorflow(call))
+        for name, (tf, call) in _SAME_IN_BOTH.items()
+    ),
 )

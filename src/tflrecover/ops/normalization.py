@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import tensorflow
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
 from tflrecover.weight import Array
@@ -26,6 +27,7 @@ def _l2(x: Array) -> Array:
 
 L2_NORMALIZATION = OpSpec(
     "L2_NORMALIZATION",
+    keras=tensorflow("math.l2_normalize", axis=-1),
     evaluate=lambda args, _: [_l2(args[0])],
     tflite=plain("L2_NORMALIZATION"),
     roles=("input",),
@@ -55,6 +57,7 @@ def _local_response(x: Array, a: Attributes) -> Array:
 
 LOCAL_RESPONSE_NORMALIZATION = OpSpec(
     "LOCAL_RESPONSE_NORMALIZATION",
+    keras=tensorflow("nn.local_response_normalization", "depth_radius", "bias", "alpha", "beta"),
     evaluate=lambda args, a: [_local_response(args[0], a)],
     tflite=_local("radius"),
     tf={"LRN": _local("depth_radius")},

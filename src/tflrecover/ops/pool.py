@@ -6,10 +6,11 @@ Padding of a pool is never data: -inf for the maximum, left out of the average.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import activation
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.ops.window import is_channels_first, lowered_window, pair, spatial, tf_window, window_output
 
 
@@ -51,9 +52,18 @@ def _lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
     return lowered_window(attributes, shapes[0][1:-1], "pool_size")
 
 
+def _keras(builder: Builder, part: Part) -> Any:
+    a = part.attributes
+    stem = "MaxPooling" if part.type.startswith("MAX") else "AveragePooling"
+    strides = {} if a["strides"] == a["pool_size"] else {"strides": a["strides"]}
+    kind = f"{stem}{len(a['pool_size'])}D"
+    return builder.layer(kind, part.args[0], pool_size=a["pool_size"], **strides, padding=a["padding"])
+
+
 def _spec(name: str, tf: str, tflite: Reader | None) -> OpSpec:
     return OpSpec(
         name,
+        keras=_keras,
         tflite=tflite,
         tf={tf: _tf(name)},
         roles=("input",),

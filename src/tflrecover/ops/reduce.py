@@ -9,7 +9,7 @@ import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import axes_of, operands, with_constants
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
 
 
@@ -23,10 +23,26 @@ def _shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
     return tuple(1 if i in a["axis"] else n for i, n in kept)
 
 
+# The layers that reduce all axes but the batch and the channels.
+_GLOBAL = {"MEAN": "GlobalAveragePooling{}D", "REDUCE_MAX": "GlobalMaxPooling{}D"}
+
+
+def _keras(name: str) -> KerasBuilder:
+    def build(builder: Builder, part: Part) -> Any:
+        axis, keepdims, rank = part.attributes["axis"], part.attributes["keepdims"], len(part.shape(0))
+        if part.type in _GLOBAL and 3 <= rank <= 5 and axis == tuple(range(1, rank - 1)):
+            kind = _GLOBAL[part.type].format(rank - 2)
+            return builder.layer(kind, part.args[0], **({"keepdims": True} if keepdims else {}))
+        return builder.ops(name, part.args[0], axis=axis, keepdims=keepdims)
+
+    return build
+
+
 def _spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
     reader = with_constants(name, {1: "axis"}, _axes)
     return OpSpec(
         name,
+        keras=_keras(function.__name__),
         evaluate=lambda args, a: [function(args[0], axis=a["axis"], keepdims=a["keepdims"])],
         tflite=reader,
         tf={tf: reader},
@@ -81,8 +97,13 @@ def _arg(name: str) -> Callable[[Source], Lowered | None]:
 
 
 def _arg_spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
+    def build(builder: Builder, part: Part) -> Any:
+        found = builder.ops(function.__name__, part.args[0], axis=part.attributes["axis"])
+        return found if part.dtype == "int32" else builder.ops("cast", found, dtype=part.dtype)
+
     return OpSpec(
         name,
+        keras=build,
         evaluate=lambda args, a: [function(args[0], axis=a["axis"])],
         tflite=_arg(name),
         tf={tf: _arg(name)},

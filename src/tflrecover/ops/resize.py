@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import operand
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 
 
 def _reader(name: str) -> Reader:
@@ -35,9 +36,23 @@ def _shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
     return (batch, round(rows * a["size"][0]), round(columns * a["size"][1]), channels)
 
 
+def _keras(builder: Builder, part: Part) -> Any:
+    a, is_linear = part.attributes, part.type == "RESIZE_BILINEAR"
+    _, height, width, _ = part.output_shape
+    # To the nearest, a whole factor gives the same with and without centres of pixels.
+    fits = not a["align_corners"] and (a["half_pixel_centers"] or not is_linear)
+    if fits and all(isinstance(factor, int) for factor in a["size"]):
+        interpolation = "bilinear" if is_linear else "nearest"
+        return builder.layer("UpSampling2D", part.args[0], size=a["size"], interpolation=interpolation)
+    flags = {"align_corners": a["align_corners"], "half_pixel_centers": a["half_pixel_centers"]}
+    name = "ResizeBilinear" if is_linear else "ResizeNearestNeighbor"
+    return builder.tensorflow(f"raw_ops.{name}", images=part.args[0], size=(height, width), **flags)
+
+
 def _spec(name: str, tf: str) -> OpSpec:
     return OpSpec(
         name,
+        keras=_keras,
         tflite=_reader(name),
         tf={tf: _reader(name)},
         roles=("input",),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import is_constant
 from tflrecover.ops.readers import activation, operand, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.weight import Array
 
 
@@ -60,8 +61,13 @@ def _back_to_shape(slot: int, target: Array, args: Sequence[Array], attributes: 
     return target.reshape(args[0].shape)
 
 
+def _keras_reshape(builder: Builder, part: Part) -> Any:
+    return builder.reshaped(part.args[0], part.shape(0), part.output_shape)
+
+
 RESHAPE = OpSpec(
     "RESHAPE",
+    keras=_keras_reshape,
     evaluate=lambda args, a: [np.reshape(args[0], a["target_shape"])],
     tflite=_reshape,
     tf={"Reshape": _reshape, "Squeeze": _squeeze, "ExpandDims": _expand_dims},
@@ -85,8 +91,16 @@ def _transpose(source: Source) -> Lowered | None:
     return Lowered("TRANSPOSE", operands(source)[:1], {"perm": perm}, shape=after)
 
 
+def _keras_transpose(builder: Builder, part: Part) -> Any:
+    perm = part.attributes["perm"]
+    if len(perm) > 1 and perm[0] == 0:
+        return builder.layer("Permute", part.args[0], dims=perm[1:])
+    return builder.ops("transpose", part.args[0], axes=perm)
+
+
 TRANSPOSE = OpSpec(
     "TRANSPOSE",
+    keras=_keras_transpose,
     evaluate=lambda args, a: [np.transpose(args[0], a["perm"])],
     tflite=_transpose,
     tf={"Transpose": _transpose},
@@ -108,8 +122,13 @@ def _pack(axis: str) -> Reader:
     return read
 
 
+def _keras_pack(builder: Builder, part: Part) -> Any:
+    return builder.ops("stack", list(part.args), axis=part.attributes["axis"])
+
+
 PACK = OpSpec(
     "PACK",
+    keras=_keras_pack,
     evaluate=lambda args, a: [np.stack(args, a["axis"])],
     inverse=lambda slot, target, args, a: np.take(target, slot, a["axis"]),
     tflite=_pack("axis"),
@@ -144,8 +163,17 @@ def _concat_inverse(slot: int, target: Array, args: Sequence[Array], a: Attribut
     return np.take(target, range(start, start + args[slot].shape[axis]), axis)
 
 
+def _keras_concat(builder: Builder, part: Part) -> Any:
+    axis, rank = part.attributes["axis"], len(part.output_shape)
+    if any(map(is_constant, part.args)):
+        return builder.ops("concatenate", list(part.args), axis=axis)
+    # The last axis is the default, whatever the rank.
+    return builder.layer("Concatenate", list(part.args), **({} if axis == rank - 1 else {"axis": axis}))
+
+
 CONCATENATION = OpSpec(
     "CONCATENATION",
+    keras=_keras_concat,
     evaluate=lambda args, a: [np.concatenate(args, a["axis"])],
     tflite=_concat,
     tf={"ConcatV2": _tf_concat},
@@ -183,8 +211,22 @@ def _unpad(slot: int, target: Array, args: Sequence[Array], a: Attributes) -> Ar
     return target[tuple(slice(before, before + n) for n, (before, _) in zip(args[0].shape, a["padding"], strict=True))]
 
 
+def _keras_pad(builder: Builder, part: Part) -> Any:
+    (x,), padding, value = part.args, part.attributes["padding"], part.attributes["value"]
+    inside = padding[1:-1]
+    if 3 <= len(padding) <= 5 and padding[0] == padding[-1] == (0, 0) and value == 0:
+        return builder.layer(f"ZeroPadding{len(inside)}D", x, padding=inside if len(inside) > 1 else inside[0])
+    return builder.ops("pad", x, padding, **({} if value == 0 else {"constant_values": value}))
+
+
+def _keras_mirror(builder: Builder, part: Part) -> Any:
+    mode = part.attributes["mode"].lower()
+    return builder.ops("pad", part.args[0], part.attributes["padding"], mode=mode)
+
+
 PAD = OpSpec(
     "PAD",
+    keras=_keras_pad,
     inverse=_unpad,
     evaluate=lambda args, a: [np.pad(args[0], a["padding"], constant_values=a["value"])],
     tflite=_zero_pad_reader,
@@ -204,6 +246,7 @@ def _mirror(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
 _mirror_reader = with_constants("MIRROR_PAD", {1: "paddings"}, _mirror)
 MIRROR_PAD = OpSpec(
     "MIRROR_PAD",
+    keras=_keras_mirror,
     evaluate=lambda args, a: [np.pad(args[0], a["padding"], a["mode"].lower())],
     tflite=_mirror_reader,
     tf={"MirrorPad": _mirror_reader},

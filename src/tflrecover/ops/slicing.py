@@ -1,4 +1,4 @@
-"""Parts of tensors: slices, gathers, splits, and the ranges and fills that index arithmetic is made of."""
+"""Parts of tensors: slices, gathers, splits, and the same parts in another order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import function, is_constant, tensorflow
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
-from tflrecover.weight import Array, Literal
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
+from tflrecover.weight import Array
 
 # All of an axis, in the slices of a STRIDED_SLICE.
 WHOLE = (None, None, 1)
@@ -93,8 +94,13 @@ def _strided_slice(source: Source) -> Lowered | None:
     return Lowered("RESHAPE", lowered.inputs, {"target_shape": after}, shape=after)
 
 
+def _keras_slice(builder: Builder, part: Part) -> Any:
+    return builder.sliced(part.args[0], tuple(map(_index, part.attributes["slices"])))
+
+
 STRIDED_SLICE = OpSpec(
     "STRIDED_SLICE",
+    keras=_keras_slice,
     evaluate=_strided,
     tflite=_strided_slice,
     tf={"StridedSlice": _strided_slice},
@@ -162,8 +168,18 @@ def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attr
     return whole
 
 
+def _keras_gather(builder: Builder, part: Part) -> Any:
+    (params, indices), axis, batch = part.args, part.attributes["axis"], part.attributes["batch_dims"]
+    if is_constant(params) and params.ndim == 2 and axis == 0 and not batch:
+        return builder.layer("Embedding", indices, input_dim=len(params), output_dim=params.shape[1], weights=(params,))
+    if not batch:
+        return builder.ops("take", params, indices, axis=axis)
+    return builder.tensorflow("gather", params, indices, axis=axis, batch_dims=batch)
+
+
 GATHER = OpSpec(
     "GATHER",
+    keras=_keras_gather,
     inverse=_scattered,
     evaluate=_taken,
     tflite=_gather,
@@ -234,112 +250,6 @@ UNPACK = OpSpec(
 )
 
 
-def _range(source: Source) -> Lowered:
-    """Contents tell the shape; what a file says of it may be a placeholder."""
-    ends = [source.constant(slot) for slot in range(3)]
-    known = [end.item() for end in ends if end is not None]
-    shape = np.arange(*known).shape if len(known) == 3 else None
-    return Lowered("RANGE", operands(source), shape=shape)
-
-
-def _fill(source: Source) -> Lowered | None:
-    """One number everywhere is nobody's weight."""
-    dims, value = source.constant(0), source.constant(1)
-    if dims is None or value is None:
-        return Lowered("FILL", operands(source))
-    filled = Literal.of(np.full(tuple(int(n) for n in dims), value))
-    return Lowered("IDENTITY", (filled,), shape=filled.shape)
-
-
-RANGE = OpSpec(
-    "RANGE",
-    evaluate=lambda args, _: [np.arange(args[0].item(), args[1].item(), args[2].item()).astype(args[0].dtype)],
-    tflite=_range,
-    tf={"Range": _range},
-    roles=("start", "limit", "delta"),
-)
-FILL = OpSpec(
-    "FILL",
-    evaluate=lambda args, _: [np.full(tuple(args[0]), args[1])],
-    tflite=_fill,
-    tf={"Fill": _fill},
-    roles=("dims", "value"),
-)
-
-
-def _broadcast_args(args: Sequence[Array], attributes: Attributes) -> list[Array]:
-    return [np.array(np.broadcast_shapes(tuple(args[0]), tuple(args[1])), args[0].dtype)]
-
-
-BROADCAST_ARGS = OpSpec(
-    "BROADCAST_ARGS",
-    evaluate=_broadcast_args,
-    tflite=plain("BROADCAST_ARGS"),
-    tf={"BroadcastArgs": plain("BROADCAST_ARGS")},
-    roles=("shape", "other_shape"),
-    commutative=True,
-)
-
-
-def _tiled(source: Source, multiples: Sequence[int]) -> Lowered:
-    if all(n == 1 for n in multiples):
-        return Lowered("IDENTITY", operands(source)[:1])
-    return Lowered("TILE", operands(source)[:1], {"multiples": tuple(multiples)})
-
-
-def _tile(source: Source) -> Lowered | None:
-    multiples = source.constant(1)
-    return None if multiples is None else _tiled(source, [int(n) for n in multiples])
-
-
-def _broadcast(source: Source) -> Lowered | None:
-    """Repeating what has size 1; more axes than before are put in front."""
-    wanted, before = source.constant(1), source.shape(0)
-    if wanted is None:
-        return None
-    shape = tuple(int(n) for n in wanted)
-    if len(shape) == len(before):
-        return _tiled(source, [n // max(m, 1) for n, m in zip(shape, before, strict=True)])
-    return Lowered("BROADCAST_TO", operands(source)[:1], {"target_shape": shape}, shape=shape)
-
-
-def _unbroadcast(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
-    """One representative of what was repeated; whether the rest agrees is checked by whoever solves."""
-    shape = args[0].shape
-    target = target.reshape((1,) * (len(shape) - target.ndim) + target.shape)
-    target = target[(0,) * (target.ndim - len(shape))]
-    return target[tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)]
-
-
-def _first_tile(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
-    """One of the repetitions; whether they agree is checked by whoever solves."""
-    return target[tuple(slice(0, n) for n in args[0].shape)]
-
-
-BROADCAST_TO = OpSpec(
-    "BROADCAST_TO",
-    evaluate=lambda args, a: [np.broadcast_to(args[0], a["target_shape"])],
-    tflite=_broadcast,
-    tf={"BroadcastTo": _broadcast},
-    roles=("input",),
-    inverse=_unbroadcast,
-    infer_shape=lambda shapes, a: tuple(a["target_shape"]),
-    declared=("target_shape",),
-)
-
-
-TILE = OpSpec(
-    "TILE",
-    evaluate=lambda args, a: [np.tile(args[0], a["multiples"])],
-    tflite=_tile,
-    tf={"Tile": _tile},
-    roles=("input",),
-    inverse=_first_tile,
-    infer_shape=lambda shapes, a: tuple(n * m for n, m in zip(shapes[0], a["multiples"], strict=True)),
-    declared=("multiples",),
-)
-
-
 def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     return {"axis": axes_of(found["axis"], len(source.shape(0)))}
 
@@ -347,6 +257,7 @@ def _axes(source: Source, found: dict[str, Any]) -> dict[str, Any]:
 _reverse = with_constants("REVERSE_V2", {1: "axis"}, _axes)
 REVERSE_V2 = OpSpec(
     "REVERSE_V2",
+    keras=function("flip", "axis"),
     evaluate=lambda args, a: [np.flip(args[0], a["axis"])],
     tflite=_reverse,
     tf={"ReverseV2": _reverse},
@@ -359,8 +270,10 @@ REVERSE_V2 = OpSpec(
 
 def _block(name: str, depth_to_space: bool) -> OpSpec:
     reader = plain(name, block_size="block_size")
+    kind = "depth_to_space" if depth_to_space else "space_to_depth"
     return OpSpec(
         name,
+        keras=tensorflow(f"nn.{kind}", "block_size"),
         tflite=reader,
         tf={"DepthToSpace" if depth_to_space else "SpaceToDepth": reader},
         roles=("input",),
@@ -380,9 +293,4 @@ SPECS = (
     SPLIT,
     SPLIT_V,
     UNPACK,
-    RANGE,
-    FILL,
-    BROADCAST_ARGS,
-    BROADCAST_TO,
-    TILE,
 )

@@ -104,6 +104,72 @@ class Lowered:
     results: int | None = None
 
 
+class Part(Protocol):
+    """A canonical operator that is to become a part of a Keras model."""
+
+    @property
+    def type(self) -> str:
+        """Its type."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """In the field's terms."""
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Per operand a Keras tensor, an array where it is constant, or None where it is left out."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of its first result."""
+
+    @property
+    def results(self) -> int:
+        """How many results are used."""
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of its first result in the file."""
+
+    def shape(self, slot: int) -> Shape:
+        """Shape of an operand in the file."""
+
+
+class Builder(Protocol):
+    """Makes a Keras model, one call after another."""
+
+    def layer(self, kind: str, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+        """Calls a new layer of that class on inputs.
+
+        Args:
+            kind: Name in ``keras.layers``.
+            inputs: Keras tensors, or one list of them for layers that merge.
+            weights: In the order of the layer's own ``weights``.
+            arguments: Of the layer's constructor.
+        """
+
+    def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:
+        """The same for a layer that only prepares what the operator's own layer takes."""
+
+    def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
+        """Calls a function of ``keras.ops``, for what no layer does."""
+
+    def tensorflow(self, name: str, *args: Any, **arguments: Any) -> Any:
+        """Calls a function of TensorFlow (``"raw_ops.Roll"``), for what Keras lacks; ``arguments`` are no tensors."""
+
+    def reshaped(self, x: Any, before: Shape, after: Shape) -> Any:
+        """A tensor in another shape; a free batch stays free."""
+
+    def broadcast(self, x: Any, before: Shape, after: Shape) -> Any:
+        """A tensor repeated to a shape; a free batch stays free."""
+
+    def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
+        """``x[index]``."""
+
+
+KerasBuilder = Callable[[Builder, Part], Any]
+"""Adds an operator to a Keras model and returns its result, or a tuple of results; raises :class:`Unsupported`."""
+
 Reader = Callable[[Source], "Lowered | None"]
 """Reads an operator of one dialect into canonical terms; None when it cannot (the operator then stays opaque)."""
 
@@ -132,6 +198,7 @@ class OpSpec:
         expand: For an operator that stands for many: writes them, and returns the values that are its results; raises
             :class:`Unsupported` where it has options that cannot be written out (it then stays opaque).
         keras_terms: Attribute to the name of the Keras argument, where it differs.
+        keras: What it is in a Keras model; None when there is nothing that it could be.
     """
 
     name: str
@@ -150,6 +217,7 @@ class OpSpec:
     parts: tuple[str, Callable[[Shape, Attributes, int], Sequence[Attributes]]] | None = None
     expand: Callable[[Source, Writer], tuple[int, ...]] | None = None
     keras_terms: Mapping[str, str] = field(default_factory=dict)
+    keras: KerasBuilder | None = None
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:
         """The operator's first result on arrays."""

@@ -1,0 +1,35 @@
+"""A Keras model from the file alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tflrecover.recovery.model import Recovered, recovered
+from tflrecover.tflite import read
+
+__all__ = ["Recovered", "recover", "recovered"]
+
+
+def recover(path: Any) -> Any:
+    """Rebuilds a file as a Keras model that can be trained, edited and saved.
+
+    Layers are Keras's own, named after the file's tensors where these say something; functions of ``keras.ops`` stand
+    where Keras has no layer, and functions of TensorFlow, as layers of one registered class, where it has neither.
+    Weights are float32, whatever the file stores; quantized operators become those that they stand for. The batch is
+    free where examples do not depend on each other.
+
+    Args:
+        path: A path, the file's bytes, or what :func:`tflrecover.read` gave.
+
+    Returns:
+        A functional ``keras.Model`` with the file's inputs and outputs, in their order and under their names.
+
+    Raises:
+        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them.
+        InvalidFile: it cannot be read.
+
+    Example:
+        >>> model = tflrecover.recover("palm_detection_full.tflite")
+        >>> model.save("palm_detection.keras")
+    """
+    return recovered(read(path)).model

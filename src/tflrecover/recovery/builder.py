@@ -1,0 +1,164 @@
+"""Makes a functional Keras model, one call after another, and keeps a list of the calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from tflrecover.ir import Shape
+from tflrecover.ops.spec import Unsupported
+from tflrecover.recovery.layers import TensorFlowFunction, is_tensor
+from tflrecover.recovery.names import Names, snake_case
+from tflrecover.weight import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One line of a model's code.
+
+    Attributes:
+        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.depth_to_space"``, or ``"[]"`` for a part of a tensor.
+        args: Tensors, arrays, numbers, and lists of them.
+        arguments: By name; of a layer, its constructor's.
+        result: What it gave.
+        layer: The layer that was made, or None.
+    """
+
+    target: str
+    args: tuple[Any, ...]
+    arguments: dict[str, Any]
+    result: Any
+    layer: Any = None
+
+
+@dataclass(eq=False)
+class ModelBuilder:
+    """See :class:`tflrecover.ops.spec.Builder`.
+
+    Attributes:
+        names: Of the layers.
+        calls: What was called, in order.
+        wanted: Name for the next layer that is no helper; ``""`` lets its class decide.
+    """
+
+    names: Names
+    calls: list[Call] = field(default_factory=list)
+    wanted: str = ""
+
+    def layer(self, kind: str, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+        """Calls a new layer that is named after the operator."""
+        wanted, self.wanted = self.wanted, ""
+        return self._layer(kind, inputs, weights, arguments, wanted)
+
+    def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:
+        """Calls a new layer that is named after its class."""
+        return self._layer(kind, inputs, (), arguments, "")
+
+    def _layer(self, kind: str, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
+        plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
+        name = self.names.unique(wanted or snake_case(kind))
+        made = getattr(keras.layers, kind)(**plain, name=name)
+        result = made(*inputs)
+        if weights:
+            made.set_weights([np.asarray(weight, np.float32) for weight in weights])
+        self.calls.append(Call(f"layers.{kind}", inputs, plain, result, made))
+        return result
+
+    def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
+        """Calls a function of ``keras.ops``; of constants alone, the result is one."""
+        result = getattr(keras.ops, name)(*args, **arguments)
+        if not any(map(is_tensor, _leaves(args))):
+            return np.asarray(result)
+        self.calls.append(Call(f"ops.{name}", args, arguments, result))
+        return result
+
+    def tensorflow(self, name: str, *args: Any, **arguments: Any) -> Any:
+        """Calls a function of TensorFlow through a layer."""
+        named = {key: value for key, value in arguments.items() if is_tensor(value)}
+        options = {key: _plain(value) for key, value in arguments.items() if key not in named}
+        positional = [None if is_tensor(arg) else arg for arg in args]
+        inputs = [*(arg for arg in args if is_tensor(arg)), *named.values()]
+        wanted, self.wanted = self.wanted, ""
+        unique = self.names.unique(wanted or snake_case(name.rpartition(".")[2]))
+        made = TensorFlowFunction(name, positional, options, list(named), name=unique)
+        if not inputs:
+            return np.asarray(made([]))
+        result = made(inputs if len(inputs) > 1 else inputs[0])
+        self.calls.append(Call(f"tf.{name}", args, arguments, result, made))
+        return result
+
+    def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
+        """``x[index]``."""
+        if not is_tensor(x):
+            return x[index]
+        result = x[index]
+        self.calls.append(Call("[]", (x, index), {}, result))
+        return result
+
+    def reshaped(self, x: Any, before: Shape, after: Shape) -> Any:
+        """A tensor in another shape; where the batch is free, the axis that holds it stays free."""
+        if not is_tensor(x):
+            return np.reshape(x, after)
+        free = [axis for axis, n in enumerate(x.shape) if n is None]
+        if not free:
+            if len(after) > 1 and x.shape[0] == after[0]:
+                return self._reshape_layer(x, after[1:])
+            return self.ops("reshape", x, after)
+        place = _place(before, after, free[0])
+        if place == 0 and free == [0] and after[0] == before[0] and len(after) > 1:
+            return self._reshape_layer(x, after[1:])
+        return self.ops("reshape", x, (*after[:place], -1, *after[place + 1 :]))
+
+    def _reshape_layer(self, x: Any, target: Shape) -> Any:
+        if len(target) == 1 and len(x.shape) > 2:
+            return self.layer("Flatten", x)
+        return self.layer("Reshape", x, target_shape=target)
+
+    def broadcast(self, x: Any, before: Shape, after: Shape) -> Any:
+        """A tensor repeated to a shape; a free batch stays free."""
+        if not is_tensor(x):
+            return np.broadcast_to(x, after)
+        lead = len(after) - len(before)
+        tiles = [n // m for n, m in zip(after[lead:], before, strict=True)]
+        x = self.ops("tile", x, tiles) if any(n != 1 for n in tiles) else x
+        for n in reversed(after[:lead]):
+            x = self.ops("repeat", self.ops("expand_dims", x, 0), n, axis=0)
+        return x
+
+
+def _place(before: Shape, after: Shape, axis: int) -> int:
+    """The axis of the result that the free axis goes to, or into.
+
+    Raises:
+        Unsupported: it would be divided.
+    """
+    inside = math.prod(before[:axis])
+    count = 1
+    for place, n in enumerate(after):
+        if count == inside and n == before[axis]:
+            return place
+        if count <= inside < count * n:
+            return place
+        count *= n
+    raise Unsupported("it takes the batch apart")
+
+
+def _plain(value: Any) -> Any:
+    """A value that a configuration can hold; a tuple of one number repeated stays a tuple."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _leaves(args: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for arg in args:
+        found += _leaves(arg) if isinstance(arg, (list, tuple)) else [arg]
+    return found

@@ -1,0 +1,90 @@
+"""The form in which an operator of the file is what a person would write as one layer.
+
+Fewer rules than for a comparison (``rewrite.RULES``): nothing may move, so that every layer stands where the file has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tflrecover.rewrite.affine import merge_affines, to_affine
+from tflrecover.rewrite.dilation import fuse_dilation
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.global_pool import pool_to_mean
+from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.prelu import fuse_prelu
+
+# Activations that an argument of the layer before can be.
+_ARGUMENTS: dict[str | int, str] = {
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "LOGISTIC": "sigmoid",
+    "TANH": "tanh",
+    "ELU": "elu",
+    "SELU": "selu",
+    "SILU": "silu",
+    "SOFTPLUS": "softplus",
+    "SOFTSIGN": "softsign",
+    "HARD_SWISH": "hard_silu",
+    "SOFTMAX": "softmax",
+    "LOG_SOFTMAX": "log_softmax",
+    "GELU": "gelu",
+}
+_LINEAR = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D_TRANSPOSE", "FULLY_CONNECTED")
+
+
+def fuse_silu(draft: Draft) -> int:
+    """``MUL(x, LOGISTIC(x)) = SILU(x)``."""
+    count = 0
+    for op in draft.of_type("MUL"):
+        for x, gate in (op.inputs[:2], op.inputs[1::-1]):
+            made = draft.producer(gate)
+            if made is not None and made.type == "LOGISTIC" and made.inputs[0] == x:
+                draft.replace(op.evolve(type="SILU", inputs=(x,), attributes={}))
+                count += 1
+                break
+    return count
+
+
+def fuse_activations(draft: Draft) -> int:
+    """An activation behind a linear operator becomes its argument."""
+    count = 0
+    for op in list(draft.ops.values()):
+        linear = draft.producer(op.inputs[0]) if op.inputs else None
+        if op.type not in _ARGUMENTS or linear is None or linear.type not in _LINEAR or linear.id in draft.opaque:
+            continue
+        if draft.only_consumer(linear.outputs[0]) is None or "activation" in linear.attributes or not _is_plain(op):
+            continue
+        draft.remove(op.id)
+        attributes = {**linear.attributes, "activation": _ARGUMENTS[op.type]}
+        draft.replace(linear.evolve(outputs=op.outputs, attributes=attributes))
+        count += 1
+    return count
+
+
+def _is_plain(op: object) -> bool:
+    attributes = getattr(op, "attributes", {})
+    return not attributes.get("approximate") and attributes.get("beta", 1.0) in (1.0, None)
+
+
+FORM: tuple[Callable[[Draft], int], ...] = (
+    drop_identity,
+    fuse_dilation,
+    fuse_prelu,
+    pool_to_mean,
+    to_affine,
+    merge_affines,
+    fuse_patterns,
+    fuse_silu,
+    fuse_activations,
+)
+
+
+def formed(draft: Draft) -> Draft:
+    """Applies the rules in order; the draft is changed in place."""
+    draft.prune()
+    for rule in FORM:
+        if rule(draft):
+            draft.prune()
+    return draft
