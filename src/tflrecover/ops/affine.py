@@ -40,10 +40,8 @@ def _keras(builder: Builder, part: Part) -> Any:
         x = x if scale is None else builder.ops("multiply", x, scale.astype(part.dtype))
         return x if offset is None else builder.ops("add", x, offset.astype(part.dtype))
     if all(given is None or given.size == 1 for given in (scale, offset)):
-        numbers = {"scale": 1.0 if scale is None else float(scale.reshape(()))}
-        return builder.layer(
-            "Rescaling", x, **numbers, **({} if offset is None else {"offset": float(offset.reshape(()))})
-        )
+        factor = 1.0 if scale is None else scale.item()
+        return builder.layer("Rescaling", x, scale=factor, offset=None if offset is None else offset.item())
     channels = part.shape(0)[-1]
     scale, offset = (
         None if given is None else np.broadcast_to(given.reshape(-1), channels) for given in (scale, offset)

@@ -32,7 +32,7 @@ def _keras(name: str) -> KerasBuilder:
         axis, keepdims, rank = part.attributes["axis"], part.attributes["keepdims"], len(part.shape(0))
         if part.type in _GLOBAL and 3 <= rank <= 5 and axis == tuple(range(1, rank - 1)):
             kind = _GLOBAL[part.type].format(rank - 2)
-            return builder.layer(kind, part.args[0], **({"keepdims": True} if keepdims else {}))
+            return builder.layer(kind, part.args[0], keepdims=keepdims or None)
         return builder.ops(name, part.args[0], axis=axis, keepdims=keepdims)
 
     return build

@@ -145,7 +145,7 @@ class Builder(Protocol):
             kind: Name in ``keras.layers``.
             inputs: Keras tensors, or one list of them for layers that merge.
             weights: In the order of the layer's own ``weights``.
-            arguments: Of the layer's constructor.
+            arguments: Of the layer's constructor; None is its default.
         """
 
     def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:

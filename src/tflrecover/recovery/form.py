@@ -1,6 +1,7 @@
 """The form in which an operator of the file is what a person would write as one layer.
 
-Fewer rules than for a comparison (``rewrite.RULES``): nothing may move, so that every layer stands where the file has it.
+Fewer rules than for a comparison (``rewrite.RULES``): nothing may move, so that every layer
+stands where the file has it.
 """
 
 from __future__ import annotations

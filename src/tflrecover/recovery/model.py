@@ -116,7 +116,7 @@ class _Maker:
         names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
         self.known: dict[int, Any] = {}
-        self.inputs = []
+        self.inputs: list[Any] = []
         for name, value, shape in zip(names, self.draft.inputs, shapes, strict=True):
             dtype = real_dtype(file.graph.values[file.graph.inputs[len(self.inputs)]])
             first = None if is_free and shape else shape[0] if shape else None
