@@ -2,6 +2,7 @@
 
 EINSUM(x, w) = TRANSPOSE(RESHAPE(FULLY_CONNECTED(RESHAPE(TRANSPOSE(x)), w')))
 EINSUM(x, w) = TRANSPOSE(RESHAPE(BATCH_MATMUL(RESHAPE(TRANSPOSE(x)), w')))      where they share an axis that stays
+EINSUM(x, w) = MUL(TRANSPOSE(x), RESHAPE(TRANSPOSE(w)))      where nothing is summed and nothing new
 BATCH_MATMUL(w, x) = TRANSPOSE(BATCH_MATMUL(TRANSPOSE(x), wᵀ))      the constant is the second operand
 """
 
@@ -87,6 +88,12 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
         return (math.prod(shape(names)),)
 
     chain = _Chain(draft, op, value)
+    if not axes.summed + axes.new:
+        chain.transpose(x, out)
+        along = _ordered(constant, tuple(w.index(axis) for axis in out if axis in w))
+        chain.then("MUL", shape(out), {}, _shaped(along, tuple(sizes[axis] if axis in w else 1 for axis in out)))
+        chain.end()
+        return 1
     kept = total(axes.kept) if axes.shared else shape(axes.kept)
     chain.transpose(x, axes.shared + axes.kept + axes.summed)
     chain.reshape((*shape(axes.shared), *kept, *total(axes.summed)))
