@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,11 +92,7 @@ def _attempt(file: TFLiteModel, *, is_free: bool) -> Recovered | None:
     """None where a free batch does not fit what operators do with it."""
     try:
         return _Maker(file, is_free).made()
-    except UnsupportedOperators:
-        if is_free:
-            return None
-        raise
-    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+    except UnsupportedOperators as error:
         if not is_free:
             raise
         _log.info("%s: no free batch: %s", file.source, error)
@@ -124,6 +121,8 @@ class _Maker:
             self.inputs.append(made)
             self.known[value] = made
         self.missing: list[tuple[Op, str]] = []
+        # Values that nothing makes: what follows from them is no fault of its own.
+        self.unknown: set[int | None] = set()
 
     def made(self) -> Recovered:
         for op in self.draft.ordered():
@@ -136,21 +135,37 @@ class _Maker:
         return Recovered(model, self.builder.calls)
 
     def _add(self, op: Op) -> None:
-        spec = ops.by_name(op.type)
-        part = _Part(op, self.draft, tuple(self._arg(value) for value in op.inputs))
         self.builder.wanted = self._name(op)
         try:
-            if spec is None or spec.keras is None or op.id in self.draft.opaque:
-                raise Unsupported(self.draft.reasons.get(op.id, "it is not known"))
-            made = spec.keras(self.builder, part)
+            results = self._made(op)
         except Unsupported as error:
-            self.missing.append((op, str(error)))
-            made = [self._unknown(value) for value in op.outputs]
-        results = made if isinstance(made, (list, tuple)) else [made]
-        self.known.update(zip(op.outputs, results, strict=False))
+            self._miss(op, str(error))
+        # Keras and TensorFlow raise whatever they like at operands that do not fit.
+        except Exception as error:
+            if not self.unknown.intersection(op.inputs):
+                self._miss(op, _first_line(error))
+            self._give_up(op)
+        else:
+            self.known.update(zip(op.outputs, results, strict=False))
+
+    def _made(self, op: Op) -> Sequence[Any]:
+        spec = ops.by_name(op.type)
+        if spec is None or spec.keras is None or op.id in self.draft.opaque:
+            raise Unsupported(self.draft.reasons.get(op.id, "it is not known"))
+        made = spec.keras(self.builder, _Part(op, self.draft, tuple(self._arg(value) for value in op.inputs)))
+        return made if isinstance(made, (list, tuple)) else [made]
+
+    def _miss(self, op: Op, why: str) -> None:
+        self.missing.append((op, why))
+        self._give_up(op)
+
+    def _give_up(self, op: Op) -> None:
+        """Goes on without an operator, so that every one that is missing is told at once."""
+        self.unknown.update(op.outputs)
+        self.known.update((value, self._unknown(value)) for value in op.outputs)
 
     def _unknown(self, value: int) -> Any:
-        """Stands for a result that nothing makes, so that every operator that is missing is told at once."""
+        """Stands for a result that nothing makes."""
         found = self.draft.values[value]
         shape = found.shape or ()
         return keras.KerasTensor((None, *shape[1:]) if self.is_free and shape else shape, dtype=str(found.dtype))
@@ -159,6 +174,8 @@ class _Maker:
         weight = self.draft.weight(value)
         if weight is not None:
             return np.asarray(evaluate(weight, self.draft.env))
+        if value is not None and value not in self.known:
+            raise Unsupported(f"its operand {self.draft.values[value].name!r} has no contents, and nothing makes it")
         return None if value is None else self.known[value]
 
     def _name(self, op: Op) -> str:
@@ -177,6 +194,13 @@ class _Maker:
             return made
         self.builder.wanted = self.builder.names.promised(name)
         return self.builder.layer("Identity", made)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without what Keras writes around it: the call, and colours for a terminal."""
+    told = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*", "", str(error))
+    lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("Exception enc")]
+    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
 
 
 def _inputs(file: TFLiteModel, network: FileNetwork) -> Iterator[tuple[int, Any]]:
@@ -204,8 +228,8 @@ def _is_free(model: Any) -> bool:
     """Whether two examples in one batch give what each gives alone."""
     generator = np.random.default_rng(0)
     both = [_random(generator, tensor) for tensor in model.inputs]
-    alone = [[np.asarray(one) for one in _called(model, [x[i : i + 1] for x in both])] for i in range(2)]
     try:
+        alone = [[np.asarray(one) for one in _called(model, [x[i : i + 1] for x in both])] for i in range(2)]
         together = [np.asarray(one) for one in _called(model, both)]
     # Whatever the backend raises, it is because of the batch.
     except Exception as error:
