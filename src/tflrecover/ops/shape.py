@@ -123,7 +123,13 @@ def _pack(axis: str) -> Reader:
 
 
 def _keras_pack(builder: Builder, part: Part) -> Any:
-    return builder.ops("stack", list(part.args), axis=part.attributes["axis"])
+    return builder.ops("stack", _alike(builder, part), axis=part.attributes["axis"])
+
+
+def _alike(builder: Builder, part: Part) -> list[Any]:
+    """Operands of one batch: what is constant is there once, whatever the batch."""
+    like = next((arg for arg in part.args if not is_constant(arg)), None)
+    return [arg if like is None else builder.repeated(arg, like) for arg in part.args]
 
 
 PACK = OpSpec(
@@ -166,7 +172,7 @@ def _concat_inverse(slot: int, target: Array, args: Sequence[Array], a: Attribut
 def _keras_concat(builder: Builder, part: Part) -> Any:
     axis, rank = part.attributes["axis"], len(part.output_shape)
     if any(map(is_constant, part.args)):
-        return builder.ops("concatenate", list(part.args), axis=axis)
+        return builder.ops("concatenate", _alike(builder, part), axis=axis)
     # The last axis is the default, whatever the rank.
     return builder.layer("Concatenate", list(part.args), **({} if axis == rank - 1 else {"axis": axis}))
 

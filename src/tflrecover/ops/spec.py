@@ -160,6 +160,9 @@ class Builder(Protocol):
     def reshaped(self, x: Any, before: Shape, after: Shape) -> Any:
         """A tensor in another shape; a free batch stays free."""
 
+    def repeated(self, constant: Any, x: Any) -> Any:
+        """A constant for every example of the batch of a tensor of the same rank; a tensor stays as it is."""
+
     def broadcast(self, x: Any, before: Shape, after: Shape) -> Any:
         """A tensor repeated to a shape; a free batch stays free."""
 

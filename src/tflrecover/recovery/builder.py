@@ -119,6 +119,14 @@ class ModelBuilder:
             return self.layer("Flatten", x)
         return self.layer("Reshape", x, target_shape=target)
 
+    def repeated(self, constant: Any, x: Any) -> Any:
+        """A constant for every example of a tensor's batch, where that is free."""
+        if is_tensor(constant) or not constant.ndim or x.shape[0] is not None:
+            return constant
+        one = self.sliced(x, (slice(None), *[slice(0, 1)] * (constant.ndim - 1)))
+        zeros = self.ops("zeros_like", one, dtype=constant.dtype.name)
+        return self.ops("add", zeros, constant)
+
     def broadcast(self, x: Any, before: Shape, after: Shape) -> Any:
         """A tensor repeated to a shape; a free batch stays free."""
         if not is_tensor(x):
@@ -132,17 +140,16 @@ class ModelBuilder:
 
 
 def _place(before: Shape, after: Shape, axis: int) -> int:
-    """The axis of the result that the free axis goes to, or into.
+    """The axis of the result that a free axis goes to, or into: the batch is the slowest of what an axis counts.
 
     Raises:
         Unsupported: it would be divided.
     """
-    inside = math.prod(before[:axis])
-    count = 1
+    inside, count = math.prod(before[:axis]), 1
     for place, n in enumerate(after):
-        if count == inside and n == before[axis]:
+        if count == inside and (n == before[axis] or not axis):
             return place
-        if count <= inside < count * n:
+        if count <= inside <= count * n and n != 1:
             return place
         count *= n
     raise Unsupported("it takes the batch apart")

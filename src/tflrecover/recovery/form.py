@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tflrecover.recovery.rows import drop_rows, fuse_biases
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
@@ -15,6 +16,7 @@ from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
+from tflrecover.rewrite.zeros import zeros_to_pad
 
 # Activations that an argument of the layer before can be.
 _ARGUMENTS: dict[str | int, str] = {
@@ -71,6 +73,7 @@ def _is_plain(op: object) -> bool:
 
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
+    zeros_to_pad,
     fuse_dilation,
     fuse_prelu,
     pool_to_mean,
@@ -78,6 +81,8 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     merge_affines,
     fuse_patterns,
     fuse_silu,
+    drop_rows,
+    fuse_biases,
     fuse_activations,
 )
 

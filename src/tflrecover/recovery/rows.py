@@ -1,0 +1,55 @@
+"""Dense layers as Keras has them, which work on the last axis of any rank: a file often has rows, and the bias apart.
+
+RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), back) = FULLY_CONNECTED(x, k, b)
+AFFINE(FULLY_CONNECTED(x, k), 1, o) = FULLY_CONNECTED(x, k, o)
+"""
+
+from __future__ import annotations
+
+from tflrecover.ir import Op
+from tflrecover.ops.conv import is_no_bias
+from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
+from tflrecover.rewrite.draft import Draft, merged_origins
+
+
+def drop_rows(draft: Draft) -> int:
+    """A dense layer between two reshapes that keep the last axis works on what was there before the first."""
+    count = 0
+    for back in draft.of_type("RESHAPE"):
+        dense = draft.producer(back.inputs[0])
+        rows = None if dense is None else draft.producer(dense.inputs[0])
+        if dense is None or rows is None or dense.type != "FULLY_CONNECTED" or rows.type != "RESHAPE":
+            continue
+        before, after = draft.shape(rows.inputs[0]), draft.shape(back.outputs[0])
+        if draft.only_consumer(dense.outputs[0]) is None or before[:-1] != after[:-1] or not _keeps_last(draft, rows):
+            continue
+        if after[-1:] != draft.shape(dense.outputs[0])[-1:]:
+            continue
+        draft.remove(back.id)
+        draft.replace(dense.evolve(inputs=(rows.inputs[0], *dense.inputs[1:]), outputs=back.outputs))
+        count += 1
+    return count
+
+
+def _keeps_last(draft: Draft, rows: Op) -> bool:
+    before, after = draft.shape(rows.inputs[0]), draft.shape(rows.outputs[0])
+    return len(before) > 1 and before[-1:] == after[-1:]
+
+
+def fuse_biases(draft: Draft) -> int:
+    """An offset alone behind a linear operator without a bias is its bias."""
+    count = 0
+    for op in draft.of_type("AFFINE"):
+        linear = draft.producer(op.inputs[0])
+        if linear is None or linear.type not in LINEAR or draft.only_consumer(linear.outputs[0]) is None:
+            continue
+        kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
+        if op.inputs[1] is not None or op.inputs[2] is None or kernel is None or not is_no_bias(bias):
+            continue
+        assert bias is not None
+        operands = (draft.constant(weight) for weight in absorb(linear.type, kernel, bias, pair_of(draft, op)))
+        draft.remove(op.id)
+        made = {"inputs": (linear.inputs[0], *operands), "outputs": op.outputs}
+        draft.replace(linear.evolve(**made, origins=merged_origins(linear, op)))
+        count += 1
+    return count
