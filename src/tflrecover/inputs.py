@@ -234,7 +234,7 @@ def _values(file: TFLiteModel, order: tuple[int, ...]) -> list[Value]:
 
 
 def real_dtype(value: Value) -> str:
-    """The type of the numbers that a file's input stands for."""
+    """The type of the numbers that a value of a file stands for."""
     is_quantized = value.quantization is not None and value.quantization.scale.size > 0
     return "float32" if is_quantized else str(value.dtype)
 

@@ -27,6 +27,8 @@ from tflrecover.weight import evaluate
 
 _log = logging.getLogger(__name__)
 
+_HALVES = ("float16", "bfloat16")
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -46,7 +48,9 @@ class _Part:
 
     @property
     def dtype(self) -> str:
-        return str(self.draft.values[self.op.outputs[0]].dtype)
+        found = real_dtype(self.draft.values[self.op.outputs[0]])
+        # The file computes with halves in float32.
+        return "float32" if found in _HALVES else found
 
     @property
     def results(self) -> int:
