@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         WeightlessFile,
         WrongBackend,
     )
+    from tflrecover.freezing import freeze
     from tflrecover.mapping import Mapping
     from tflrecover.ops import OpSpec, register_op
     from tflrecover.recovery import recover
@@ -64,6 +65,7 @@ __all__ = [
     "calibrate",
     "diff",
     "explain_mapping",
+    "freeze",
     "init_mapping",
     "port",
     "read",
@@ -84,6 +86,7 @@ _HOME = {
     "calibrate": "calibration",
     "explain_mapping": "effects",
     "diff": "api",
+    "freeze": "freezing",
     "init_mapping": "settling",
     "port": "api",
     "read": "tflite",

@@ -110,12 +110,17 @@ class MissingDependency(TFLRecoverError):
 
 
 class UnknownLayer(TFLRecoverError):
-    """A report was asked for a layer or a tensor that is not in it.
+    """A layer or a tensor was asked for that is not there.
 
     Attributes:
         pattern: What was asked for.
     """
 
-    def __init__(self, pattern: str, hint: str = "") -> None:
+    def __init__(
+        self,
+        pattern: str,
+        hint: str = "",
+        where: str = "no layer of the model and no tensor of the file that is compared",
+    ) -> None:
         self.pattern = pattern
-        super().__init__(f"no layer of the model and no tensor of the file that is compared matches {pattern!r}{hint}")
+        super().__init__(f"{where} matches {pattern!r}{hint}")

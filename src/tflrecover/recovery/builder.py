@@ -74,8 +74,15 @@ class ModelBuilder:
         result = getattr(keras.ops, name)(*args, **arguments)
         if not any(map(is_tensor, _leaves(args))):
             return np.asarray(result)
+        self._name(result, snake_case(name))
         self.calls.append(Call(f"ops.{name}", args, arguments, result))
         return result
+
+    def _name(self, result: Any, function: str) -> None:
+        """Keras numbers functions over all models of a process, so that one may get the name of a layer."""
+        wanted, self.wanted = self.wanted, ""
+        tensor = next(leaf for leaf in _leaves([result]) if is_tensor(leaf))
+        tensor._keras_history.operation.name = self.names.unique(wanted or function)
 
     def tensorflow(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of TensorFlow through a layer."""
@@ -97,6 +104,7 @@ class ModelBuilder:
         if not is_tensor(x):
             return x[index]
         result = x[index]
+        self._name(result, "part")
         self.calls.append(Call("[]", (x, index), {}, result))
         return result
 

@@ -20,7 +20,7 @@ from tflrecover.ops.spec import Attributes, Unsupported
 from tflrecover.recovery.builder import Call, ModelBuilder
 from tflrecover.recovery.form import formed
 from tflrecover.recovery.layers import is_tensor
-from tflrecover.recovery.names import Names, layer_name, legal
+from tflrecover.recovery.names import Names, Scheme, legal
 from tflrecover.rewrite.draft import Draft
 from tflrecover.tflite import TFLiteModel
 from tflrecover.weight import evaluate
@@ -113,6 +113,7 @@ class _Maker:
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
             self.draft = formed(side.draft({}))
+        self.scheme = Scheme(self.draft.values[op.outputs[0]].name for op in self.draft.ops.values() if op.outputs)
         self.outputs = _unique([legal(name) or "output" for name in end_names(file, "outputs")])
         names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
@@ -187,7 +188,7 @@ class _Maker:
         value = op.outputs[0]
         if self.draft.outputs.count(value) == 1:
             return self.builder.names.promised(self.outputs[self.draft.outputs.index(value)])
-        return layer_name(self.draft.values[value].name)
+        return self.scheme.layer(self.draft.values[value].name, op.type)
 
     def _output(self, value: int, name: str) -> Any:
         made = self._arg(value)

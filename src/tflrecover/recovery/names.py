@@ -4,39 +4,105 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from tflrecover.ir import short_name
 
-# What converters and TensorFlow call the operators inside a layer; TensorFlow's own types begin with a capital.
+# What TensorFlow calls the operators inside a layer; its own types begin with a capital. A converter may put a number
+# behind it.
 _INSIDE = re.compile(
     r"([A-Z]\w*|add|mul|sub|truediv|convolution|depthwise|separable_conv2d|relu6?|sigmoid|tanh|silu|swish|gelu|softmax"
     r"|conv2d|conv2d_transpose|batchnorm|matmul|mean|pad|reshape|transpose|strided_slice|concat|resize|max_pool2d"
-    r"|avg_pool2d|call|while|cond|body|moments|squeeze|stack|tile|split|einsum|pow|rsqrt|square)(_\d+)?(:\d+)?"
+    r"|avg_pool2d|call|while|cond|body|moments|squeeze|stack|tile|split|einsum|pow|rsqrt|square)(_?\d+)?(:\d+)?"
 )
+# A type of TensorFlow's, and what a SavedModel calls its outputs.
+_TYPE = re.compile(r"[A-Z][A-Za-z0-9]*(_\d+)?(:\d+)?")
+# Of what a converter has merged, and so named "a;b;c", the part that is the layer's own: by type.
+_CONVOLUTION = r"(convolution|Conv\w*|separable_conv2d|conv2d_transpose|BiasAdd)\w*"
+_OWN: Mapping[str | int, str] = {
+    "CONV_2D": _CONVOLUTION,
+    "CONV_3D": _CONVOLUTION,
+    "DEPTHWISE_CONV_2D": r"(depthwise\w*|BiasAdd)\w*",
+    "TRANSPOSE_CONV": _CONVOLUTION,
+    "CONV_3D_TRANSPOSE": _CONVOLUTION,
+    "FULLY_CONNECTED": r"(MatMul|Tensordot|einsum|BiasAdd)\w*",
+    "ADD": r"(add|Add)\w*",
+    "MUL": r"(mul|Mul)\w*",
+}
+_NUMBERED = re.compile(r"_\d+$")
+# How lowering calls what a fused activation takes.
+_BEFORE = " before "
+# A number, or a letter and a number, is nobody's name for a layer.
+_NUMBER = re.compile(r"[A-Za-z]?_?\d*")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 
 def legal(name: str) -> str:
     """A name as Keras and TensorFlow take it; ``""`` where nothing is left."""
-    name = _ILLEGAL.sub("_", re.sub(r":0$", "", name)).strip("_")
+    name = re.sub(r"__+", "_", _ILLEGAL.sub("_", re.sub(r":0$", "", name))).strip("_")
     return name if re.match(r"[A-Za-z0-9.]", name) else ""
 
 
-def layer_name(tensor: str) -> str:
-    """The layer's part of a tensor's name: ``model/block_1/conv2d/Relu;model/…`` is ``block_1_conv2d``.
+class Scheme:
+    """How the tensors of one file are named.
 
-    Returns:
-        ``""`` where the name says nothing of a layer.
+    Args:
+        tensors: Names of all that operators make.
     """
-    parts = [part for part in short_name(tensor).split("/") if part]
-    while len(parts) > 1 and _INSIDE.fullmatch(parts[-1]):
-        parts.pop()
-    if len(parts) > 1:
-        # The first is the model's own.
-        parts = parts[1:]
-    if len(parts) == 1 and _INSIDE.fullmatch(parts[0]):
-        return ""
-    return legal("_".join(dict.fromkeys(parts)))
+
+    def __init__(self, tensors: Iterable[str]) -> None:
+        self._tensors = [tensor for tensor in tensors if "/" in tensor]
+        paths = [short_name(tensor).split("/") for tensor in self._tensors]
+        # Names of models around the layers: what all have in common.
+        alike = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
+        self._depth = len(list(alike)) if len(paths) > 1 else 1
+        # Keras numbers the operators of each call of a layer, the first is "_1".
+        layers = [part for path in paths for part in self._around(path)[:1]]
+        self._is_numbered = bool(layers) and all(map(_NUMBERED.search, layers))
+        # A constant that several layers share has the name of one of them, and so have their results.
+        whole = {tensor.partition(_BEFORE)[0] for tensor in self._tensors}
+        self._uses = Counter(name for tensor in whole for name in {*map(self._layer, _parts(tensor))})
+
+    def layer(self, tensor: str, kind: str | int) -> str:
+        """The layer's part of a tensor's name: ``model/block_1/conv2d/Relu;model/…`` is ``block_1_conv2d``.
+
+        Args:
+            tensor: Its name.
+            kind: Canonical type of the operator that makes it.
+
+        Returns:
+            ``""`` where the name says nothing of a layer.
+        """
+        whole, _, before = tensor.partition(_BEFORE)
+        parts = _parts(whole)
+        own = [part for part in parts if part and re.fullmatch(_OWN.get(kind, "$^"), part[-1])]
+        single = [part for part in own if self._uses[self._layer(part)] < 2]
+        if not parts or (not single and (own or before)):
+            return ""
+        return self._layer((single or parts)[0])
+
+    def _around(self, path: Sequence[str]) -> list[str]:
+        """The layers that an operator is in, the outermost first."""
+        parts = list(path[self._depth :] if len(path) > 1 else path)
+        while len(parts) > 1 and _INSIDE.fullmatch(parts[-1]):
+            parts.pop()
+        return parts if len(parts) < len(path) - self._depth or len(path) == 1 else parts[:-1]
+
+    def _layer(self, path: Sequence[str]) -> str:
+        parts = self._around(path)
+        if not parts and not _TYPE.fullmatch(path[-1]):
+            # Nothing is inside it, but no operator is called so.
+            parts = list(path[-1:])
+        if len(path) == 1 and (_TYPE.fullmatch(path[0]) or _NUMBER.fullmatch(path[0])):
+            return ""
+        if self._is_numbered and len(path) > 1:
+            parts = [_NUMBERED.sub("", part) for part in parts]
+        return legal("_".join(dict.fromkeys(parts)))
+
+
+def _parts(tensor: str) -> list[list[str]]:
+    return [part.split("/") for part in tensor.partition(_BEFORE)[0].split(";") if part]
 
 
 def snake_case(kind: str) -> str:

@@ -1,0 +1,61 @@
+"""Which layers of a model stay as they are in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tflrecover.errors import UnknownLayer
+from tflrecover.mapping.loader import nearest
+
+
+def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[str, ...]:
+    """Takes the weights of layers out of training, all others into it.
+
+    Args:
+        model: A Keras model.
+        patterns: Layer paths or names, as in ``fnmatch``, of layers or of models that hold them; none means all.
+        but: Patterns of layers that are trained although one of ``patterns`` fits.
+
+    Returns:
+        Paths of the layers that have weights and are frozen now.
+
+    Raises:
+        UnknownLayer: a pattern fits no layer; nothing was changed.
+
+    Example:
+        >>> tflrecover.freeze(model, but="classifier*")
+        >>> model.compile("adam", "mse")
+    """
+    from tflrecover.tracing.layers import LayerPaths
+
+    exceptions = (but,) if isinstance(but, str) else tuple(but)
+    # Functions of keras.ops in a functional model are no layers, and have no weights.
+    layers = {path: layer for path, layer in LayerPaths(model).items() if hasattr(layer, "trainable")}
+    for pattern in (*patterns, *exceptions):
+        if not any(_fits(path, [pattern]) for path in layers):
+            raise UnknownLayer(pattern, nearest(pattern, layers), f"no layer of model {model.name!r}")
+    frozen = _inside(layers, patterns or ["*"]) - _inside(layers, exceptions)
+    # A layer that holds others would set theirs, too: what is inside decides.
+    leaves = {path: layer for path, layer in layers.items() if len(_flat(layer)) == 1}
+    for layer in leaves.values():
+        layer.trainable = id(layer) not in frozen
+    return tuple(path for path, layer in leaves.items() if id(layer) in frozen and layer.weights)
+
+
+def _inside(layers: Mapping[str, Any], patterns: Sequence[str]) -> set[int]:
+    """Ids of the layers that fit, and of all that they hold."""
+    return {id(inner) for path, layer in layers.items() if _fits(path, patterns) for inner in _flat(layer)}
+
+
+def _flat(layer: Any) -> list[Any]:
+    return list(layer._flatten_layers()) if hasattr(layer, "_flatten_layers") else [layer]
+
+
+def _fits(path: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns for name in _names(path))
+
+
+def _names(path: str) -> tuple[str, str]:
+    return path, path.rsplit("/", 1)[-1]
