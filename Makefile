@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schema coverage kinds zoo faults bench clean
+.PHONY: help demo test lint format schema coverage kinds zoo faults recovery bench clean
 
 help:
 	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
@@ -19,6 +19,7 @@ help:
 	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
 	@echo "make faults  plant every fault that fits, one at a time, and look for each in the diff; FAULTS_OPTIONS=…"
+	@echo "make recovery  recover the files in FILES=… and judge each: exact, saved, written as code, ported, a file again"
 	@echo "make bench   time reading, tracing, porting and the page of 3,000 operators (its file takes minutes, once)"
 	@echo "make clean   remove build/ and the caches, keep $(VENV)"
 
@@ -99,6 +100,9 @@ zoo: $(VENV)/.dev
 faults: $(VENV)/.dev
 	@echo "== planting faults"
 	@$(RUN) -W ignore -m benchmarks.faults $(FAULTS_OPTIONS)
+
+recovery: $(VENV)/.dev
+	@$(RUN) -W ignore -m benchmarks.recovery $(FILES)
 
 bench: $(VENV)/.dev
 	@echo "== timing"

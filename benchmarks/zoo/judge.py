@@ -41,16 +41,17 @@ def run_file(content: bytes, image: Any) -> tuple[Any, Any]:
     )
     interpreter.allocate_tensors()
     given = interpreter.get_input_details()[0]
-    interpreter.set_tensor(given["index"], _stored(image, given))
+    interpreter.set_tensor(given["index"], stored(image, given))
     interpreter.invoke()
     output = interpreter.get_output_details()[0]
     softmax = [op for op in interpreter._get_ops_details() if op["op_name"] == "SOFTMAX"]
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     logits = tensors[softmax[-1]["inputs"][0]] if softmax else output
-    return _real(interpreter, output), _real(interpreter, logits)
+    return real(interpreter, output), real(interpreter, logits)
 
 
-def _stored(array: Any, detail: Any) -> Any:
+def stored(array: Any, detail: Any) -> Any:
+    """Real numbers as a tensor of a file keeps them."""
     if np.issubdtype(detail["dtype"], np.integer):
         scale, zero = detail["quantization"]
         limits = np.iinfo(detail["dtype"])
@@ -58,7 +59,8 @@ def _stored(array: Any, detail: Any) -> Any:
     return array.astype(detail["dtype"])
 
 
-def _real(interpreter: Any, detail: Any) -> Any:
+def real(interpreter: Any, detail: Any) -> Any:
+    """What a tensor of a file holds, as real numbers."""
     array = interpreter.get_tensor(detail["index"])
     scale, zero = detail["quantization"]
     if np.issubdtype(array.dtype, np.integer) and scale:

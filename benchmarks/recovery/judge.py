@@ -1,0 +1,188 @@
+"""What a recovered model must be: exact, trainable, loaded elsewhere, written as code, ported, a file again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.zoo.judge import CLOSE, MARGIN, real, relative, signal_to_noise, stored
+from benchmarks.zoo.models import MODELS, builders
+
+# Loads what was saved, and runs what was written, where tflrecover is not.
+_ELSEWHERE = """
+import importlib.util, os, sys
+import numpy as np, keras
+known = dict(np.load("known.npz"))
+inputs = [known[f"input_{i}"] for i in range(sum(name.startswith("input_") for name in known))]
+def outputs(model):
+    made = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+    return [np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])]
+def judge(what, make):
+    try:
+        model = make()
+        made = outputs(model)
+        weights = [known[f"weight_{i}"] for i in range(len(model.weights))]
+        exact = all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
+        close = lambda a, b: np.allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max(initial=0), equal_nan=True)
+        same = all(close(one, known[f"output_{i}"]) for i, one in enumerate(made))
+        print(what, "ok" if exact and same else "other numbers", flush=True)
+    except Exception as error:
+        print(what, f"{type(error).__name__}: {error}".splitlines()[0][:160], flush=True)
+def written():
+    spec = importlib.util.spec_from_file_location("written", "written.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load_model()
+judge("saved", lambda: keras.models.load_model("model.keras"))
+judge("written", written)
+assert "tflrecover" not in sys.modules
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found; ``problems`` is empty where all is as it must be."""
+
+    error: float | None
+    batch: int | None
+    trainable: int
+    lines: int
+    again: float | None
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def judge(path: Path, folder: Path) -> Verdict:
+    """Recovers one file and looks at everything; ``folder`` is for what is written."""
+    import keras
+    import tensorflow as tf
+
+    import tflrecover
+
+    keras.utils.clear_session()
+    problems: list[str] = []
+    remarks: list[str] = []
+    model = tflrecover.recover(path)
+    inputs = _inputs(model)
+    outputs = _called(model, inputs)
+    wanted = _run(path.read_bytes(), inputs)
+    error = None if isinstance(wanted, str) else max(map(_relative, wanted, outputs))
+    if isinstance(wanted, str):
+        remarks.append(f"LiteRT: {wanted}")
+    elif error is None or not error < CLOSE:
+        _louder(path, inputs, outputs, wanted, problems, remarks)
+    if not model.trainable_weights:
+        remarks.append("has no weights")
+
+    weights = model.get_weights()
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / "model.keras")
+    tflrecover.generate(path, folder / "written.py", force=True)
+    lines = len((folder / "written.py").read_text(encoding="utf-8").splitlines())
+    known = {
+        f"{kind}_{i}": array
+        for kind, arrays in (("input", inputs), ("output", outputs), ("weight", weights))
+        for i, array in enumerate(arrays)
+    }
+    np.savez(folder / "known.npz", **known)
+    done = subprocess.run([sys.executable, "-c", _ELSEWHERE], cwd=folder, capture_output=True, text=True, check=False)
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("saved ", "written ")))
+    problems += [
+        f"{what}: {found.get(what, done.stderr[-160:])}" for what in ("saved", "written") if found.get(what) != "ok"
+    ]
+
+    again = None
+    try:
+        content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+        made = _run(content, inputs)
+        again = None if isinstance(made, str) else max(map(_relative, outputs, made))
+    except Exception as failure:
+        remarks.append(f"converted: {type(failure).__name__}")
+    if again is not None and not again < CLOSE:
+        problems.append(f"its own file is off by {again:.1e}")
+
+    _ported(path, model, weights, problems)
+    return Verdict(
+        error,
+        model.inputs[0].shape[0] if model.inputs else None,
+        len(model.trainable_weights),
+        lines,
+        again,
+        tuple(problems),
+        tuple(remarks),
+    )
+
+
+def _ported(path: Path, model: Any, weights: Sequence[Any], problems: list[str]) -> None:
+    import tflrecover
+
+    generator = np.random.default_rng(1)
+    for variable in model.weights:
+        variable.assign(generator.normal(0, 0.1, variable.shape))
+    try:
+        report = tflrecover.port(path, model)
+    except tflrecover.TFLRecoverError as refused:
+        problems.append(f"ported: {str(refused).splitlines()[0][:160]}")
+        return
+    states = {one.state for one in report.assignments}
+    if states <= {"assigned"} and not all(map(np.array_equal, weights, model.get_weights())):
+        problems.append("ported: other weights")
+
+
+def _louder(path: Path, inputs: Any, outputs: Any, wanted: Any, problems: list[str], remarks: list[str]) -> None:
+    """Of a file that computes otherwise than in float, the original says whether the model is as near to it."""
+    name, _, mode = path.name.removesuffix(".tflite").rpartition(".")
+    if name not in MODELS or mode == "fp32":
+        problems.append("its outputs are not LiteRT's")
+        return
+    zoo = builders()
+    original = np.asarray(zoo.randomize(zoo.build(name), 1)(inputs[0], training=False))
+    mine, file = signal_to_noise(original, outputs[0]), signal_to_noise(original, wanted[0])
+    remarks.append(f"to the original: model {mine:.0f} dB, file {file:.0f} dB")
+    if mine < file - MARGIN:
+        problems.append("farther from the original than the file")
+
+
+def _relative(wanted: Any, got: Any) -> float:
+    if wanted.shape != got.shape:
+        return float("inf")
+    return relative(wanted.astype(np.float64), got) if wanted.size else 0.0
+
+
+def _inputs(model: Any) -> list[Any]:
+    generator = np.random.default_rng(9)
+    shapes = [[n or 1 for n in tensor.shape] for tensor in model.inputs]
+    return [
+        generator.uniform(0, 1, shape).astype(tensor.dtype)
+        if tensor.dtype.startswith("float")
+        else generator.integers(0, 2, shape).astype(tensor.dtype)
+        for tensor, shape in zip(model.inputs, shapes, strict=True)
+    ]
+
+
+def _called(model: Any, inputs: list[Any]) -> list[Any]:
+    made = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+    return [np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])]
+
+
+def _run(content: bytes, inputs: list[Any]) -> list[Any] | str:
+    """Outputs as real numbers, or why there are none."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_content=content)
+        for detail, x in zip(interpreter.get_input_details(), inputs, strict=True):
+            interpreter.resize_tensor_input(detail["index"], x.shape)
+        interpreter.allocate_tensors()
+        for detail, x in zip(interpreter.get_input_details(), inputs, strict=True):
+            interpreter.set_tensor(detail["index"], stored(x, detail))
+        interpreter.invoke()
+        return [real(interpreter, one) for one in interpreter.get_output_details()]
+    except (RuntimeError, ValueError) as error:
+        return str(error).splitlines()[0][:120]
