@@ -3,6 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from flatbuffers import flexbuffers
 
 from tests.tflite import builders
 
@@ -46,6 +47,16 @@ class File:
         output = self.tensor(shape, dtype, **(result or {}))
         self.operators.append(builders.operator(len(self.codes) - 1, inputs, (output,), table, number))
         return output
+
+    def custom(self, name, inputs, *shapes, options=b"", version=1, dtype="float32"):
+        """A custom operator with a result per shape; ``options`` are bytes, or what a flexbuffer map holds."""
+        code = builders.code(schema.BuiltinOperator.CUSTOM, name)
+        code.version = version
+        self.codes.append(code)
+        raw = options if isinstance(options, bytes) else bytes(flexbuffers.Dumps(options))
+        results = [self.tensor(shape, dtype) for shape in shapes]
+        self.operators.append(builders.operator(len(self.codes) - 1, inputs, results, custom=raw))
+        return results
 
     def model(self, *outputs):
         return builders.model(self.tensors, self.operators, self.codes, self.inputs, outputs, self.buffers)

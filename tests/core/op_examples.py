@@ -189,6 +189,8 @@ FILES: dict[str, Example] = {
     "BATCH_TO_SPACE_ND": Example((Given(real(6, 2, 2, 2)), whole(2, 3), whole([0, 0], [1, 0]))),
 }
 
+_POOL = {"pool_size": (3, 2), "strides": (2, 1), "padding": "same"}
+
 CANONICAL: dict[str, tuple[list[Any], dict[str, Any]]] = {
     **{
         name: ([real(2, 3, low=-3)], {}) for name in ["SILU", "ERF", "ERFC", "SOFTPLUS", "SOFTSIGN", "SELU", "IDENTITY"]
@@ -197,6 +199,21 @@ CANONICAL: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "EINSUM": ([real(2, 3, 4), real(2, 5, 4)], {"equation": "abc,adc->abd"}),
     "ROLL": ([real(2, 3, 4)], {"shift": (1, -2), "axis": (1, 2)}),
     "MATRIX_BAND_PART": ([real(3, 4), np.int64(-1), np.int64(1)], {}),
+    "MaxPoolingWithArgmax2D": ([real(1, 6, 7, 2, low=-1)], _POOL),
+    "MaxUnpooling2D": ([real(1, 2, 3, 2), np.float32(RNG.integers(0, 6, (1, 2, 3, 2)))], _POOL),
+    "Landmarks2TransformMatrix": (
+        [real(1, 5, 3)],
+        {
+            "left_rotation_idx": 1,
+            "right_rotation_idx": 3,
+            "target_rotation_radians": 0.1,
+            "subset_idxs": (0, 2, 4),
+            "scale": (1.5, 1.2),
+            "size": (4, 5),
+        },
+    ),
+    "TransformTensorBilinear": ([real(1, 6, 7, 2), real(1, 4, 4)], {"size": (3, 4)}),
+    "TransformLandmarks": ([real(1, 5, 3), real(1, 4, 4)], {}),
     "REARRANGE": ([real(2, 3, 12)], {"pattern": "a b (c d) -> b c a d", "axes": {"c": 3}}),
     "ROUNDED": (
         [real(3, 4, low=-9, high=9)],
@@ -276,4 +293,15 @@ NO_FILE: dict[str, str] = {
     "TOPK_V2": "its two results have two types; compared in the models of keras.ops",
     **dict.fromkeys(index._SAME_IN_BOTH, _TAKEN_AS_IT_IS),
     "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
+    **dict.fromkeys(
+        [
+            "MaxPoolingWithArgmax2D",
+            "MaxUnpooling2D",
+            "Landmarks2TransformMatrix",
+            "TransformTensorBilinear",
+            "TransformLandmarks",
+            "TFLite_Detection_PostProcess",
+        ],
+        "custom; evaluated and recovered in recovery/test_custom_ops.py",
+    ),
 }

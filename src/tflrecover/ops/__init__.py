@@ -8,9 +8,11 @@ from tflrecover.ops import (
     batch,
     conv,
     dense,
+    detection,
     einsum,
     elementwise,
     index,
+    landmarks,
     layout,
     lists,
     normalization,
@@ -23,6 +25,7 @@ from tflrecover.ops import (
     shape,
     slicing,
     states,
+    unpool,
 )
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 from tflrecover.tflite.nodedef import PREFIX
@@ -35,9 +38,11 @@ _FAMILIES = (
     batch,
     conv,
     dense,
+    detection,
     einsum,
     elementwise,
     index,
+    landmarks,
     lists,
     normalization,
     pool,
@@ -49,6 +54,7 @@ _FAMILIES = (
     shape,
     slicing,
     states,
+    unpool,
 )
 # Types that the schema package does not know are numbers, and no operator of ours.
 _SPECS: dict[str | int, OpSpec] = {}

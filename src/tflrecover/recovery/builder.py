@@ -69,6 +69,13 @@ class ModelBuilder:
         self.calls.append(Call(f"layers.{kind}", inputs, plain, result, made))
         return result
 
+    def released(self, name: str) -> str:
+        """The name of an output; a layer on the way to it that took the name gets another."""
+        for call in self.calls:
+            if call.layer is not None and call.layer.name == name:
+                call.layer.name = self.names.unique(name)
+        return self.names.promised(name)
+
     def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of ``keras.ops``; of constants alone, the result is one."""
         result = getattr(keras.ops, name)(*args, **arguments)

@@ -197,7 +197,7 @@ class _Maker:
         layer = getattr(made, "_keras_history", (None,))[0]
         if layer is not None and layer.name == name:
             return made
-        self.builder.wanted = self.builder.names.promised(name)
+        self.builder.wanted = self.builder.released(name)
         return self.builder.layer("Identity", made)
 
 
