@@ -138,11 +138,11 @@ class Part(Protocol):
 class Builder(Protocol):
     """Makes a Keras model, one call after another."""
 
-    def layer(self, kind: str, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+    def layer(self, kind: Any, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
         """Calls a new layer of that class on inputs.
 
         Args:
-            kind: Name in ``keras.layers``.
+            kind: Name in ``keras.layers``, or a class of one's own that Keras can save.
             inputs: Keras tensors, or one list of them for layers that merge.
             weights: In the order of the layer's own ``weights``.
             arguments: Of the layer's constructor; None is its default.
@@ -224,13 +224,21 @@ class OpSpec:
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:
         """The operator's first result on arrays."""
+        return self.results(args, attributes)[0]
+
+    def results(self, args: Sequence[Any], attributes: Attributes) -> list[Array]:
+        """The operator's results on arrays; None stands for an operand that is left out.
+
+        Raises:
+            EvaluationError: the arrays do not fit.
+        """
         if self.evaluate is None:
             raise NotImplementedError(f"{self.name} has no reference evaluation")
         try:
-            return np.asarray(self.evaluate(args, attributes)[0])
+            return [np.asarray(result) for result in self.evaluate(args, attributes)]
         except _MISFITS as error:
             shapes = [np.shape(arg) for arg in args]
-            raise EvaluationError(f"{self.name} cannot be computed on constants of shapes {shapes}: {error}") from error
+            raise EvaluationError(f"{self.name} cannot be computed on arrays of shapes {shapes}: {error}") from error
 
     @property
     def is_elementwise(self) -> bool:

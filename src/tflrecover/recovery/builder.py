@@ -22,7 +22,8 @@ class Call:
     """One line of a model's code.
 
     Attributes:
-        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.depth_to_space"``, or ``"[]"`` for a part of a tensor.
+        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.depth_to_space"``, or ``"[]"`` for a part of a tensor;
+            a class of the user's with its module.
         args: Tensors, arrays, numbers, and lists of them.
         arguments: By name; of a layer, its constructor's.
         result: What it gave.
@@ -50,7 +51,7 @@ class ModelBuilder:
     calls: list[Call] = field(default_factory=list)
     wanted: str = ""
 
-    def layer(self, kind: str, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+    def layer(self, kind: Any, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
         """Calls a new layer that is named after the operator."""
         wanted, self.wanted = self.wanted, ""
         return self._layer(kind, inputs, weights, arguments, wanted)
@@ -59,14 +60,15 @@ class ModelBuilder:
         """Calls a new layer that is named after its class."""
         return self._layer(kind, inputs, (), arguments, "")
 
-    def _layer(self, kind: str, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
+    def _layer(self, kind: Any, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
         plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
-        name = self.names.unique(wanted or snake_case(kind))
-        made = getattr(keras.layers, kind)(**plain, name=name)
+        cls = getattr(keras.layers, kind) if isinstance(kind, str) else kind
+        target = f"layers.{kind}" if isinstance(kind, str) else f"{cls.__module__}.{cls.__qualname__}"
+        made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
         result = made(*inputs)
         if weights:
             made.set_weights([np.asarray(weight, np.float32) for weight in weights])
-        self.calls.append(Call(f"layers.{kind}", inputs, plain, result, made))
+        self.calls.append(Call(target, inputs, plain, result, made))
         return result
 
     def released(self, name: str) -> str:

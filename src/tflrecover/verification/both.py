@@ -147,6 +147,9 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     shown = tuple(site for site in found if run.shape(site.tensor) is not None)
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")
+    if run.evaluated:
+        types = sorted({str(op.type) for op in run.evaluated})
+        notes = (*notes, f"LiteRT lacks {types}: what tflrecover knows of them stands in for it.")
     given = dict(zip(pairs.values(), arrays, strict=True))
     inputs = {theirs: _as_rounded(comparison.file.graph, run, mine) for mine, theirs in pairs.items()}
     return Both(comparison, run, shown, inputs, given, notes)

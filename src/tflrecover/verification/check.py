@@ -57,6 +57,7 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
         # Where the file itself gives no numbers, that the model gives none either shows nothing.
         worst <= allowed and not (site.output is not None and lost(want)),
         site.output,
+        "evaluated" if any(site.tensor in op.outputs for op in both.run.evaluated) else "litert",
     )
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -42,6 +42,10 @@ class Run(Protocol):
 
     def tensor(self, index: int) -> Array | None:
         """Contents of a tensor, or None where a delegate kept them to itself."""
+
+
+Start = Callable[[Buffer, Mapping[int, Array]], Run]
+"""A file's bytes and the contents of its inputs to a run."""
 
 
 class Here:

@@ -12,10 +12,10 @@ import numpy as np
 
 from tflrecover.errors import EvaluationError, MissingDependency
 from tflrecover.inputs import end_names, free_shape
-from tflrecover.ir import Quantization, Shape, Value
+from tflrecover.ir import Op, Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.nodedef import PREFIX
-from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Run
+from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Start
 from tflrecover.weight import Array
 
 Inputs = Sequence[Any] | Mapping[str, Any]
@@ -120,6 +120,9 @@ class FileRun:
         arrays: Its inputs, in file order.
         is_isolated: Run it in a process of its own, which a damaged file may end.
 
+    Attributes:
+        evaluated: Custom operators that LiteRT lacks and that were evaluated in its place.
+
     Raises:
         EvaluationError: LiteRT cannot run the file.
         MissingDependency: LiteRT is not installed.
@@ -129,10 +132,41 @@ class FileRun:
         if importlib.util.find_spec("ai_edge_litert") is None:
             raise MissingDependency("verifying needs LiteRT: pip install ai-edge-litert")
         self._file = file
+        self.evaluated: tuple[Op, ...] = ()
         given = {v: quantize(array, value) for (v, value), array in zip(_inputs(file), arrays, strict=True)}
+        start: Start = Elsewhere if is_isolated else Here
         with self._telling():
-            self._run: Run = (Elsewhere if is_isolated else Here)(file.content, given)
+            try:
+                self._run = start(file.content, given)
+            except Failed:
+                if not any(op.custom for op in file.graph.ops()) or not self._stood_in(start, given):
+                    raise
         self._shapes: dict[int, Shape | None] = {}
+
+    def _stood_in(self, start: Start, given: dict[int, Array]) -> bool:
+        """Runs the file with custom operators evaluated, from those that need no other to those that do."""
+        from tflrecover.verification.standins import by_depth, stand_ins, without
+
+        found, values = stand_ins(self._file), self._file.graph.values
+        if not found:
+            return False
+        content = without(self._file.content, found)
+        unknown = {v: values[v] for one in found for v in one.outputs}
+        given |= {v: np.zeros(value.shape or (), _dtype(value)) for v, value in unknown.items()}
+        for group in by_depth(found).values():
+            self._run = start(content, given)
+            for one in group:
+                results = zip(one.outputs, one.results(self._known), strict=False)
+                given |= {v: quantize(result, values[v]) for v, result in results}
+        self._run = start(content, given)
+        self.evaluated = tuple(self._file.graph.op(one.index) for one in found)
+        return True
+
+    def _known(self, index: int) -> Array:
+        found = self.tensor(index)
+        if found is None:
+            raise EvaluationError(f"tensor {self._file.graph.values[index].name!r} was kept by a delegate")
+        return found
 
     def shape(self, index: int) -> Shape | None:
         """A tensor's shape, or None where a delegate kept it to itself."""
