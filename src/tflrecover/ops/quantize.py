@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from tflrecover.errors import EvaluationError
 from tflrecover.ir import Quantization, Shape
 from tflrecover.ops.readers import operands
 from tflrecover.ops.shape import RESHAPE
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
 
 
@@ -69,7 +70,19 @@ def _rounded(args: Sequence[Array], attributes: Attributes) -> list[Array]:
     return [np.asarray((stored - zero) * scale.astype(np.float32), np.float32)]
 
 
-ROUNDED = OpSpec("ROUNDED", evaluate=_rounded, roles=("input",), infer_shape=lambda shapes, a: shapes[0])
+def _keras_rounded(builder: Builder, part: Part) -> Any:
+    a = part.attributes
+    return builder.layer("FakeQuantize", part.args[0], **{name: a[name] for name in _GRID})
+
+
+_GRID = ("scale", "zero_point", "low", "high")
+ROUNDED = OpSpec(
+    "ROUNDED",
+    evaluate=_rounded,
+    roles=("input",),
+    infer_shape=lambda shapes, a: shapes[0],
+    keras=_keras_rounded,
+)
 
 
 def _quantize(source: Source) -> Lowered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from tflrecover.recovery.model import Recovered, recovered
 from tflrecover.tflite import read
@@ -10,7 +10,7 @@ from tflrecover.tflite import read
 __all__ = ["Recovered", "recover", "recovered"]
 
 
-def recover(path: Any) -> Any:
+def recover(path: Any, *, quantized: Literal["float", "simulate"] = "float") -> Any:
     """Rebuilds a file as a Keras model that can be trained, edited and saved.
 
     Layers are Keras's own, named after the file's tensors where these say something; functions of ``keras.ops`` stand
@@ -20,6 +20,8 @@ def recover(path: Any) -> Any:
 
     Args:
         path: A path, the file's bytes, or what :func:`tflrecover.read` gave.
+        quantized: ``"float"``: a quantized file becomes the float network that it stands for. ``"simulate"``: what it
+            stores as integers is rounded to the same real numbers, by layers whose gradient goes through.
 
     Returns:
         A functional ``keras.Model`` with the file's inputs and outputs, in their order and under their names.
@@ -32,4 +34,4 @@ def recover(path: Any) -> Any:
         >>> model = tflrecover.recover("palm_detection_full.tflite")
         >>> model.save("palm_detection.keras")
     """
-    return recovered(read(path)).model
+    return recovered(read(path), quantized=quantized).model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.spec import Unsupported
-from tflrecover.recovery.layers import TensorFlowFunction, is_tensor
+from tflrecover.recovery.layers import FakeQuantize, TensorFlowFunction, is_tensor
 from tflrecover.recovery.names import Names, snake_case
 from tflrecover.weight import Array
+
+# Layers of our own that operators ask for by name, as for those of Keras.
+_OWN: Mapping[Any, type] = {"FakeQuantize": FakeQuantize}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +65,9 @@ class ModelBuilder:
 
     def _layer(self, kind: Any, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
         plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
-        cls = getattr(keras.layers, kind) if isinstance(kind, str) else kind
-        target = f"layers.{kind}" if isinstance(kind, str) else f"{cls.__module__}.{cls.__qualname__}"
+        cls = _OWN.get(kind) or getattr(keras.layers, kind) if isinstance(kind, str) else kind
+        is_plain = isinstance(kind, str) and kind not in _OWN
+        target = f"layers.{kind}" if is_plain else f"{cls.__module__}.{cls.__qualname__}"
         made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
         result = made(*inputs)
         if weights:

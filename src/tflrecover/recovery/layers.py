@@ -1,4 +1,4 @@
-"""The one class that a recovered model may need besides Keras's own: a function of TensorFlow as a layer.
+"""The classes that a recovered model may need besides Keras's own.
 
 Keras has no name for some operators of TFLite (``DEPTH_TO_SPACE``, a resize with aligned corners). A model with such a
 layer is loaded where this module was imported.
@@ -65,6 +65,42 @@ class TensorFlowFunction(keras.layers.Layer):  # type: ignore[misc]  # Keras shi
         config = keras.saving.deserialize_keras_object(config)
         config["arguments"] = [argument.get("value") for argument in config["arguments"]]
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="tflrecover")
+class FakeQuantize(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Rounds real numbers to those that a quantized tensor can hold: ``scale * (integer - zero_point)``.
+
+    The gradient goes through as if it only clipped.
+
+    Args:
+        scale: Of the tensor.
+        zero_point: The integer that stands for zero.
+        low: The smallest integer.
+        high: The largest.
+    """
+
+    def __init__(self, scale: float, zero_point: int, low: int, high: int, **base: Any) -> None:
+        super().__init__(trainable=False, **base)
+        self.scale, self.zero_point, self.low, self.high = scale, zero_point, low, high
+
+    def call(self, inputs: Any) -> Any:
+        """The nearest of these numbers; half a step goes to the even integer, as in XNNPACK."""
+        low, high = ((end - self.zero_point) * self.scale for end in (self.low, self.high))
+        clipped = keras.ops.clip(inputs, low, high)
+        rounded = keras.ops.round(clipped / self.scale) * self.scale
+        return clipped + keras.ops.stop_gradient(rounded - clipped)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """A tensor of the same shape."""
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the constructor takes."""
+        config = super().get_config()
+        del config["trainable"]
+        own = {"scale": self.scale, "zero_point": self.zero_point, "low": self.low, "high": self.high}
+        return {**config, **own}
 
 
 def is_tensor(value: Any) -> bool:

@@ -21,8 +21,10 @@ from tflrecover.recovery.builder import Call, ModelBuilder
 from tflrecover.recovery.form import formed
 from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import Names, Scheme, legal
+from tflrecover.recovery.rounding import keep_rounding
 from tflrecover.rewrite.draft import Draft
-from tflrecover.tflite import TFLiteModel
+from tflrecover.tflite import TFLiteModel, flattened
+from tflrecover.tflite.quantization import quantized as is_quantized
 from tflrecover.weight import evaluate
 
 _log = logging.getLogger(__name__)
@@ -71,31 +73,45 @@ class Recovered:
     Attributes:
         model: The model, with the file's weights.
         calls: What was called to make it, in order.
+        notes: Sentences on what is not as in the file.
     """
 
     model: Any
     calls: Sequence[Call]
+    notes: tuple[str, ...] = ()
 
 
-def recovered(file: TFLiteModel) -> Recovered:
+def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
     """The model that a file is, with a free batch where that changes nothing.
+
+    Args:
+        file: The file.
+        quantized: ``"float"``, or ``"simulate"`` to round what the file stores as integers.
 
     Raises:
         UnsupportedOperators: the file has operators that nothing in Keras can be.
+        ValueError: ``quantized`` is neither.
     """
+    if quantized not in ("float", "simulate"):
+        raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
+    rounds = quantized == "simulate"
     found = _attempt(file, is_free=True)
-    if found is not None and _is_free(found.model):
-        return found
-    _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
-    fixed = _attempt(file, is_free=False)
-    assert fixed is not None
-    return fixed
+    is_free = found is not None and _is_free(found.model)
+    if not is_free:
+        _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
+    if found is None or rounds or not is_free:
+        # Whether the batch is free is asked without rounding, as a number between two steps would look like an answer.
+        found = _attempt(file, is_free=is_free, rounds=rounds)
+    assert found is not None
+    for note in found.notes:
+        _log.info("%s: %s", file.source, note)
+    return found
 
 
-def _attempt(file: TFLiteModel, *, is_free: bool) -> Recovered | None:
+def _attempt(file: TFLiteModel, *, is_free: bool, rounds: bool = False) -> Recovered | None:
     """None where a free batch does not fit what operators do with it."""
     try:
-        return _Maker(file, is_free).made()
+        return _Maker(file, is_free, rounds).made()
     except UnsupportedOperators as error:
         if not is_free:
             raise
@@ -106,13 +122,16 @@ def _attempt(file: TFLiteModel, *, is_free: bool) -> Recovered | None:
 class _Maker:
     """Makes one model."""
 
-    def __init__(self, file: TFLiteModel, is_free: bool) -> None:
-        self.file, self.is_free = file, is_free
+    def __init__(self, file: TFLiteModel, is_free: bool, rounds: bool) -> None:
+        self.file, self.is_free, self.rounds = file, is_free, rounds
         network = FileNetwork(file, False)
         shapes = [_sizes(file.graph.values[value].shape or (), one.shape) for value, one in _inputs(file, network)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
-            self.draft = formed(side.draft({}))
+            self.draft = side.draft({})
+            if rounds:
+                keep_rounding(self.draft)
+            formed(self.draft)
         self.scheme = Scheme(self.draft.values[op.outputs[0]].name for op in self.draft.ops.values() if op.outputs)
         self.outputs = _unique([legal(name) or "output" for name in end_names(file, "outputs")])
         names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
@@ -137,7 +156,7 @@ class _Maker:
         outputs = [self._output(value, name) for value, name in zip(self.draft.outputs, self.outputs, strict=True)]
         name = legal(self.file.source.replace("\\", "/").rpartition("/")[2].removesuffix(".tflite")) or "recovered"
         model = keras.Model(_single(self.inputs), _single(outputs), name=name)
-        return Recovered(model, self.builder.calls)
+        return Recovered(model, self.builder.calls, _notes(self.file, self.rounds))
 
     def _add(self, op: Op) -> None:
         self.builder.wanted = self._name(op)
@@ -206,6 +225,16 @@ def _first_line(error: Exception) -> str:
     told = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*", "", str(error))
     lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("Exception enc")]
     return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
+
+
+def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:
+    found = is_quantized(flattened(file))
+    if found is None:
+        return ()
+    if not rounds:
+        return (found.text,)
+    told = "Weights are dequantized exactly; activations that are integers in the file are rounded to its real numbers."
+    return (f"The file is quantized ({found.kind}). {told}",)
 
 
 def _inputs(file: TFLiteModel, network: FileNetwork) -> Iterator[tuple[int, Any]]:
