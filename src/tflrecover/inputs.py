@@ -15,6 +15,7 @@ from tflrecover.align.pins import numbered_only, pin
 from tflrecover.errors import InputMismatch, InvalidModel, StaleMapping, TFLRecoverError
 from tflrecover.ir import Graph, Shape, Value
 from tflrecover.mapping import Mapping as UserMapping
+from tflrecover.ops.quantize import real_dtype
 from tflrecover.tflite import TFLiteModel
 
 if TYPE_CHECKING:
@@ -231,12 +232,6 @@ def _traces(
 def _values(file: TFLiteModel, order: tuple[int, ...]) -> list[Value]:
     """The file's inputs in Keras's order."""
     return [file.graph.values[file.graph.inputs[i]] for i in order]
-
-
-def real_dtype(value: Value) -> str:
-    """The type of the numbers that a value of a file stands for."""
-    is_quantized = value.quantization is not None and value.quantization.scale.size > 0
-    return "float32" if is_quantized else str(value.dtype)
 
 
 def _shapes(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.errors import EvaluationError
-from tflrecover.ir import Quantization, Shape
+from tflrecover.ir import Quantization, Shape, Value
 from tflrecover.ops.readers import operands
 from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
@@ -125,6 +125,12 @@ DEQUANTIZE = OpSpec("DEQUANTIZE", evaluate=_evaluate, tflite=_dequantize, roles=
 QUANTIZE = OpSpec("QUANTIZE", tflite=_quantize, roles=("input",))
 FAKE_QUANT = OpSpec("FAKE_QUANT", tflite=_fake_quant, roles=("input",))
 DENSIFY = OpSpec("DENSIFY", tflite=_reader, roles=("input",))
+
+
+def real_dtype(value: Value) -> str:
+    """The type of the numbers that a value of a file stands for."""
+    is_quantized = value.quantization is not None and value.quantization.scale.size > 0
+    return "float32" if is_quantized else str(value.dtype)
 
 
 def dequantized(weight: Leaf, quantization: Quantization | None, parameters: Sequence[Leaf] = ()) -> Weight:

@@ -13,9 +13,10 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.errors import UnsupportedOperators
-from tflrecover.inputs import SIZES, end_names, real_dtype
+from tflrecover.inputs import SIZES, end_names
 from tflrecover.ir import Op, Shape
 from tflrecover.networks import FileNetwork
+from tflrecover.ops.quantize import real_dtype
 from tflrecover.ops.spec import Attributes, Unsupported
 from tflrecover.recovery.builder import Call, ModelBuilder
 from tflrecover.recovery.form import formed

@@ -11,9 +11,30 @@ from tflrecover.rewrite.draft import Draft
 
 # Operators that move numbers or choose among them: on one grid from the first operand to the result they round nothing.
 _MOVES = frozenset(
-    "BATCH_TO_SPACE_ND CONCATENATION DEPTH_TO_SPACE GATHER GATHER_ND IDENTITY MAXIMUM MAX_POOL_2D MINIMUM MIRROR_PAD PACK "
-    "PAD RELU RESHAPE RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SELECT_V2 SPACE_TO_BATCH_ND SPACE_TO_DEPTH STRIDED_SLICE TILE "
-    "TRANSPOSE".split()
+    [
+        "BATCH_TO_SPACE_ND",
+        "CONCATENATION",
+        "DEPTH_TO_SPACE",
+        "GATHER",
+        "GATHER_ND",
+        "IDENTITY",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MINIMUM",
+        "MIRROR_PAD",
+        "PACK",
+        "PAD",
+        "RELU",
+        "RESHAPE",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "REVERSE_V2",
+        "SELECT_V2",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+    ]
 )
 # The ends of loops and of what is kept between calls make no numbers.
 _ENDS = frozenset(["LOOP", "END_LOOP", "STATE", "NEXT_STATE"])

@@ -19,7 +19,7 @@ from tflrecover import ops
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Graph, Op, Origin, Quantization, Shape, Value
 from tflrecover.ops.custom import attributes as unregistered
-from tflrecover.ops.quantize import clipped, dequantized
+from tflrecover.ops.quantize import clipped, dequantized, real_dtype
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.expand import expand
@@ -259,7 +259,7 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     if lowered.activation is None:
         draft.add(main)
         return
-    before = draft.new_value(shape, result.dtype, f"{result.name} before {lowered.activation}")
+    before = draft.new_value(shape, real_dtype(result), f"{result.name} before {lowered.activation}")
     draft.add(main.evolve(outputs=(before, *op.outputs[1:])))
     fused = Op(f"{op.id}.activation", lowered.activation, (before,), op.outputs[:1], {}, op.layer, (origin,))
     draft.add(fused)
