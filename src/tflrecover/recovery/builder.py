@@ -76,10 +76,10 @@ class ModelBuilder:
         return result
 
     def released(self, name: str) -> str:
-        """The name of an output; a layer on the way to it that took the name gets another."""
-        for call in self.calls:
-            if call.layer is not None and call.layer.name == name:
-                call.layer.name = self.names.unique(name)
+        """The name of an output; what took the name on the way to it gets another."""
+        for made in map(_operation, (call.result for call in self.calls)):
+            if made.name == name:
+                made.name = self.names.unique(name)
         return self.names.promised(name)
 
     def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
@@ -94,8 +94,7 @@ class ModelBuilder:
     def _name(self, result: Any, function: str) -> None:
         """Keras numbers functions over all models of a process, so that one may get the name of a layer."""
         wanted, self.wanted = self.wanted, ""
-        tensor = next(leaf for leaf in _leaves([result]) if is_tensor(leaf))
-        tensor._keras_history.operation.name = self.names.unique(wanted or function)
+        _operation(result).name = self.names.unique(wanted or function)
 
     def tensorflow(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of TensorFlow through a layer."""
@@ -174,6 +173,11 @@ def _place(before: Shape, after: Shape, axis: int) -> int:
             return place
         count *= n
     raise Unsupported("it takes the batch apart")
+
+
+def _operation(result: Any) -> Any:
+    """The layer or the function that made a result."""
+    return next(leaf for leaf in _leaves([result]) if is_tensor(leaf))._keras_history.operation
 
 
 def _plain(value: Any) -> Any:
