@@ -129,7 +129,8 @@ def _keras_conv(builder: Builder, part: Part) -> Any:
     a = part.attributes
     rank = len(a["kernel_size"])
     x, padding = _padded(builder, part.args[0], a["padding"])
-    groups = {"groups": a["groups"]} if a.get("groups", 1) != 1 else {}
+    count = part.shape(0)[-1] // np.shape(part.args[1])[-2]
+    groups = {"groups": count} if count > 1 else {}
     arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": padding}
     return builder.layer(f"Conv{rank}D", x, **arguments, **_keras_window(part), **groups, **with_bias(part))
 

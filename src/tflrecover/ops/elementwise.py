@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import function, merging, tensorflow
+from tflrecover.ops.keras import aligned, elementwise, function, merging, tensorflow
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Inverse, KerasBuilder, Lowered, OpSpec, Part, Source
 from tflrecover.ops.window import is_channels_first
@@ -120,7 +120,7 @@ MUL = replace(_MUL, inverse=_factor)
 def _divide(builder: Builder, part: Part) -> Any:
     """Whole numbers are divided towards zero, as in the file."""
     if part.dtype.startswith("float"):
-        return builder.ops("divide", *part.args)
+        return builder.ops("divide", *aligned(builder, part))
     return builder.tensorflow("truncatediv", *part.args)
 
 
@@ -134,7 +134,7 @@ DIV = _binary(
 
 
 def _squared_difference(builder: Builder, part: Part) -> Any:
-    return builder.ops("square", builder.ops("subtract", *part.args))
+    return builder.ops("square", builder.ops("subtract", *aligned(builder, part)))
 
 
 BINARY = (
@@ -144,7 +144,7 @@ BINARY = (
     DIV,
     _binary("MAXIMUM", np.maximum, ("Maximum",), keras=merging("Maximum", "maximum"), commutative=True),
     _binary("MINIMUM", np.minimum, ("Minimum",), keras=merging("Minimum", "minimum"), commutative=True),
-    _binary("POW", np.power, ("Pow",), keras=function("power")),
+    _binary("POW", np.power, ("Pow",), keras=elementwise("power")),
     _binary(
         "SQUARED_DIFFERENCE",
         lambda x, y: np.square(x - y),
@@ -152,16 +152,16 @@ BINARY = (
         keras=_squared_difference,
         commutative=True,
     ),
-    _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",), keras=function("floor_divide")),
-    _binary("FLOOR_MOD", np.mod, ("FloorMod",), keras=function("mod")),
-    _binary("EQUAL", np.equal, ("Equal",), keras=function("equal"), commutative=True),
-    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), keras=function("not_equal"), commutative=True),
-    _binary("GREATER", np.greater, ("Greater",), keras=function("greater")),
-    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",), keras=function("greater_equal")),
-    _binary("LESS", np.less, ("Less",), keras=function("less")),
-    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",), keras=function("less_equal")),
-    _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), keras=function("logical_and"), commutative=True),
-    _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), keras=function("logical_or"), commutative=True),
+    _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",), keras=elementwise("floor_divide")),
+    _binary("FLOOR_MOD", np.mod, ("FloorMod",), keras=elementwise("mod")),
+    _binary("EQUAL", np.equal, ("Equal",), keras=elementwise("equal"), commutative=True),
+    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), keras=elementwise("not_equal"), commutative=True),
+    _binary("GREATER", np.greater, ("Greater",), keras=elementwise("greater")),
+    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",), keras=elementwise("greater_equal")),
+    _binary("LESS", np.less, ("Less",), keras=elementwise("less")),
+    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",), keras=elementwise("less_equal")),
+    _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), keras=elementwise("logical_and"), commutative=True),
+    _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), keras=elementwise("logical_or"), commutative=True),
 )
 
 
@@ -264,7 +264,7 @@ CAST = OpSpec(
 _select = plain("SELECT_V2")
 SELECT_V2 = OpSpec(
     "SELECT_V2",
-    keras=function("where"),
+    keras=elementwise("where"),
     evaluate=lambda args, _: [np.where(args[0], args[1], args[2])],
     tflite=_select,
     tf={"SelectV2": _select, "Select": _select},

@@ -34,16 +34,40 @@ def tensorflow(name: str, *attributes: str, **fixed: Any) -> KerasBuilder:
     return build
 
 
+def elementwise(name: str) -> KerasBuilder:
+    """A function of ``keras.ops`` that works number by number on operands that broadcasting repeats."""
+
+    def build(builder: Builder, part: Part) -> Any:
+        return builder.ops(name, *aligned(builder, part))
+
+    return build
+
+
 def merging(kind: str, name: str) -> KerasBuilder:
     """A layer that merges activations; with a constant, which is no input of a layer, the function."""
 
     def build(builder: Builder, part: Part) -> Any:
-        shapes = [part.shape(slot) for slot in range(len(part.args))]
-        if any(is_constant(arg) for arg in part.args) or len({len(shape) for shape in shapes}) != 1:
-            return builder.ops(name, *part.args)
-        return builder.layer(kind, list(part.args))
+        args = aligned(builder, part)
+        if any(is_constant(arg) for arg in args) or len({len(arg.shape) for arg in args}) != 1:
+            return builder.ops(name, *args)
+        return builder.layer(kind, args)
 
     return build
+
+
+def aligned(builder: Builder, part: Part) -> list[Any]:
+    """Operands that broadcast as in the file, whose batch of one is an axis of size 1 like any other.
+
+    A free batch has to stand first in all of them, so that what has fewer axes is given all, ones behind the batch.
+    """
+    args = list(part.args)
+    free = [slot for slot, arg in enumerate(args) if not is_constant(arg) and arg.shape and arg.shape[0] is None]
+    rank = max((len(args[slot].shape) for slot in free), default=0)
+    for slot in free if len(free) > 1 else ():
+        shape = part.shape(slot)
+        if len(shape) < rank:
+            args[slot] = builder.reshaped(args[slot], shape, (*(1,) * (rank - len(shape)), *shape))
+    return args
 
 
 def is_constant(arg: Any) -> bool:
