@@ -6,6 +6,7 @@ Either operand may be left out (None): then it is 1 or 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
     return Lowered("AFFINE", inputs, results=1, channels_first=is_channels_first(source.attributes))
 
 
+# What stands between batch and channels, by rank, as einsums are mostly written.
+_AXES = {2: "", 3: "t", 4: "hw", 5: "dhw"}
+
+
 def _keras(builder: Builder, part: Part) -> Any:
     """One number for all channels is a setting; one per channel was learned, or a batch norm that was."""
     x, scale, offset = part.args
@@ -51,7 +56,9 @@ def _keras(builder: Builder, part: Part) -> Any:
     arguments: dict[str, Any] = (
         {"weights": (scale,)} if offset is None else {"weights": (scale, offset), "bias_axes": "c"}
     )
-    return builder.layer("EinsumDense", x, equation="...c,c->...c", output_shape=(channels,), **arguments)
+    # Not with an ellipsis: of that, Keras infers axes in another order.
+    axes = f"b{_AXES.get(len(x.shape), ascii_lowercase[3 : len(x.shape) + 1])}c"
+    return builder.layer("EinsumDense", x, equation=f"{axes},c->{axes}", output_shape=tuple(x.shape[1:]), **arguments)
 
 
 AFFINE = OpSpec(
