@@ -277,6 +277,10 @@ NOT_EVALUATED: dict[str, str] = {
         ],
         "is written out as a loop; ported and run against LiteRT in test_fused_recurrent.py",
     ),
+    **dict.fromkeys(["WHILE", "IF"], "runs graphs of its own; run against LiteRT in recovery/test_control.py"),
+    **dict.fromkeys(
+        ["RECURRENT", "BIDIRECTIONAL"], "is a loop of the file; run against LiteRT in recovery/test_recurrent.py"
+    ),
     **dict.fromkeys(index._SAME_IN_BOTH, _TAKEN_AS_IT_IS),
 }
 

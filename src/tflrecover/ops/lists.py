@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tflrecover.ops.readers import operands
-from tflrecover.ops.spec import Lowered, OpSpec, Source
+from tflrecover.ops.spec import Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Literal
 
 
@@ -37,8 +39,15 @@ def _length(source: Source) -> Lowered | None:
     return Lowered("IDENTITY", (Literal.of(np.int32(shape[0])),), shape=()) if shape else None
 
 
+def _keras(builder: Builder, part: Part) -> Any:
+    items, index, value = part.args
+    place, update = builder.ops("reshape", index, (1, 1)), builder.ops("expand_dims", value, 0)
+    return builder.tensorflow("tensor_scatter_nd_update", items, place, update)
+
+
 SET_ITEM = OpSpec(
     "SET_ITEM",
+    keras=_keras,
     tf={
         "TensorListSetItem": _set_item,
         "TensorListFromTensor": _whole,

@@ -135,6 +135,14 @@ class Part(Protocol):
         """Shape of an operand in the file."""
 
 
+class Nested(Protocol):
+    """A model inside another."""
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """Keras tensors."""
+
+
 class Builder(Protocol):
     """Makes a Keras model, one call after another."""
 
@@ -150,6 +158,9 @@ class Builder(Protocol):
 
     def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:
         """The same for a layer that only prepares what the operator's own layer takes."""
+
+    def unbuilt(self, kind: str, **arguments: Any) -> Any:
+        """A layer that another takes as an argument."""
 
     def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of ``keras.ops``, for what no layer does."""
@@ -168,6 +179,23 @@ class Builder(Protocol):
 
     def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
         """``x[index]``."""
+
+    def nested(self, graph: Any, inputs: Sequence[Any]) -> Nested:
+        """A model for a graph that an operator has of its own.
+
+        Args:
+            graph: As the operator's attributes have it.
+            inputs: Per input of the graph ``(shape, type)``, a tensor that it is like, or an array that it is.
+        """
+
+    def control(self, kind: str, inputs: Sequence[Any], /, **arguments: Any) -> Any:
+        """Calls a new layer that calls models (:mod:`tflrecover.recovery.control`)."""
+
+    def state(self, initial: Array) -> Any:
+        """What the call before left, and before the first one ``initial``."""
+
+    def keep(self, state: Any, left: Any) -> None:
+        """Leaves a tensor for the next call, as what that state is."""
 
 
 KerasBuilder = Callable[[Builder, Part], Any]

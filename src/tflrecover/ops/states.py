@@ -7,9 +7,10 @@ The library's own; both dialects have variables with operators that read and ass
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tflrecover.ir import Shape
-from tflrecover.ops.spec import Attributes, OpSpec
+from tflrecover.ops.spec import Attributes, Builder, OpSpec, Part
 
 
 def _nothing(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
@@ -17,7 +18,17 @@ def _nothing(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
     return {}
 
 
-STATE = OpSpec("STATE", roles=("initial",), weights=frozenset({"initial"}), lower=_nothing)
-NEXT_STATE = OpSpec("NEXT_STATE", roles=("state", "next"), lower=_nothing)
+def _keras(builder: Builder, part: Part) -> Any:
+    return builder.state(part.args[0])
+
+
+def _keras_next(builder: Builder, part: Part) -> Any:
+    state, left = part.args
+    builder.keep(state, left)
+    return state
+
+
+STATE = OpSpec("STATE", keras=_keras, roles=("initial",), weights=frozenset({"initial"}), lower=_nothing)
+NEXT_STATE = OpSpec("NEXT_STATE", keras=_keras_next, roles=("state", "next"), lower=_nothing)
 
 SPECS = (STATE, NEXT_STATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.spec import Unsupported
+from tflrecover.recovery.control import CONTROL
 from tflrecover.recovery.layers import FakeQuantize, TensorFlowFunction, is_tensor
 from tflrecover.recovery.names import Names, snake_case
 from tflrecover.weight import Array
@@ -40,6 +41,23 @@ class Call:
     layer: Any = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NestedModel:
+    """A model that a layer calls (:class:`tflrecover.ops.spec.Nested`), and how it was made.
+
+    Attributes:
+        model: The model.
+        inputs: What it was made on.
+        outputs: What was made.
+        calls: How, in order.
+    """
+
+    model: Any
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+    calls: Sequence[Call]
+
+
 @dataclass(eq=False)
 class ModelBuilder:
     """See :class:`tflrecover.ops.spec.Builder`.
@@ -48,11 +66,16 @@ class ModelBuilder:
         names: Of the layers.
         calls: What was called, in order.
         wanted: Name for the next layer that is no helper; ``""`` lets its class decide.
+        inner: What makes graphs inside.
+        anchor: An input of the model, for layers that have none of their own.
     """
 
     names: Names
     calls: list[Call] = field(default_factory=list)
     wanted: str = ""
+    inner: Callable[[Any, Sequence[Any]], NestedModel] | None = None
+    anchor: Any = None
+    _kept: list[tuple[Any, Any]] = field(default_factory=list)
 
     def layer(self, kind: Any, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
         """Calls a new layer that is named after the operator."""
@@ -62,6 +85,11 @@ class ModelBuilder:
     def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:
         """Calls a new layer that is named after its class."""
         return self._layer(kind, inputs, (), arguments, "")
+
+    def unbuilt(self, kind: str, **arguments: Any) -> Any:
+        """A layer that is not called; it is named after its class."""
+        plain = {name: _plain(value) for name, value in arguments.items()}
+        return getattr(keras.layers, kind)(**plain, name=snake_case(kind))
 
     def _layer(self, kind: Any, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
         plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
@@ -120,6 +148,42 @@ class ModelBuilder:
         self.calls.append(Call("[]", (x, index), {}, result))
         return result
 
+    def nested(self, graph: Any, inputs: Sequence[Any]) -> NestedModel:
+        """A model for a graph that an operator has of its own."""
+        if self.inner is None:
+            raise Unsupported("it has a graph of its own")
+        return self.inner(graph, inputs)
+
+    def control(self, kind: str, inputs: Sequence[Any], /, **arguments: Any) -> Any:
+        """Calls a new layer that calls models, or keeps something."""
+        given = {name: _plain(value) for name, value in arguments.items() if value is not None}
+        models = {name: value.model if isinstance(value, NestedModel) else value for name, value in given.items()}
+        wanted, self.wanted = self.wanted, ""
+        made = CONTROL[kind](**models, name=self.names.unique(wanted or snake_case(kind)))
+        if not inputs:
+            raise Unsupported("none of its operands depends on an input")
+        result = made(list(inputs) if len(inputs) > 1 else inputs[0])
+        self.calls.append(Call(f"tflrecover.{kind}", tuple(inputs), given, result, made))
+        return result
+
+    def state(self, initial: Array) -> Any:
+        """What the call before left, and before the first one ``initial``."""
+        x = self.control("State", [self.anchor], shape=initial.shape, kind=initial.dtype.name)
+        self.calls[-1].layer.set_weights([initial])
+        return x
+
+    def keep(self, state: Any, left: Any) -> None:
+        """Leaves a tensor for the next call; :meth:`kept` sees to it."""
+        self._kept.append((state, left))
+
+    def kept(self, output: Any) -> Any:
+        """An output of the model; who asks for it keeps all states."""
+        for state, left in self._kept:
+            layer, inputs = state._keras_history.operation, (output, state, left)
+            output = layer(list(inputs))
+            self.calls.append(Call("tflrecover.State", inputs, {}, output, layer))
+        return output
+
     def reshaped(self, x: Any, before: Shape, after: Shape) -> Any:
         """A tensor in another shape; where the batch is free, the axis that holds it stays free."""
         if not is_tensor(x):
@@ -129,6 +193,9 @@ class ModelBuilder:
             if len(after) > 1 and x.shape[0] == after[0]:
                 return self._reshape_layer(x, after[1:])
             return self.ops("reshape", x, after)
+        if _is_swap(before, after) and free[0] in (0, 1) and before[free[0]] == 1:
+            # For a batch of one a converter writes the transpose of batch and time as a reshape.
+            return self.ops("transpose", x, (1, 0, *range(2, len(before))))
         place = _place(before, after, free[0])
         if place == 0 and free == [0] and after[0] == before[0] and len(after) > 1:
             return self._reshape_layer(x, after[1:])
@@ -157,6 +224,11 @@ class ModelBuilder:
         for n in reversed(after[:lead]):
             x = self.ops("repeat", self.ops("expand_dims", x, 0), n, axis=0)
         return x
+
+
+def _is_swap(before: Shape, after: Shape) -> bool:
+    """Whether the first two axes are exchanged."""
+    return len(before) > 1 and before[0] != before[1] and after == (before[1], before[0], *before[2:])
 
 
 def _place(before: Shape, after: Shape, axis: int) -> int:

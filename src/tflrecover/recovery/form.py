@@ -8,32 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tflrecover.recovery.activations import ACTIVATIONS, is_plain
+from tflrecover.recovery.bidirectional import fuse_bidirectional
+from tflrecover.recovery.nest import nest
+from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import drop_rows, fuse_biases
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.zeros import zeros_to_pad
 
-# Activations that an argument of the layer before can be.
-_ARGUMENTS: dict[str | int, str] = {
-    "RELU": "relu",
-    "RELU6": "relu6",
-    "LOGISTIC": "sigmoid",
-    "TANH": "tanh",
-    "ELU": "elu",
-    "SELU": "selu",
-    "SILU": "silu",
-    "SOFTPLUS": "softplus",
-    "SOFTSIGN": "softsign",
-    "HARD_SWISH": "hard_silu",
-    "SOFTMAX": "softmax",
-    "LOG_SOFTMAX": "log_softmax",
-    "GELU": "gelu",
-}
 _LINEAR = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D_TRANSPOSE", "FULLY_CONNECTED")
 
 
@@ -55,24 +44,20 @@ def fuse_activations(draft: Draft) -> int:
     count = 0
     for op in list(draft.ops.values()):
         linear = draft.producer(op.inputs[0]) if op.inputs else None
-        if op.type not in _ARGUMENTS or linear is None or linear.type not in _LINEAR or linear.id in draft.opaque:
+        if op.type not in ACTIVATIONS or linear is None or linear.type not in _LINEAR or linear.id in draft.opaque:
             continue
-        if draft.only_consumer(linear.outputs[0]) is None or "activation" in linear.attributes or not _is_plain(op):
+        if draft.only_consumer(linear.outputs[0]) is None or "activation" in linear.attributes or not is_plain(op):
             continue
         draft.remove(op.id)
-        attributes = {**linear.attributes, "activation": _ARGUMENTS[op.type]}
+        attributes = {**linear.attributes, "activation": ACTIVATIONS[op.type]}
         draft.replace(linear.evolve(outputs=op.outputs, attributes=attributes))
         count += 1
     return count
 
 
-def _is_plain(op: object) -> bool:
-    attributes = getattr(op, "attributes", {})
-    return not attributes.get("approximate") and attributes.get("beta", 1.0) in (1.0, None)
-
-
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
+    tidy_whole_loops,
     zeros_to_pad,
     fuse_dilation,
     fuse_prelu,
@@ -80,10 +65,13 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     to_affine,
     merge_affines,
     fuse_patterns,
+    fuse_recurrent,
+    fuse_bidirectional,
     fuse_silu,
     drop_rows,
     fuse_biases,
     fuse_activations,
+    nest,
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,60 +10,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from tflrecover import ops
 from tflrecover.errors import UnsupportedOperators
 from tflrecover.inputs import SIZES, end_names
-from tflrecover.ir import Op, Shape
+from tflrecover.ir import Shape
 from tflrecover.networks import FileNetwork
 from tflrecover.ops.quantize import real_dtype
-from tflrecover.ops.spec import Attributes, Unsupported
+from tflrecover.recovery.assembly import Assembly
 from tflrecover.recovery.builder import Call, ModelBuilder
 from tflrecover.recovery.form import formed
 from tflrecover.recovery.layers import is_tensor
-from tflrecover.recovery.names import Names, Scheme, legal
+from tflrecover.recovery.names import Names, legal
+from tflrecover.recovery.nest import has_conditions
 from tflrecover.recovery.rounding import keep_rounding
-from tflrecover.rewrite.draft import Draft
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.quantization import quantized as is_quantized
-from tflrecover.weight import evaluate
 
 _log = logging.getLogger(__name__)
-
-_HALVES = ("float16", "bfloat16")
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """See :class:`tflrecover.ops.spec.Part`."""
-
-    op: Op
-    draft: Draft
-    args: tuple[Any, ...]
-
-    @property
-    def type(self) -> str:
-        return str(self.op.type)
-
-    @property
-    def attributes(self) -> Attributes:
-        return self.op.attributes
-
-    @property
-    def dtype(self) -> str:
-        found = real_dtype(self.draft.values[self.op.outputs[0]])
-        # The file computes with halves in float32.
-        return "float32" if found in _HALVES else found
-
-    @property
-    def results(self) -> int:
-        return len(self.op.outputs)
-
-    @property
-    def output_shape(self) -> Shape:
-        return self.draft.shape(self.op.outputs[0])
-
-    def shape(self, slot: int) -> Shape:
-        return self.draft.shape(self.op.inputs[slot])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +73,10 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
 def _attempt(file: TFLiteModel, *, is_free: bool, rounds: bool = False) -> Recovered | None:
     """None where a free batch does not fit what operators do with it."""
     try:
-        return _Maker(file, is_free, rounds).made()
+        maker = _Maker(file, is_free, rounds)
+        # A state has the batch that the file gives it, and a condition is one for all examples.
+        is_fixed = maker.draft.has("STATE") or has_conditions(maker.draft)
+        return None if is_free and is_fixed else maker.made()
     except UnsupportedOperators as error:
         if not is_free:
             raise
@@ -125,7 +89,7 @@ class _Maker:
 
     def __init__(self, file: TFLiteModel, is_free: bool, rounds: bool) -> None:
         self.file, self.is_free, self.rounds = file, is_free, rounds
-        network = FileNetwork(file, False)
+        network = FileNetwork(file, False, conditions=True)
         shapes = [_sizes(file.graph.values[value].shape or (), one.shape) for value, one in _inputs(file, network)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
@@ -133,7 +97,6 @@ class _Maker:
             if rounds:
                 keep_rounding(self.draft)
             formed(self.draft)
-        self.scheme = Scheme(self.draft.values[op.outputs[0]].name for op in self.draft.ops.values() if op.outputs)
         self.outputs = _unique([legal(name) or "output" for name in end_names(file, "outputs")])
         names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
@@ -145,73 +108,21 @@ class _Maker:
             made = keras.Input(batch_shape=(first, *shape[1:]) if shape else (), dtype=dtype, name=name)
             self.inputs.append(made)
             self.known[value] = made
-        self.missing: list[tuple[Op, str]] = []
-        # Values that nothing makes: what follows from them is no fault of its own.
-        self.unknown: set[int | None] = set()
+        self.builder.anchor = self.inputs[0] if self.inputs else None
+        self.assembly = Assembly(self.draft, self.builder, is_free, self.known, outputs=self.outputs)
 
     def made(self) -> Recovered:
-        for op in self.draft.ordered():
-            self._add(op)
-        if self.missing:
-            raise UnsupportedOperators(self.file.source, [(op.id, str(op.type), why) for op, why in self.missing])
-        outputs = [self._output(value, name) for value, name in zip(self.draft.outputs, self.outputs, strict=True)]
+        self.assembly.run()
+        if missing := self.assembly.missing:
+            raise UnsupportedOperators(self.file.source, [(op.id, str(op.type), why) for op, why in missing])
+        made = [self.assembly.arg(value) for value in self.draft.outputs]
+        made[:1] = map(self.builder.kept, made[:1])
+        outputs = [self._output(one, name) for one, name in zip(made, self.outputs, strict=True)]
         name = legal(self.file.source.replace("\\", "/").rpartition("/")[2].removesuffix(".tflite")) or "recovered"
         model = keras.Model(_single(self.inputs), _single(outputs), name=name)
         return Recovered(model, self.builder.calls, _notes(self.file, self.rounds))
 
-    def _add(self, op: Op) -> None:
-        self.builder.wanted = self._name(op)
-        try:
-            results = self._made(op)
-        except Unsupported as error:
-            self._miss(op, str(error))
-        # Keras and TensorFlow raise whatever they like at operands that do not fit.
-        except Exception as error:
-            if not self.unknown.intersection(op.inputs):
-                self._miss(op, _first_line(error))
-            self._give_up(op)
-        else:
-            self.known.update(zip(op.outputs, results, strict=False))
-
-    def _made(self, op: Op) -> Sequence[Any]:
-        spec = ops.by_name(op.type)
-        if spec is None or spec.keras is None or op.id in self.draft.opaque:
-            raise Unsupported(self.draft.reasons.get(op.id, "it is not known"))
-        made = spec.keras(self.builder, _Part(op, self.draft, tuple(self._arg(value) for value in op.inputs)))
-        return made if isinstance(made, (list, tuple)) else [made]
-
-    def _miss(self, op: Op, why: str) -> None:
-        self.missing.append((op, why))
-        self._give_up(op)
-
-    def _give_up(self, op: Op) -> None:
-        """Goes on without an operator, so that every one that is missing is told at once."""
-        self.unknown.update(op.outputs)
-        self.known.update((value, self._unknown(value)) for value in op.outputs)
-
-    def _unknown(self, value: int) -> Any:
-        """Stands for a result that nothing makes."""
-        found = self.draft.values[value]
-        shape = found.shape or ()
-        return keras.KerasTensor((None, *shape[1:]) if self.is_free and shape else shape, dtype=str(found.dtype))
-
-    def _arg(self, value: int | None) -> Any:
-        weight = self.draft.weight(value)
-        if weight is not None:
-            return np.asarray(evaluate(weight, self.draft.env))
-        if value is not None and value not in self.known:
-            raise Unsupported(f"its operand {self.draft.values[value].name!r} has no contents, and nothing makes it")
-        return None if value is None else self.known[value]
-
-    def _name(self, op: Op) -> str:
-        """Of the layer that makes a value; the model's outputs are called after the layers that make them."""
-        value = op.outputs[0]
-        if self.draft.outputs.count(value) == 1:
-            return self.builder.names.promised(self.outputs[self.draft.outputs.index(value)])
-        return self.scheme.layer(self.draft.values[value].name, op.type)
-
-    def _output(self, value: int, name: str) -> Any:
-        made = self._arg(value)
+    def _output(self, made: Any, name: str) -> Any:
         if not is_tensor(made):
             raise UnsupportedOperators(self.file.source, [(name, "output", "it is a constant, and no layer makes it")])
         layer = getattr(made, "_keras_history", (None,))[0]
@@ -219,13 +130,6 @@ class _Maker:
             return made
         self.builder.wanted = self.builder.released(name)
         return self.builder.layer("Identity", made)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without what Keras writes around it: the call, and colours for a terminal."""
-    told = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*", "", str(error))
-    lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("Exception enc")]
-    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
 
 
 def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tflrecover.ir import Op
@@ -28,16 +29,25 @@ class _State:
 
 def tidy_loops(draft: Draft) -> int:
     """Brings every loop into the form above."""
+    return _tidy_all(draft, is_exact=False)
+
+
+def tidy_whole_loops(draft: Draft) -> int:
+    """The same where the numbers count: a list that is not written whole stays a state, with SET_ITEM."""
+    return _tidy_all(draft, is_exact=True)
+
+
+def _tidy_all(draft: Draft, *, is_exact: bool) -> int:
     ends = list(draft.of_type("END_LOOP"))
     for end in ends:
         start = draft.producer(end.inputs[0])
         if start is None or start.type != "LOOP" or "trips" in end.attributes:
             continue
-        _tidy(draft, start, end)
+        _tidy(draft, start, end, is_exact)
     return len(ends)
 
 
-def _tidy(draft: Draft, start: Op, end: Op) -> None:
+def _tidy(draft: Draft, start: Op, end: Op, is_exact: bool) -> None:
     index = start.outputs[0]
     states = [
         _State(*parts) for parts in zip(start.inputs, start.outputs[1:], end.inputs[2:], end.outputs, strict=True)
@@ -50,6 +60,11 @@ def _tidy(draft: Draft, start: Op, end: Op) -> None:
     end = draft.ops[end.id]
     condition = end.inputs[1] if trips is None else None
     stacked = [(state, item) for state in states if (item := _item(draft, state, index)) is not None]
+    if is_exact:
+        partly = [pair for pair in stacked if trips is None or draft.shape(pair[0].initial)[:1] != (trips,)]
+        for state, item in partly:
+            _set_item(draft, state, index, item)
+        stacked = [pair for pair in stacked if pair not in partly]
     rest = [state for state in states if not any(state is other for other, _ in stacked)]
     stacked = [(state, item) for state, item in stacked if _used(draft, state.final)]
     for state in states:
@@ -129,7 +144,9 @@ def _single(draft: Draft, state: _State) -> None:
     if initial is None or initial.shape[:1] != (1,) or len(draft.consumers(state.value)) != 1:
         return
     shape = (1, *draft.shape(op.inputs[2]))
-    draft.values[op.outputs[0]] = replace(draft.values[op.outputs[0]], shape=shape)
+    item = op.inputs[2]
+    dtype = "float32" if item is None else draft.values[item].dtype
+    draft.values[op.outputs[0]] = replace(draft.values[op.outputs[0]], shape=shape, dtype=dtype)
     draft.replace(op.evolve(type="RESHAPE", inputs=op.inputs[2:], attributes={"target_shape": shape}))
 
 
@@ -141,6 +158,16 @@ def _item(draft: Draft, state: _State, index: int) -> int | None:
     if op.type == "SET_ITEM" and op.inputs[:2] == (state.value, index) and len(draft.consumers(state.value)) == 1:
         return op.inputs[2]
     return _spliced(draft, op, state, index)
+
+
+def _set_item(draft: Draft, state: _State, index: int, item: int) -> None:
+    """Writes what a list is given as one operator, however it was written."""
+    op = draft.producer(state.next)
+    assert op is not None
+    shape = (*draft.shape(state.initial)[:1], *draft.shape(item))
+    for value in (state.value, op.outputs[0], state.final):
+        draft.values[value] = replace(draft.values[value], shape=shape, dtype=draft.values[item].dtype)
+    draft.replace(op.evolve(type="SET_ITEM", inputs=(state.value, index, item), attributes={}))
 
 
 def _spliced(draft: Draft, op: Op, state: _State, index: int) -> int | None:
@@ -174,15 +201,15 @@ def _alive(draft: Draft, start: Op, states: list[_State], needed: list[int]) -> 
     alive = [state for state in states if _used(draft, state.final)]
     frontier = [*needed, *(state.next for state in alive)]
     while True:
-        reached = _reached(draft, frontier, start)
-        more = [s for s in states if s.value in reached and not any(s is other for other in alive)]
+        found = reached(draft, frontier, start)
+        more = [s for s in states if s.value in found and not any(s is other for other in alive)]
         if not more:
             return [state for state in states if any(state is other for other in alive)]
         alive += more
         frontier = [state.next for state in more]
 
 
-def _reached(draft: Draft, values: list[int | None], start: Op) -> set[int]:
+def reached(draft: Draft, values: Sequence[int | None], start: Op) -> set[int]:
     """Results of ``start`` that values are made from."""
     found: set[int] = set()
     seen: set[int] = set()
@@ -198,3 +225,19 @@ def _reached(draft: Draft, values: list[int | None], start: Op) -> set[int]:
         else:
             stack.extend(v for v in op.inputs if v is not None)
     return found
+
+
+def inside(draft: Draft, starts: Sequence[Op], results: Sequence[int | None]) -> list[Op]:
+    """Operators between ``starts``, which are not among them, and ``results``, in topological order."""
+    order = draft.ordered()
+    reached_from = {start.id for start in starts}
+    for op in order:
+        if any((maker := draft.producer(value)) is not None and maker.id in reached_from for value in op.inputs):
+            reached_from.add(op.id)
+    needed = {value for value in results if value is not None}
+    found = []
+    for op in reversed(order):
+        if op.id in reached_from and op not in starts and not needed.isdisjoint(op.outputs):
+            needed.update(value for value in op.inputs if value is not None)
+            found.append(op)
+    return found[::-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tflrecover.ops.custom import attributes as unregistered
 from tflrecover.ops.quantize import clipped, dequantized, real_dtype
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Unsupported
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.ends import ENDS
 from tflrecover.rewrite.expand import expand
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.variables import lower_state, threaded
@@ -41,7 +42,6 @@ SHAPE_ONLY: Mapping[str | int, Callable[[Shape], Literal]] = {
     "ZerosLike": lambda shape: Literal.of(np.zeros(shape, np.float32)),
 }
 _UNREADABLE = (KeyError, ValueError, IndexError, TypeError, ArithmeticError, EvaluationError, EinopsError)
-_LOOP_ENDS = ("LOOP", "END_LOOP")
 _STATE_ENDS = ("STATE", "NEXT_STATE")
 
 
@@ -227,8 +227,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         draft.values[op.outputs[0]] = _with_weight(draft.values[op.outputs[0]], made)
         return
     origin = Origin(op.id, op.type, op.layer)
-    if op.type in _LOOP_ENDS:
-        _lower_loop(op, draft, origin)
+    if op.type in ENDS:
+        ENDS[op.type](op, draft, origin)
         return
     if op.type in _STATE_ENDS:
         lower_state(op, draft, origin)
@@ -279,24 +279,6 @@ def _expanded(view: _View, reader_of: Callable[[str | int], Reader | None]) -> b
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be written out and stays opaque: %r", view.op.id, view.op.type, error)
         return False
-
-
-def _lower_loop(op: Op, draft: Draft, origin: Origin) -> None:
-    """One end of a loop. What it carries has the shape that it starts with, whatever the source says.
-
-    But for a list that was reserved before the shape of its items was known: that has the shape it ends with.
-    """
-    start = draft.producer(op.inputs[0]) if op.type == "END_LOOP" else None
-    given = op.inputs if start is None else op.inputs[2:]
-    results = op.outputs[1:] if start is None else op.outputs
-    for i, result in enumerate(results):
-        shape = draft.shape(given[i])
-        if start is not None and len(start.outputs) <= 1 + i:
-            shape = (op.attributes["trips"], *shape)
-        elif start is not None and shape and 0 not in (begun := draft.shape(start.outputs[1 + i])):
-            shape = begun
-        draft.values[result] = replace(draft.values[result], shape=shape, shape_signature=None)
-    draft.add(op.evolve(origins=(origin,)))
 
 
 def _unread(kind: str | int) -> str | int:

@@ -13,6 +13,7 @@ import numpy as np
 from tflrecover.ir import Op
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.loops import inside
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.weight import Literal
 
@@ -26,28 +27,12 @@ def unroll_loops(draft: Draft) -> int:
         start = draft.producer(end.inputs[0])
         if start is None or not end.attributes.get("trips"):
             continue
-        body = _body(draft, start, end)
+        body = inside(draft, [start], end.inputs)
         if any(op.type == "LOOP" for op in body) or len(body) * end.attributes["trips"] > _MOST_OPS:
             continue
         _unroll(draft, start, draft.ops[end.id], body)
         count += 1
     return count
-
-
-def _body(draft: Draft, start: Op, end: Op) -> list[Op]:
-    """Operators that depend on the loop and that the loop's end depends on, in topological order."""
-    order = draft.ordered()
-    inside = {start.id}
-    for op in order:
-        if any((maker := draft.producer(value)) is not None and maker.id in inside for value in op.inputs):
-            inside.add(op.id)
-    needed = {value for value in end.inputs if value is not None}
-    body = []
-    for op in reversed(order):
-        if op.id in inside - {start.id, end.id} and not needed.isdisjoint(op.outputs):
-            needed.update(value for value in op.inputs if value is not None)
-            body.append(op)
-    return body[::-1]
 
 
 def _unroll(draft: Draft, start: Op, end: Op, body: list[Op]) -> None:

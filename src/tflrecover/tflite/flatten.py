@@ -6,6 +6,11 @@
     next_1, …; condition     = body(state_1, …); condition(state_1, …)
     final_1, …               = END_LOOP(index, condition, next_1, …)
 
+``result_1, … = IF(test, argument_1, …)`` becomes, where it is asked for::
+
+    argument_1, …   = THEN(test, argument_1, …)       and the same with ELSE
+    result_1, …     = END_IF(test, result_1 of the one, …, result_1 of the other, …)
+
 A value that every iteration hands on unchanged is no state: the body takes it from outside. So the weights of a
 recurrent layer are operands like any others, and every rule works inside a loop as it does outside.
 """
@@ -29,18 +34,23 @@ _DEPTH = 32
 _MOST_OPS = 1_000_000
 
 
-def flattened(model: TFLiteModel) -> Graph:
+def flattened(model: TFLiteModel, *, conditions: bool = False) -> Graph:
     """The main graph with everything in it that it calls.
 
     Tensors and operators of the main graph keep their ids; an operator from a subgraph is called
     ``"<index of its caller>/<its own index>"``.
 
+    Args:
+        model: The file.
+        conditions: Whether both sides of an IF are put in, too; else it stays one operator.
+
     Raises:
         InvalidFile: a subgraph that is called does not exist, calls itself, or does not fit its caller.
     """
-    if not any(op.type == "WHILE" or op.type in CALLS for op in model.graph.ops()):
+    taken = {"WHILE", *CALLS, *(["IF"] if conditions else [])}
+    if not any(op.type in taken for op in model.graph.ops()):
         return model.graph
-    work = _Flattener(model)
+    work = _Flattener(model, conditions)
     known = {value: value for value in model.graph.values}
     work.walk(model.graph, known, "", 0)
     outputs = [known[value] for value in model.graph.outputs]
@@ -48,8 +58,8 @@ def flattened(model: TFLiteModel) -> Graph:
 
 
 class _Flattener:
-    def __init__(self, model: TFLiteModel) -> None:
-        self.model = model
+    def __init__(self, model: TFLiteModel, conditions: bool) -> None:
+        self.model, self.conditions = model, conditions
         self.ops: list[Op] = []
         self.values: dict[int, Value] = dict(model.graph.values)
 
@@ -63,6 +73,8 @@ class _Flattener:
                 self._loop(here, graph, known, depth)
             elif op.type in CALLS:
                 self._call(here, known, depth)
+            elif op.type == "IF" and self.conditions:
+                self._condition(here, graph, known, depth)
             else:
                 self._add(replace(here, outputs=tuple(self._id(graph, value, known) for value in op.outputs)))
 
@@ -146,3 +158,21 @@ class _Flattener:
         results = self._inline(op, "body_subgraph_index", arguments, f"{op.id}/", depth)
         finals = tuple(known[op.outputs[i]] for i in states)
         self._add(Op(op.id, "END_LOOP", (index, condition[0], *(results[i] for i in states)), finals))
+
+    def _condition(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
+        test, *arguments = op.inputs
+        results: list[int] = []
+        names = {"then": f"{op.id}/then", "else": f"{op.id}/else"}
+        for name, mark in names.items():
+            inner = [
+                None if value is None else self._new(replace(self.values[value], data=None)) for value in arguments
+            ]
+            kept = [(value, mine) for value, mine in zip(arguments, inner, strict=True) if mine is not None]
+            outputs = tuple(mine for _, mine in kept)
+            self._add(Op(mark, name.upper(), (test, *(value for value, _ in kept)), outputs))
+            made = self._inline(op, f"{name}_subgraph_index", inner, f"{mark}/", depth)
+            if len(made) != len(op.outputs):
+                raise self._misfit(op, f"takes {len(op.outputs)} values from a subgraph of {len(made)} outputs")
+            results += made
+        finals = tuple(self._id(graph, value, known) for value in op.outputs)
+        self._add(Op(op.id, "END_IF", (test, *results), finals, names))

@@ -1,0 +1,203 @@
+"""Keras's recurrent cells, each as the operators that it is in a loop.
+
+    SimpleRNN:  h' = a(z)
+    LSTM:       c' = r(z_f) · c + r(z_i) · a(z_c)        h' = r(z_o) · a(c')
+    GRU:        h' = r(z_z) · h + (1 - r(z_z)) · a(z_h)
+
+with ``z = x·K + h·R + b``; in a GRU the part ``h·R`` of ``z_h`` is ``r(z_r) · (h·R + b)``, or, where it is reset
+before, ``(r(z_r) · h) · R``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tflrecover.recovery.activations import ACTIVATIONS, is_plain
+from tflrecover.recovery.linear import Linear, Term, linear
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import scalar
+from tflrecover.weight import Array
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One value that a loop hands on.
+
+    Attributes:
+        value: In this iteration.
+        next: What it becomes.
+    """
+
+    value: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A cell that was found.
+
+    Attributes:
+        kind: Of Keras's layers.
+        item: What it takes of the sequence.
+        states: In the layer's order; the first is its output, too.
+        weights: Kernel, recurrent kernel and bias; a bias of zeros is None.
+        attributes: Arguments of the layer.
+    """
+
+    kind: str
+    item: int
+    states: tuple[State, ...]
+    weights: tuple[Array, Array, Array | None]
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gate:
+    """An activation of a sum of products."""
+
+    activation: str
+    terms: Linear
+
+
+def _activated(draft: Draft, value: int) -> tuple[str, int, float]:
+    """``(activation, operand, offset of the operand)``; a converter leaves the 3 of a hard sigmoid in the bias."""
+    op = draft.producer(value)
+    if op is not None and op.inputs[0] is not None:
+        if op.type in ACTIVATIONS and is_plain(op):
+            return ACTIVATIONS[op.type], op.inputs[0], 0.0
+        inner = draft.producer(op.inputs[0])
+        if op.type == "AFFINE" and inner is not None and inner.type == "RELU6" and inner.inputs[0] is not None:
+            scale, offset = scalar(draft, op.inputs[1], 1.0), scalar(draft, op.inputs[2], 0.0)
+            if scale is not None and np.float32(scale) == np.float32(1 / 6) and offset == 0.0:
+                return "hard_sigmoid", inner.inputs[0], -3.0
+    return "linear", value, 0.0
+
+
+def _gate(draft: Draft, value: int) -> _Gate:
+    activation, inner, offset = _activated(draft, value)
+    terms = dict(linear(draft, inner))
+    if offset:
+        before = terms.get(None, Term()).bias
+        terms[None] = Term(None, np.asarray((0 if before is None else before) + np.float32(offset)))
+    return _Gate(activation, terms)
+
+
+def _pairs(draft: Draft, value: int | None, kind: str) -> Iterator[tuple[int, int]]:
+    """The operands of a commutative operator, in both orders; none where another operator makes the value."""
+    op = draft.producer(value)
+    if op is None or op.type != kind or len(op.inputs) != 2:
+        return
+    one, other = op.inputs
+    if one is not None and other is not None:
+        yield one, other
+        yield other, one
+
+
+def _kernels(gates: Sequence[Linear], h: int) -> tuple[int, list[Array]] | None:
+    """``(item, [kernel, recurrent kernel, bias of the item, bias of the state])`` of gates side by side."""
+    items = {source for terms in gates for source in terms if source not in (h, None)}
+    if len(items) != 1:
+        return None
+    (item,) = items
+    assert item is not None
+    kernels, recurrent = ([terms.get(source, Term()).kernel for terms in gates] for source in (item, h))
+    units = {kernel.shape[-1] for kernel in (*kernels, *recurrent) if kernel is not None}
+    if any(kernel is None for kernel in (*kernels, *recurrent)) or len(units) != 1:
+        return None
+    of_item = [_bias(terms, (item, None), *units) for terms in gates]
+    of_state = [_bias(terms, (h,), *units) for terms in gates]
+    parts = (kernels, recurrent, of_item, of_state)
+    return item, [np.concatenate([part for part in listed if part is not None], -1) for listed in parts]
+
+
+def _bias(terms: Linear, sources: Sequence[int | None], units: int) -> Array:
+    biases = [term.bias for source in sources if (term := terms.get(source)) is not None and term.bias is not None]
+    return np.broadcast_to(sum(biases[1:], biases[0]) if biases else np.float32(0), (units,))
+
+
+def _found(kind: str, states: Sequence[State], gates: Sequence[_Gate], **attributes: object) -> Cell | None:
+    found = _kernels([gate.terms for gate in gates], states[0].value)
+    if found is None:
+        return None
+    item, (kernel, recurrent, of_item, of_state) = found
+    both = np.stack([of_item, of_state]) if attributes.get("reset_after") else of_item + of_state
+    attributes = {"units": recurrent.shape[0], **attributes}
+    return Cell(kind, item, tuple(states), (kernel, recurrent, both if both.any() else None), attributes)
+
+
+def _simple(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
+    gate = _gate(draft, states[0].next)
+    yield _found("SimpleRNN", states, [gate], activation=gate.activation)
+
+
+def _lstm(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
+    h, c = states
+    for kept, added in _pairs(draft, c.next, "ADD"):
+        for forget, cell in _pairs(draft, kept, "MUL"):
+            if cell != c.value:
+                continue
+            for (gate, made), (output, shown) in _both(draft, added, h.next):
+                name, inner, offset = _activated(draft, shown)
+                i, f, g, o = (_gate(draft, value) for value in (gate, forget, made, output))
+                if inner != c.next or offset or len({i.activation, f.activation, o.activation}) != 1:
+                    continue
+                if g.activation == name:
+                    yield _found("LSTM", states, [i, f, g, o], activation=name, recurrent_activation=i.activation)
+
+
+def _both(draft: Draft, one: int, other: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    for first in _pairs(draft, one, "MUL"):
+        for second in _pairs(draft, other, "MUL"):
+            yield first, second
+
+
+def _gru(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
+    (h,) = states
+    for kept, added in _pairs(draft, h.next, "ADD"):
+        for (update, old), (rest, candidate) in _both(draft, kept, added):
+            if old != h.value or not _is_rest(draft, rest, update):
+                continue
+            z, made = _gate(draft, update), _gate(draft, candidate)
+            for is_after, r, terms in _resets(draft, made.terms, h.value):
+                if r.activation != z.activation:
+                    continue
+                gates = [z, r, _Gate(made.activation, terms)]
+                names = {"activation": made.activation, "recurrent_activation": z.activation}
+                yield _found("GRU", states, gates, **names, reset_after=is_after)
+
+
+def _is_rest(draft: Draft, value: int, gate: int) -> bool:
+    """Whether it is ``1 - gate``."""
+    op = draft.producer(value)
+    if op is None or op.type != "AFFINE" or op.inputs[0] != gate:
+        return False
+    return scalar(draft, op.inputs[1], 1.0) == -1.0 and scalar(draft, op.inputs[2], 0.0) == 1.0
+
+
+def _resets(draft: Draft, terms: Linear, h: int) -> Iterator[tuple[bool, _Gate, Linear]]:
+    """``(is reset after the product, reset gate, terms with the state's part under the state)``."""
+    for source, term in terms.items():
+        others = {key: other for key, other in terms.items() if key != source}
+        for reset, part in _pairs(draft, source, "MUL"):
+            if part == h and term.kernel is not None:
+                yield False, _gate(draft, reset), {**others, h: term}
+            inner = linear(draft, part)
+            if term.is_source and set(inner) == {h}:
+                yield True, _gate(draft, reset), {**others, h: inner[h]}
+
+
+CELLS: tuple[tuple[int, Callable[[Draft, Sequence[State]], Iterator[Cell | None]]], ...] = (
+    (2, _lstm),
+    (1, _gru),
+    (1, _simple),
+)
+"""How many states a cell has, and what finds it."""
+
+
+def cell_of(draft: Draft, states: Sequence[State]) -> Cell | None:
+    """The cell that makes the states what they become, in this order."""
+    makers = (find for count, find in CELLS if count == len(states))
+    return next((cell for find in makers for cell in find(draft, states) if cell is not None), None)

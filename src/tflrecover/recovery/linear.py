@@ -1,0 +1,141 @@
+"""What a value is of others, where only linear operators lie between: ``Σ source · kernel + bias``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tflrecover.ir import Op
+from tflrecover.ops.slicing import WHOLE
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import known_array
+from tflrecover.weight import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """``source · kernel + bias``.
+
+    Attributes:
+        kernel: None where the source is taken as it is.
+        bias: None where there is none.
+    """
+
+    kernel: Array | None = None
+    bias: Array | None = None
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is the source itself."""
+        return self.kernel is None and self.bias is None
+
+
+Linear = Mapping[int | None, Term]
+"""Source to its term; what no source has a part in stands under None."""
+
+
+def linear(draft: Draft, value: int) -> Linear:
+    """The value as a sum of products with constants; what is not linear is a source of its own."""
+    op = draft.producer(value)
+    reader = None if op is None or op.id in draft.opaque else _READERS.get(op.type)
+    found = None if op is None or reader is None else reader(draft, op)
+    return {value: Term()} if found is None else found
+
+
+def _constant(draft: Draft, value: int | None) -> Array | None:
+    weight = draft.weight(value)
+    return None if weight is None else known_array(draft, weight)
+
+
+def _dense(draft: Draft, op: Op) -> Linear | None:
+    """Only of a source itself: a product of two kernels would not be the file's own numbers."""
+    kernel, bias = (_constant(draft, value) for value in op.inputs[1:3])
+    if op.inputs[0] is None or kernel is None or "activation" in op.attributes:
+        return None
+    inner = linear(draft, op.inputs[0])
+    if len(inner) != 1 or not all(term.is_source for term in inner.values()):
+        return {op.inputs[0]: Term(kernel, bias)}
+    return {source: Term(kernel, bias) for source in inner}
+
+
+def _sum(draft: Draft, op: Op) -> Linear | None:
+    if any(value is None or draft.weight(value) is not None for value in op.inputs):
+        return None
+    found: dict[int | None, Term] = {}
+    for value in op.inputs:
+        assert value is not None
+        for source, term in linear(draft, value).items():
+            before = found.get(source)
+            if before is None:
+                found[source] = term
+            elif source is None or (before.kernel is not None and term.kernel is not None):
+                found[source] = Term(_plus(before.kernel, term.kernel), _plus(before.bias, term.bias))
+            else:
+                return None
+    return found
+
+
+def _plus(one: Array | None, other: Array | None) -> Array | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def _affine(draft: Draft, op: Op) -> Linear | None:
+    scale, offset = (_constant(draft, value) for value in op.inputs[1:3])
+    if op.inputs[0] is None or any(
+        array is None and value is not None for array, value in zip((scale, offset), op.inputs[1:3], strict=True)
+    ):
+        return None
+    inner = linear(draft, op.inputs[0])
+    if scale is not None:
+        if any(source is not None and term.kernel is None for source, term in inner.items()):
+            return None
+        inner = {source: Term(_times(term.kernel, scale), _times(term.bias, scale)) for source, term in inner.items()}
+    if offset is None:
+        return inner
+    along = np.broadcast_to(offset.reshape(-1), draft.shape(op.outputs[0])[-1:])
+    before = inner.get(None, Term())
+    return {**inner, None: Term(None, _plus(before.bias, along))}
+
+
+def _times(array: Array | None, scale: Array) -> Array | None:
+    return None if array is None else array * scale.reshape(-1)
+
+
+def _slice(draft: Draft, op: Op) -> Linear | None:
+    """A part of the last axis."""
+    *lead, last = op.attributes["slices"] or (WHOLE,)
+    rank = len(draft.shape(op.inputs[0]))
+    if op.inputs[0] is None or len(lead) + 1 != rank or any(place != WHOLE for place in lead):
+        return None
+    if not isinstance(last, tuple):
+        return None
+    inner = linear(draft, op.inputs[0])
+    if any(source is not None and term.kernel is None for source, term in inner.items()):
+        return None
+    part = slice(*last)
+    return {source: Term(_part(term.kernel, part), _part(term.bias, part)) for source, term in inner.items()}
+
+
+def _part(array: Array | None, part: slice) -> Array | None:
+    return None if array is None else array[..., part]
+
+
+def _reshape(draft: Draft, op: Op) -> Linear | None:
+    """Rows stay rows."""
+    before, after = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+    if op.inputs[0] is None or before[-1:] != after[-1:]:
+        return None
+    return linear(draft, op.inputs[0])
+
+
+_READERS: Mapping[str | int, Callable[[Draft, Op], Linear | None]] = {
+    "ADD": _sum,
+    "AFFINE": _affine,
+    "FULLY_CONNECTED": _dense,
+    "RESHAPE": _reshape,
+    "STRIDED_SLICE": _slice,
+}

@@ -1,0 +1,88 @@
+"""Conditions, loops and variables of files as layers that call models."""
+
+import keras
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers as L
+
+import tflrecover
+from tests.core.lite import converted
+from tests.recovery.recovering import kinds
+from tflrecover import tolerances
+
+_GENERATOR = np.random.default_rng(4)
+ONE, OTHER = (_GENERATOR.normal(size=(4, 4)).astype("float32") for _ in range(2))
+
+
+def choice(x):
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.relu(x @ ONE) + 1.0, lambda: tf.constant(OTHER[:2]))
+
+
+def until_large(x):
+    def step(x, n):
+        return x @ ONE * 1.5 + 0.1, n + 1
+
+    return tf.while_loop(lambda x, _: tf.reduce_max(tf.abs(x)) < 100.0, step, [x, tf.constant(0)])
+
+
+def choice_in_loop_in_loop(x):
+    def step(i, x):
+        _, y = tf.while_loop(lambda j, _: j < 3, lambda j, y: (j + 1, tf.tanh(y @ ONE + tf.cast(i, y.dtype))), [0, x])
+        return i + 1, tf.cond(tf.reduce_sum(y) > 0, lambda: y * 0.5, lambda: y + 1.0)
+
+    return tf.while_loop(lambda i, _: i < 4, step, [0, x])[1]
+
+
+def list_that_ends_early(x):
+    def step(i, y, written):
+        y = y @ ONE * 0.7 + 0.1
+        return i + 1, y, written.write(i, y)
+
+    start = (0, x, tf.TensorArray(tf.float32, size=6, element_shape=x.shape))
+    goes_on = lambda i, y, _: tf.logical_and(i < 6, tf.reduce_max(tf.abs(y)) < 3.0)  # noqa: E731
+    return tf.while_loop(goes_on, step, start)[2].stack()
+
+
+def listed(made):
+    return [np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])]
+
+
+def answers(interpreter, x):
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return [interpreter.get_tensor(detail["index"]).copy() for detail in interpreter.get_output_details()]
+
+
+@pytest.mark.parametrize("function", [choice, until_large, choice_in_loop_in_loop, list_that_ends_early])
+def test_other_way_on_other_numbers(function, tmp_path):
+    network = tf.function(function, input_signature=[tf.TensorSpec((2, 4))]).get_concrete_function()
+    content = converted(tf.lite.TFLiteConverter.from_concrete_functions([network]))
+    tflrecover.recover(content).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert {"WhileLoop", "Conditional"}.intersection(kinds(model))
+    assert model.trainable_weights
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    for sign in (-1, 1):
+        x = np.float32(sign * np.random.default_rng(5).uniform(0, 1, (2, 4)))
+        for mine, wanted in zip(listed(model(x)), answers(interpreter, x), strict=True):
+            assert mine.shape == wanted.shape
+            np.testing.assert_allclose(mine, wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("layer", [L.LSTM(4, stateful=True), L.GRU(4, stateful=True, unroll=True)])
+def test_what_a_call_leaves_is_there_in_the_next(layer, tmp_path):
+    inputs = keras.Input((5, 6), batch_size=2)
+    built = recurrent.randomize(keras.Model(inputs, layer(inputs)), 1)
+    content = recurrent.convert(built, "builtin")
+    tflrecover.recover(content).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model.inputs[0].shape[0] == 2
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    for x in np.random.default_rng(6).uniform(-1, 1, (3, 2, 5, 6)).astype("float32"):
+        (wanted,) = answers(interpreter, x)
+        np.testing.assert_allclose(model.predict(x, verbose=0), wanted, atol=tolerances.OUTPUT * np.abs(wanted).max())
