@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import op_examples as examples
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import tflrecover
+from tests.core import op_examples as examples
+from tests.core.op_files import Example, Given, real
 from tests.tflite.builders import code, model, operator, pack, tensor
 from tflrecover import ops, tolerances
 from tflrecover.ops.layout import invert
@@ -23,7 +24,6 @@ from tflrecover.tflite import flattened
 from tflrecover.transfer.solve import MOVES
 from tflrecover.weight import evaluate
 
-_TYPES = {"float32": "FLOAT32", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 # Attributes that a reader records beside what a user declares.
 _DERIVED = {"dtype"}
 
@@ -65,14 +65,14 @@ def _check_layouts(spec: ops.OpSpec) -> None:
         shape = [1 if axis == "1" else i + 2 for i, axis in enumerate(sides)]
         if axes:
             shape = [*shape[:3], 6]
-        stored = examples.real(*shape)
+        stored = real(*shape)
         attributes = {"pattern": pattern, "axes": axes}
         kernel = ops.by_name("REARRANGE").compute([stored], attributes)
         back = ops.by_name("REARRANGE").inverse(0, kernel, [stored], attributes)
         assert np.array_equal(back, stored), role
 
 
-def _check_file(spec: ops.OpSpec, example: examples.Example) -> None:
+def _check_file(spec: ops.OpSpec, example: Example) -> None:
     """The reader reads it, and shape and numbers are LiteRT's."""
     content, feeds, results = run(spec.name, example)
     file = tflrecover.read(content)
@@ -174,54 +174,58 @@ def assert_close(got: Any, wanted: Any) -> None:
     """The same shape, and numbers within the tolerance of an operator in float32."""
     got, wanted = np.asarray(got), np.asarray(wanted)
     assert got.shape == wanted.shape
-    if wanted.dtype.kind != "f":
+    if wanted.dtype.kind not in "fc":
         assert np.array_equal(got, wanted)
         return
     assert np.abs(got - wanted).max(initial=0) <= tolerances.OUTPUT * np.abs(wanted).max(initial=0)
 
 
-def run(name: str, example: examples.Example) -> tuple[bytes, list[Any], list[Any]]:
+def run(name: str, example: Example) -> tuple[bytes, list[Any], list[Any]]:
     """``(file, what is fed, results of LiteRT)``; the file says the shapes that LiteRT gives."""
     feeds, results = _run(_file(name, example, [()] * example.results), example)
     return _file(name, example, [array.shape for array in results]), feeds, results
 
 
-def _run(content: bytes, example: examples.Example) -> tuple[list[Any], list[Any]]:
+def _run(content: bytes, example: Example) -> tuple[list[Any], list[Any]]:
     interpreter = Interpreter(
         model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
     interpreter.allocate_tensors()
-    feeds = [operand.array for operand in example.operands if isinstance(operand, examples.Given)]
+    feeds = [operand.array for operand in example.operands if isinstance(operand, Given)]
     for detail, array in zip(interpreter.get_input_details(), feeds, strict=True):
         interpreter.set_tensor(detail["index"], array)
     interpreter.invoke()
     return feeds, [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
 
 
-def _file(name: str, example: examples.Example, shapes: Sequence[Any]) -> bytes:
+def _file(name: str, example: Example, shapes: Sequence[Any]) -> bytes:
     tensors, buffers, slots, inputs = [], [b""], [], []
     for operand in example.operands:
         if operand is None:
             slots.append(-1)
             continue
-        is_given = isinstance(operand, examples.Given)
+        is_given = isinstance(operand, Given)
         array = np.asarray(operand.array if is_given else operand)
         if is_given:
             inputs.append(len(tensors))
         else:
             buffers.append(array.tobytes())
         slots.append(len(tensors))
-        kind = getattr(schema.TensorType, _TYPES[array.dtype.name])
+        kind = getattr(schema.TensorType, array.dtype.name.upper())
         tensors.append(tensor(f"t{len(tensors)}", array.shape, 0 if is_given else len(buffers) - 1, kind))
     outputs = range(len(tensors), len(tensors) + example.results)
-    for shape in shapes:
-        tensors.append(tensor(f"t{len(tensors)}", shape, 0, getattr(schema.TensorType, _TYPES[example.kind])))
-    options = getattr(schema, f"{example.options}OptionsT")() if example.options else None
+    kinds = example.kind if isinstance(example.kind, tuple) else (example.kind,) * example.results
+    for shape, kind in zip(shapes, kinds, strict=True):
+        tensors.append(tensor(f"t{len(tensors)}", shape, 0, getattr(schema.TensorType, kind.upper())))
+    table = f"{example.options}Options" if example.options else ""
+    options = getattr(schema, f"{table}T")() if table else None
     for key, value in example.fields.items():
         assert hasattr(options, key), key
         setattr(options, key, value)
-    number = getattr(schema.BuiltinOptions, f"{example.options}Options") if example.options else 0
-    made = operator(0, slots, outputs, options, number)
+    made = operator(0, slots, outputs, options, getattr(schema.BuiltinOptions, table, 0))
+    if hasattr(schema.BuiltinOptions2, table):
+        made.builtinOptions, made.builtinOptionsType = None, 0
+        made.builtinOptions2, made.builtinOptions2Type = options, getattr(schema.BuiltinOptions2, table)
     builtin = code(getattr(schema.BuiltinOperator, name))
     builtin.version = example.version
     return pack(model(tensors, [made], [builtin], inputs, outputs, buffers))

@@ -6,61 +6,14 @@ of its options. What no file holds has operands and attributes in canonical term
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tests.core.op_examples_more import MORE
+from tests.core.op_files import RNG, SAME, VALID, Example, Given, flags, real, whole
 from tflrecover.ops import index
-
-RNG = np.random.default_rng(7)
-SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
-
-
-@dataclass(frozen=True)
-class Given:
-    """An operand that is fed when the file runs."""
-
-    array: Any
-
-
-@dataclass(frozen=True)
-class Example:
-    """What one operator is given.
-
-    Attributes:
-        operands: In the file's order; ``Given`` or a constant; None where one is left out.
-        options: Name of the options' table without ``Options``, or "" for none.
-        fields: Its fields.
-        results: How many results there are.
-        kind: Type of the results.
-        version: The oldest version of the builtin that LiteRT has.
-    """
-
-    operands: tuple[Any, ...]
-    options: str = ""
-    fields: dict[str, Any] = field(default_factory=dict)
-    results: int = 1
-    kind: str = "float32"
-    version: int = 1
-
-
-def real(*shape: int, low: float = 0.5, high: float = 2.0) -> np.ndarray:
-    """Random numbers in float32."""
-    return RNG.uniform(low, high, shape).astype(np.float32)
-
-
-def whole(*numbers: Any) -> np.ndarray:
-    """Indices, sizes and axes."""
-    return np.array(numbers, np.int32)
-
-
-def flags(*shape: int) -> np.ndarray:
-    """Random booleans, of both kinds."""
-    array = RNG.uniform(size=shape) > 0.5
-    array.flat[0], array.flat[-1] = True, False
-    return array
 
 
 def _image(channels: int = 4) -> Given:
@@ -187,6 +140,7 @@ FILES: dict[str, Example] = {
     "SPACE_TO_DEPTH": Example((Given(real(1, 4, 6, 2)),), "SpaceToDepth", {"blockSize": 2}),
     "SPACE_TO_BATCH_ND": Example((Given(real(1, 4, 5, 2)), whole(2, 3), whole([0, 0], [1, 0]))),
     "BATCH_TO_SPACE_ND": Example((Given(real(6, 2, 2, 2)), whole(2, 3), whole([0, 0], [1, 0]))),
+    **MORE,
 }
 
 _POOL = {"pool_size": (3, 2), "strides": (2, 1), "padding": "same"}
@@ -253,9 +207,15 @@ NOT_EVALUATED: dict[str, str] = {
         ["MAX_POOL_3D", "AVERAGE_POOL_3D"], "TensorFlow runs it; nothing made of constants goes through it"
     ),
     **dict.fromkeys(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"], _LITERT_RUNS),
+    **dict.fromkeys(
+        ["L2_POOL_2D", "REVERSE_SEQUENCE", "UNIQUE", "EMBEDDING_LOOKUP_SPARSE", "LSH_PROJECTION"], _LITERT_RUNS
+    ),
+    **dict.fromkeys(["NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"], _LITERT_RUNS),
+    **dict.fromkeys(["RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"], "gives other numbers each time"),
     **dict.fromkeys(["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"], _LITERT_RUNS),
     **dict.fromkeys(
-        ["SQUEEZE", "EXPAND_DIMS", "PADV2", "SLICE", "SELECT", "SPLIT", "SPLIT_V", "UNPACK"], _READ_AS_ANOTHER
+        ["SQUEEZE", "EXPAND_DIMS", "PADV2", "SLICE", "SELECT", "SPLIT", "SPLIT_V", "UNPACK", "EMBEDDING_LOOKUP"],
+        _READ_AS_ANOTHER,
     ),
     "QUANTIZE": _CHANGES_STORAGE,
     "FAKE_QUANT": _CHANGES_STORAGE,
@@ -294,8 +254,7 @@ NO_FILE: dict[str, str] = {
     "FAKE_QUANT": _CHANGES_STORAGE,
     "DENSIFY": _CHANGES_STORAGE,
     "SHAPE": NOT_EVALUATED["SHAPE"],
-    "TOPK_V2": "its two results have two types; compared in the models of keras.ops",
-    **dict.fromkeys(index._SAME_IN_BOTH, _TAKEN_AS_IT_IS),
+    **dict.fromkeys(index._SAME_IN_BOTH.keys() - FILES.keys(), _TAKEN_AS_IT_IS),
     "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
     **dict.fromkeys(
         [

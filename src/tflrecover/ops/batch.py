@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import tensorflow
+from tflrecover.ops.keras import raw, tensorflow
 from tflrecover.ops.readers import with_constants
 from tflrecover.ops.spec import Attributes, OpSpec, Source
 
@@ -51,6 +51,7 @@ SPECS = (
     OpSpec(
         "SPACE_TO_BATCH_ND",
         keras=tensorflow("space_to_batch", "block_shape", "paddings"),
+        computed=raw("SpaceToBatchND", "input", "block_shape", "paddings"),
         tflite=_to_batch,
         tf={"SpaceToBatchND": _to_batch},
         roles=("input",),
@@ -60,6 +61,7 @@ SPECS = (
     OpSpec(
         "BATCH_TO_SPACE_ND",
         keras=tensorflow("batch_to_space", "block_shape", "crops"),
+        computed=raw("BatchToSpaceND", "input", "block_shape", "crops"),
         tflite=_to_space,
         tf={"BatchToSpaceND": _to_space},
         roles=("input",),

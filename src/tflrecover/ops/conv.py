@@ -15,7 +15,15 @@ from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand
 from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.spec import Attributes, Builder, Lowered, Operand, OpSpec, Part, Source, Unsupported
-from tflrecover.ops.window import channels_last, is_channels_first, lowered_window, pair, tf_window, window_output
+from tflrecover.ops.window import (
+    channels_last,
+    is_channels_first,
+    lowered_window,
+    pair,
+    tf_window,
+    window_output,
+    window_pads,
+)
 from tflrecover.weight import Literal, Weight
 
 CONV_LAYOUT = "o h w i -> h w i o"
@@ -53,7 +61,7 @@ def tflite_window(attributes: Attributes) -> dict[str, Any]:
     }
 
 
-def _ordered(source: Source, lowered: Lowered) -> Lowered:
+def ordered(source: Source, lowered: Lowered) -> Lowered:
     """Notes where a TensorFlow operator has its channels."""
     return replace(lowered, channels_first=is_channels_first(source.attributes))
 
@@ -88,10 +96,11 @@ def _tf_conv(source: Source) -> Lowered | None:
     if kernel is None:
         return None
     channels = channels_last(source.shape(0), source.attributes)[-1]
-    return _ordered(source, _conv(source.inputs[0], kernel, None, tf_window(source.attributes), channels, None))
+    return ordered(source, _conv(source.inputs[0], kernel, None, tf_window(source.attributes), channels, None))
 
 
-def _conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def conv_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    """As many positions as there are windows, as many channels as filters."""
     batch, *spatial, _ = shapes[0]
     return (batch, *window_output(spatial, attributes), attributes["filters"])
 
@@ -116,34 +125,48 @@ def _padded(builder: Builder, x: Any, padding: Any) -> tuple[Any, str]:
     """The input and a name for its padding: numbers become a layer of their own."""
     if isinstance(padding, str):
         return x, padding
+    if not np.any(padding):
+        return x, "valid"
     return builder.helper(f"ZeroPadding{len(padding)}D", x, padding=tuple(padding)), "valid"
 
 
-def _keras_window(part: Part) -> dict[str, Any]:
+def _keras_window(a: Attributes) -> dict[str, Any]:
     """What differs from the defaults."""
-    given = {name: part.attributes[name] for name in ("strides", "dilation_rate")}
+    given = {name: a[name] for name in ("strides", "dilation_rate")}
     return {name: value for name, value in given.items() if set(value) != {1}}
 
 
-def _keras_conv(builder: Builder, part: Part) -> Any:
+def _placed(part: Part) -> tuple[Attributes, tuple[slice, ...] | None]:
+    """Attributes of the layer, and what to take of its result: Keras has no strides beside a dilation."""
     a = part.attributes
+    strides = a["strides"]
+    if 1 in (max(strides), max(a["dilation_rate"])):
+        return a, None
+    everywhere = {"padding": window_pads(part.shape(0)[1:-1], a), "strides": (1,) * len(strides)}
+    return {**a, **everywhere}, (slice(None), *(slice(None, None, stride) for stride in strides))
+
+
+def keras_conv(builder: Builder, part: Part) -> Any:
+    """A layer ``Conv…D``."""
+    a, taken = _placed(part)
     rank = len(a["kernel_size"])
     x, padding = _padded(builder, part.args[0], a["padding"])
     count = part.shape(0)[-1] // np.shape(part.args[1])[-2]
     groups = {"groups": count} if count > 1 else {}
     arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": padding}
-    return builder.layer(f"Conv{rank}D", x, **arguments, **_keras_window(part), **groups, **with_bias(part))
+    y = builder.layer(f"Conv{rank}D", x, **arguments, **_keras_window(a), **groups, **with_bias(part))
+    return y if taken is None else builder.sliced(y, taken)
 
 
 CONV_2D = OpSpec(
     "CONV_2D",
-    keras=_keras_conv,
+    keras=keras_conv,
     tflite=_tflite_conv,
     tf={"Conv2D": _tf_conv},
     roles=("input", "kernel", "bias"),
     weights=frozenset({"kernel", "bias"}),
     layouts={"kernel": CONV_LAYOUT},
-    infer_shape=_conv_shape,
+    infer_shape=conv_shape,
     declared=(*WINDOW, "filters", "groups"),
     family="linear",
     lower=_conv_lower,
@@ -170,7 +193,7 @@ def _tf_depthwise(source: Source) -> Lowered | None:
     kernel = source.weight(1)
     if kernel is None:
         return None
-    return _ordered(source, _depthwise(source.inputs[0], kernel, None, tf_window(source.attributes), None))
+    return ordered(source, _depthwise(source.inputs[0], kernel, None, tf_window(source.attributes), None))
 
 
 def _depthwise_shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -184,12 +207,13 @@ def _depthwise_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribu
 
 
 def _keras_depthwise(builder: Builder, part: Part) -> Any:
-    a = part.attributes
+    a, taken = _placed(part)
     x, padding = _padded(builder, part.args[0], a["padding"])
     multiplier = {"depth_multiplier": a["depth_multiplier"]} if a["depth_multiplier"] != 1 else {}
-    arguments = {"kernel_size": a["kernel_size"], "padding": padding, **_keras_window(part), **with_bias(part)}
+    arguments = {"kernel_size": a["kernel_size"], "padding": padding, **_keras_window(a), **with_bias(part)}
     if len(set(a["strides"])) == 1:
-        return builder.layer("DepthwiseConv2D", x, **multiplier, **arguments)
+        y = builder.layer("DepthwiseConv2D", x, **multiplier, **arguments)
+        return y if taken is None else builder.sliced(y, taken)
     # TensorFlow's depthwise kernel has one stride; one group per channel has as many as axes.
     kernel, *bias = arguments.pop("weights")
     height, width, channels, outputs = kernel.shape
@@ -213,7 +237,7 @@ DEPTHWISE_CONV_2D = OpSpec(
 )
 
 
-def _transpose(
+def transposed(
     source: Source, slot: int, kernel: Weight, bias: Any, window: Mapping[str, Any], output: Shape | None
 ) -> Lowered:
     """A transposed convolution of the operand in a slot; ``output`` has its channels last."""
@@ -225,7 +249,8 @@ def _transpose(
     return Lowered("TRANSPOSE_CONV", operands, attributes, shape=output)
 
 
-def _constant_shape(source: Source, slot: int) -> Shape | None:
+def constant_shape(source: Source, slot: int) -> Shape | None:
+    """A shape that is an operand."""
     sizes = source.constant(slot)
     return None if sizes is None else tuple(int(size) for size in sizes)
 
@@ -235,18 +260,19 @@ def _tflite_transpose(source: Source) -> Lowered | None:
     if kernel is None:
         return None
     kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
-    output = _constant_shape(source, 0) or source.output_shape()
-    made = _transpose(source, 2, kernel, operand(source, 3), tflite_window(source.attributes), output)
+    output = constant_shape(source, 0) or source.output_shape()
+    made = transposed(source, 2, kernel, operand(source, 3), tflite_window(source.attributes), output)
     return replace(made, activation=activation(source))
 
 
-def _tf_transpose(source: Source) -> Lowered | None:
+def tf_transpose(source: Source) -> Lowered | None:
+    """TensorFlow has it as the gradient of a convolution: the shape first, the input last."""
     kernel = source.weight(1)
     if kernel is None:
         return None
-    output = _constant_shape(source, 0) or source.output_shape()
+    output = constant_shape(source, 0) or source.output_shape()
     output = channels_last(output, source.attributes) if output is not None else None
-    return _ordered(source, _transpose(source, 2, kernel, None, tf_window(source.attributes), output))
+    return ordered(source, transposed(source, 2, kernel, None, tf_window(source.attributes), output))
 
 
 def transpose_output(spatial: Sequence[int], attributes: Attributes) -> tuple[int, ...]:
@@ -290,14 +316,14 @@ def _keras_transpose(builder: Builder, part: Part) -> Any:
     extra = {"output_padding": a["output_padding"]} if a.get("output_padding") is not None else {}
     arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": a["padding"], **extra}
     kind = f"Conv{len(a['kernel_size'])}DTranspose"
-    return builder.layer(kind, part.args[0], **arguments, **_keras_window(part), **with_bias(part))
+    return builder.layer(kind, part.args[0], **arguments, **_keras_window(a), **with_bias(part))
 
 
 TRANSPOSE_CONV = OpSpec(
     "TRANSPOSE_CONV",
     keras=_keras_transpose,
     tflite=_tflite_transpose,
-    tf={"Conv2DBackpropInput": _tf_transpose},
+    tf={"Conv2DBackpropInput": tf_transpose},
     roles=("input", "kernel", "bias"),
     weights=frozenset({"kernel", "bias"}),
     layouts={"kernel": TRANSPOSE_LAYOUT},
@@ -320,78 +346,10 @@ def _custom_transpose_bias(source: Source) -> Lowered | None:
         return None
     window = {"strides": (height, width), "dilation_rate": (1, 1), "padding": _CUSTOM_PADDING[padding]}
     kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
-    return _transpose(source, 0, kernel, operand(source, 2), window, source.output_shape())
+    return transposed(source, 0, kernel, operand(source, 2), window, source.output_shape())
 
 
 CONVOLUTION_2D_TRANSPOSE_BIAS = OpSpec("Convolution2DTransposeBias", tflite=_custom_transpose_bias)
 
 
-def _conv_3d(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
-    attributes = {"kernel_size": kernel.shape[:3], **window, "filters": kernel.shape[-1]}
-    return Lowered("CONV_3D", (x, kernel, bias_of(bias, kernel.shape[-1])), attributes, fused)
-
-
-def _window_3d(options: Attributes) -> dict[str, Any]:
-    return {
-        "strides": tuple(int(options[f"stride_{axis}"]) for axis in "dhw"),
-        "dilation_rate": tuple(int(options[f"dilation_{axis}_factor"]) for axis in "dhw"),
-        "padding": options["padding"].lower(),
-    }
-
-
-def _tflite_conv_3d(source: Source) -> Lowered | None:
-    kernel, options = source.weight(1), source.attributes
-    if kernel is None:
-        return None
-    return _conv_3d(source.inputs[0], kernel, operand(source, 2), _window_3d(options), activation(source))
-
-
-def _tf_conv_3d(source: Source) -> Lowered | None:
-    kernel = source.weight(1)
-    if kernel is None:
-        return None
-    return _ordered(source, _conv_3d(source.inputs[0], kernel, None, tf_window(source.attributes), None))
-
-
-def _conv_3d_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attributes:
-    return {**lowered_window(attributes, shapes[0][1:-1]), "filters": attributes["filters"]}
-
-
-CONV_3D = OpSpec(
-    "CONV_3D",
-    keras=_keras_conv,
-    tflite=_tflite_conv_3d,
-    tf={"Conv3D": _tf_conv_3d},
-    roles=("input", "kernel", "bias"),
-    weights=frozenset({"kernel", "bias"}),
-    infer_shape=_conv_shape,
-    declared=(*WINDOW, "filters"),
-    family="linear",
-    lower=_conv_3d_lower,
-)
-
-
-def _tflite_transpose_3d(source: Source) -> Lowered | None:
-    kernel = source.weight(1)
-    if kernel is None:
-        return None
-    output = _constant_shape(source, 0) or source.output_shape()
-    made = _transpose(source, 2, kernel, operand(source, 3), _window_3d(source.attributes), output)
-    return replace(made, type="CONV_3D_TRANSPOSE", activation=activation(source))
-
-
-def _tf_transpose_3d(source: Source) -> Lowered | None:
-    made = _tf_transpose(source)
-    return None if made is None else replace(made, type="CONV_3D_TRANSPOSE")
-
-
-CONV_3D_TRANSPOSE = replace(
-    TRANSPOSE_CONV,
-    name="CONV_3D_TRANSPOSE",
-    tflite=_tflite_transpose_3d,
-    tf={"Conv3DBackpropInputV2": _tf_transpose_3d},
-    # Both dialects have it as Keras does.
-    layouts={},
-)
-
-SPECS = (CONV_3D_TRANSPOSE, CONV_3D, CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)
+SPECS = (CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONVOLUTION_2D_TRANSPOSE_BIAS)

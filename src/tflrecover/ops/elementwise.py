@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import aligned, elementwise, function, merging, tensorflow
+from tflrecover.ops.keras import aligned, elementwise, function, is_constant, merging, tensorflow
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Inverse, KerasBuilder, Lowered, OpSpec, Part, Source
 from tflrecover.ops.window import is_channels_first
@@ -165,6 +166,23 @@ BINARY = (
 )
 
 
+def _keras_sum(builder: Builder, part: Part) -> Any:
+    if len(part.args) > 1 and not any(map(is_constant, part.args)) and part.output_shape:
+        return builder.layer("Add", list(part.args))
+    return functools.reduce(lambda x, y: builder.ops("add", x, y), part.args)
+
+
+ADD_N = OpSpec(
+    "ADD_N",
+    keras=_keras_sum,
+    evaluate=lambda args, _: [functools.reduce(np.add, args)],
+    tflite=plain("ADD_N"),
+    tf={"AddN": plain("ADD_N")},
+    infer_shape=_shape,
+    family="merge",
+)
+
+
 def _unary(
     name: str,
     compute: Callable[[Array], Array],
@@ -273,4 +291,4 @@ SELECT_V2 = OpSpec(
 )
 SELECT = OpSpec("SELECT", tflite=_select)
 
-SPECS = (SELECT_V2, SELECT, *BINARY, *UNARY, RECIPROCAL, IDENTITY, CAST)
+SPECS = (SELECT_V2, SELECT, *BINARY, ADD_N, *UNARY, RECIPROCAL, IDENTITY, CAST)

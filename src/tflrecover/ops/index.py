@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import function, tensorflow
+from tflrecover.ops.keras import function, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
@@ -36,6 +36,7 @@ _cumsum = with_constants("CUMSUM", {1: "axis"}, _cumsum_attributes)
 CUMSUM = OpSpec(
     "CUMSUM",
     keras=tensorflow("cumsum", "axis", "exclusive", "reverse"),
+    computed=raw("Cumsum", "x", "axis", exclusive="exclusive", reverse="reverse"),
     evaluate=_running_sum,
     tflite=_cumsum,
     tf={"Cumsum": _cumsum},
@@ -64,6 +65,7 @@ def _keras_one_hot(builder: Builder, part: Part) -> Any:
 ONE_HOT = OpSpec(
     "ONE_HOT",
     keras=_keras_one_hot,
+    computed=raw("OneHot", "indices", "depth", "on_value", "off_value", axis="axis"),
     tflite=_one_hot,
     tf={"OneHot": _one_hot},
     roles=("indices", "on_value", "off_value"),
@@ -83,6 +85,7 @@ def _top_k(source: Source) -> Lowered | None:
 TOPK_V2 = OpSpec(
     "TOPK_V2",
     keras=function("top_k", "k"),
+    computed=raw("TopKV2", "input", "k"),
     tflite=_top_k,
     tf={"TopKV2": _top_k},
     roles=("input",),
@@ -152,6 +155,7 @@ ROLL = OpSpec(
 # TFLite's name to TensorFlow's type and function: the same operands, and no option that matters.
 _SAME_IN_BOTH = {
     "ATAN2": ("Atan2", "math.atan2"),
+    "COMPLEX_ABS": ("ComplexAbs", "abs"),
     "COMPLEX": ("Complex", "complex"),
     "FFT": ("FFT", "signal.fft"),
     "FFT2D": ("FFT2D", "signal.fft2d"),
@@ -162,6 +166,7 @@ _SAME_IN_BOTH = {
     "IMAG": ("Imag", "math.imag"),
     "MATRIX_SET_DIAG": ("MatrixSetDiag", "linalg.set_diag"),
     "REAL": ("Real", "math.real"),
+    "RFFT2D": ("RFFT2D", "signal.rfft2d"),
     "SCATTER_ND": ("ScatterNd", "scatter_nd"),
     "SEGMENT_SUM": ("SegmentSum", "math.segment_sum"),
     "UNSORTED_SEGMENT_MAX": ("UnsortedSegmentMax", "math.unsorted_segment_max"),

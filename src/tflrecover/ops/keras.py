@@ -43,12 +43,25 @@ def elementwise(name: str) -> KerasBuilder:
     return build
 
 
+def raw(name: str, *operands: str, **renamed: str) -> KerasBuilder:
+    """An operator of TensorFlow with the operands in the file's order; ``argument="attribute"`` names its options."""
+
+    def build(builder: Builder, part: Part) -> Any:
+        given = dict(zip(operands, part.args, strict=False))
+        options = {new: part.attributes[old] for new, old in renamed.items() if old in part.attributes}
+        return builder.tensorflow(f"raw_ops.{name}", **given, **options)
+
+    return build
+
+
 def merging(kind: str, name: str) -> KerasBuilder:
     """A layer that merges activations; with a constant, which is no input of a layer, the function."""
 
     def build(builder: Builder, part: Part) -> Any:
         args = aligned(builder, part)
-        if any(is_constant(arg) for arg in args) or len({len(arg.shape) for arg in args}) != 1:
+        ranks = {len(arg.shape) for arg in args}
+        # A layer takes examples: it has no use for a number alone.
+        if any(is_constant(arg) for arg in args) or len(ranks) != 1 or 0 in ranks:
             return builder.ops(name, *args)
         return builder.layer(kind, args)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import activation
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.ops.window import is_channels_first, lowered_window, pair, spatial, tf_window, window_output
 
 
@@ -60,12 +60,22 @@ def _keras(builder: Builder, part: Part) -> Any:
     return builder.layer(kind, part.args[0], pool_size=a["pool_size"], **strides, padding=a["padding"])
 
 
-def _spec(name: str, tf: str, tflite: Reader | None) -> OpSpec:
+def _keras_root(builder: Builder, part: Part) -> Any:
+    """The root of the mean of squares."""
+    a = part.attributes
+    squares = builder.ops("square", part.args[0])
+    mean = builder.layer(
+        "AveragePooling2D", squares, pool_size=a["pool_size"], strides=a["strides"], padding=a["padding"]
+    )
+    return builder.ops("sqrt", mean)
+
+
+def _spec(name: str, tf: str, tflite: Reader | None, keras: KerasBuilder = _keras) -> OpSpec:
     return OpSpec(
         name,
-        keras=_keras,
+        keras=keras,
         tflite=tflite,
-        tf={tf: _tf(name)},
+        tf={tf: _tf(name)} if tf else {},
         roles=("input",),
         infer_shape=_shape,
         declared=("pool_size", "strides", "padding"),
@@ -76,8 +86,9 @@ def _spec(name: str, tf: str, tflite: Reader | None) -> OpSpec:
 
 MAX_POOL_2D = _spec("MAX_POOL_2D", "MaxPool", _tflite("MAX_POOL_2D"))
 AVERAGE_POOL_2D = _spec("AVERAGE_POOL_2D", "AvgPool", _tflite("AVERAGE_POOL_2D"))
+L2_POOL_2D = _spec("L2_POOL_2D", "", _tflite("L2_POOL_2D"), _keras_root)
 # TFLite has none of these: in a file they are TensorFlow's.
 MAX_POOL_3D = _spec("MAX_POOL_3D", "MaxPool3D", None)
 AVERAGE_POOL_3D = _spec("AVERAGE_POOL_3D", "AvgPool3D", None)
 
-SPECS = (MAX_POOL_2D, AVERAGE_POOL_2D, MAX_POOL_3D, AVERAGE_POOL_3D)
+SPECS = (MAX_POOL_2D, AVERAGE_POOL_2D, L2_POOL_2D, MAX_POOL_3D, AVERAGE_POOL_3D)

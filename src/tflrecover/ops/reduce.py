@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import raw
 from tflrecover.ops.readers import axes_of, operands, with_constants
 from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
@@ -43,6 +44,7 @@ def _spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
     return OpSpec(
         name,
         keras=_keras(function.__name__),
+        computed=raw(tf, "input", "axis", keep_dims="keep_dims"),
         evaluate=lambda args, a: [function(args[0], axis=a["axis"], keepdims=a["keepdims"])],
         tflite=reader,
         tf={tf: reader},
@@ -101,9 +103,14 @@ def _arg_spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
         found = builder.ops(function.__name__, part.args[0], axis=part.attributes["axis"])
         return found if part.dtype == "int32" else builder.ops("cast", found, dtype=part.dtype)
 
+    def computed(builder: Builder, part: Part) -> Any:
+        axis = builder.ops("reshape", part.args[1], ())
+        return builder.tensorflow(f"raw_ops.{tf}", input=part.args[0], dimension=axis, output_type=part.dtype)
+
     return OpSpec(
         name,
         keras=build,
+        computed=computed,
         evaluate=lambda args, a: [function(args[0], axis=a["axis"])],
         tflite=_arg(name),
         tf={tf: _arg(name)},

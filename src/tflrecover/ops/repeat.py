@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ops.keras import tensorflow
+from tflrecover.ops.keras import raw, tensorflow
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array, Literal
@@ -105,6 +105,7 @@ def _keras_broadcast(builder: Builder, part: Part) -> Any:
 BROADCAST_TO = OpSpec(
     "BROADCAST_TO",
     keras=_keras_broadcast,
+    computed=raw("BroadcastTo", "input", "shape"),
     evaluate=lambda args, a: [np.broadcast_to(args[0], a["target_shape"])],
     tflite=_broadcast,
     tf={"BroadcastTo": _broadcast},
@@ -122,6 +123,7 @@ def _keras_tile(builder: Builder, part: Part) -> Any:
 TILE = OpSpec(
     "TILE",
     keras=_keras_tile,
+    computed=raw("Tile", "input", "multiples"),
     evaluate=lambda args, a: [np.tile(args[0], a["multiples"])],
     tflite=_tile,
     tf={"Tile": _tile},

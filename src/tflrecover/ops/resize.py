@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tflrecover.ir import Shape
+from tflrecover.ops.keras import raw
 from tflrecover.ops.readers import operand
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 
@@ -53,6 +54,7 @@ def _spec(name: str, tf: str) -> OpSpec:
     return OpSpec(
         name,
         keras=_keras,
+        computed=raw(tf, "images", "size", align_corners="align_corners", half_pixel_centers="half_pixel_centers"),
         tflite=_reader(name),
         tf={tf: _reader(name)},
         roles=("input",),

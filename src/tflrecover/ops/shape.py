@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import is_constant
+from tflrecover.ops.keras import is_constant, raw
 from tflrecover.ops.readers import activation, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.weight import Array
@@ -68,6 +68,7 @@ def _keras_reshape(builder: Builder, part: Part) -> Any:
 RESHAPE = OpSpec(
     "RESHAPE",
     keras=_keras_reshape,
+    computed=raw("Reshape", "tensor", "shape"),
     evaluate=lambda args, a: [np.reshape(args[0], a["target_shape"])],
     tflite=_reshape,
     tf={"Reshape": _reshape, "Squeeze": _squeeze, "ExpandDims": _expand_dims},
@@ -78,7 +79,7 @@ RESHAPE = OpSpec(
     family="reshape",
 )
 SQUEEZE = OpSpec("SQUEEZE", tflite=_squeeze)
-EXPAND_DIMS = OpSpec("EXPAND_DIMS", tflite=_expand_dims)
+EXPAND_DIMS = OpSpec("EXPAND_DIMS", tflite=_expand_dims, computed=raw("ExpandDims", "input", "axis"))
 
 
 def _transpose(source: Source) -> Lowered | None:
@@ -101,6 +102,7 @@ def _keras_transpose(builder: Builder, part: Part) -> Any:
 TRANSPOSE = OpSpec(
     "TRANSPOSE",
     keras=_keras_transpose,
+    computed=raw("Transpose", "x", "perm"),
     evaluate=lambda args, a: [np.transpose(args[0], a["perm"])],
     tflite=_transpose,
     tf={"Transpose": _transpose},
@@ -233,6 +235,7 @@ def _keras_mirror(builder: Builder, part: Part) -> Any:
 PAD = OpSpec(
     "PAD",
     keras=_keras_pad,
+    computed=raw("Pad", "input", "paddings"),
     inverse=_unpad,
     evaluate=lambda args, a: [np.pad(args[0], a["padding"], constant_values=a["value"])],
     tflite=_zero_pad_reader,
@@ -242,7 +245,7 @@ PAD = OpSpec(
     declared=("padding", "value"),
     family="pad",
 )
-PADV2 = OpSpec("PADV2", tflite=_pad_value)
+PADV2 = OpSpec("PADV2", tflite=_pad_value, computed=raw("PadV2", "input", "paddings", "constant_values"))
 
 
 def _mirror(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -253,6 +256,7 @@ _mirror_reader = with_constants("MIRROR_PAD", {1: "paddings"}, _mirror)
 MIRROR_PAD = OpSpec(
     "MIRROR_PAD",
     keras=_keras_mirror,
+    computed=raw("MirrorPad", "input", "paddings", mode="mode"),
     evaluate=lambda args, a: [np.pad(args[0], a["padding"], a["mode"].lower())],
     tflite=_mirror_reader,
     tf={"MirrorPad": _mirror_reader},

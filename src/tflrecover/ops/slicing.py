@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.keras import function, is_constant, tensorflow
+from tflrecover.ops.keras import function, is_constant, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.weight import Array
@@ -101,6 +101,7 @@ def _keras_slice(builder: Builder, part: Part) -> Any:
 STRIDED_SLICE = OpSpec(
     "STRIDED_SLICE",
     keras=_keras_slice,
+    computed=raw("StridedSlice", "input", "begin", "end", "strides", **dict(zip(_MASKS, _MASKS, strict=True))),
     evaluate=_strided,
     tflite=_strided_slice,
     tf={"StridedSlice": _strided_slice},
@@ -120,7 +121,7 @@ def _begin_size(source: Source, found: dict[str, Any]) -> dict[str, Any]:
 
 
 _slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
-SLICE = OpSpec("SLICE", tflite=_slice, tf={"Slice": _slice})
+SLICE = OpSpec("SLICE", tflite=_slice, tf={"Slice": _slice}, computed=raw("Slice", "input", "begin", "size"))
 
 
 def _gather(source: Source) -> Lowered:
@@ -222,13 +223,18 @@ def _split_parts(shape: Shape, attributes: Attributes, count: int) -> list[dict[
 
 SPLIT = OpSpec(
     "SPLIT",
+    computed=raw("Split", "axis", "value", num_split="num_splits"),
     tflite=_split(False),
     tf={"Split": _split(False), "SplitV": _split(True)},
     roles=("input",),
     declared=("axis",),
     parts=("STRIDED_SLICE", _split_parts),
 )
-SPLIT_V = OpSpec("SPLIT_V", tflite=_split(True))
+SPLIT_V = OpSpec(
+    "SPLIT_V",
+    tflite=_split(True),
+    computed=raw("SplitV", "value", "size_splits", "axis", num_split="num_splits"),
+)
 
 
 def _unpack(source: Source) -> Lowered:
@@ -258,6 +264,7 @@ _reverse = with_constants("REVERSE_V2", {1: "axis"}, _axes)
 REVERSE_V2 = OpSpec(
     "REVERSE_V2",
     keras=function("flip", "axis"),
+    computed=raw("ReverseV2", "tensor", "axis"),
     evaluate=lambda args, a: [np.flip(args[0], a["axis"])],
     tflite=_reverse,
     tf={"ReverseV2": _reverse},
@@ -265,6 +272,17 @@ REVERSE_V2 = OpSpec(
     inverse=lambda slot, target, args, a: np.flip(target, a["axis"]),
     infer_shape=lambda shapes, a: shapes[0],
     declared=("axis",),
+)
+
+_reverse_parts = plain("REVERSE_SEQUENCE", seq_axis="seq_dim", batch_axis="batch_dim")
+REVERSE_SEQUENCE = OpSpec(
+    "REVERSE_SEQUENCE",
+    keras=tensorflow("reverse_sequence", "seq_axis", "batch_axis"),
+    tflite=_reverse_parts,
+    tf={"ReverseSequence": _reverse_parts},
+    roles=("input", "lengths"),
+    infer_shape=lambda shapes, a: shapes[0],
+    declared=("seq_axis", "batch_axis"),
 )
 
 
@@ -285,6 +303,7 @@ DEPTH_TO_SPACE, SPACE_TO_DEPTH = _block("DEPTH_TO_SPACE", True), _block("SPACE_T
 
 SPECS = (
     REVERSE_V2,
+    REVERSE_SEQUENCE,
     DEPTH_TO_SPACE,
     SPACE_TO_DEPTH,
     STRIDED_SLICE,

@@ -230,6 +230,8 @@ class OpSpec:
             :class:`Unsupported` where it has options that cannot be written out (it then stays opaque).
         keras_terms: Attribute to the name of the Keras argument, where it differs.
         keras: What it is in a Keras model; None when there is nothing that it could be.
+        computed: The same where an operand is computed that decides what is done (a shape, an axis), so that it cannot
+            be read into canonical terms: operands and attributes are then the file's own.
     """
 
     name: str
@@ -249,6 +251,7 @@ class OpSpec:
     expand: Callable[[Source, Writer], tuple[int, ...]] | None = None
     keras_terms: Mapping[str, str] = field(default_factory=dict)
     keras: KerasBuilder | None = None
+    computed: KerasBuilder | None = None
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:
         """The operator's first result on arrays."""

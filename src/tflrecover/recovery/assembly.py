@@ -14,10 +14,13 @@ from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.quantize import real_dtype
 from tflrecover.ops.spec import Attributes, Unsupported
+from tflrecover.recovery import flex
 from tflrecover.recovery.builder import ModelBuilder, NestedModel
 from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import Names, Scheme
+from tflrecover.recovery.sizes import Sizes
 from tflrecover.rewrite.draft import Draft
+from tflrecover.tflite import nodedef
 from tflrecover.weight import evaluate
 
 _HALVES = ("float16", "bfloat16")
@@ -69,6 +72,7 @@ class Assembly:
         missing: Operators that cannot be made, and why; also those of graphs inside.
         outputs: Names for the layers that make the outputs; empty lets them be named as any other.
         unknown: Values that nothing makes: what follows from them is no fault of its own.
+        sizes: Looks at the sizes of results; None in a graph inside, where all are known.
     """
 
     draft: Draft
@@ -78,6 +82,7 @@ class Assembly:
     missing: list[tuple[Op, str]] = field(default_factory=list)
     outputs: Sequence[str] = ()
     unknown: set[int | None] = field(default_factory=set)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         self.builder.inner = self.nested
@@ -126,13 +131,25 @@ class Assembly:
             self._give_up(op)
         else:
             self.known.update(zip(op.outputs, results, strict=False))
+            if self.unknown.intersection(op.inputs):
+                self.unknown.update(op.outputs)
 
     def _made(self, op: Op) -> Sequence[Any]:
-        spec = ops.by_name(op.type)
-        if spec is None or spec.keras is None or op.id in self.draft.opaque:
+        spec, is_opaque = ops.by_name(op.type), op.id in self.draft.opaque
+        build = None if spec is None else spec.computed if is_opaque else spec.keras
+        is_flex = is_opaque and op.custom and str(op.origins[0].type).startswith(nodedef.PREFIX)
+        if build is None and not is_flex:
             raise Unsupported(self.draft.reasons.get(op.id, "it is not known"))
-        made = spec.keras(self.builder, _Part(op, self.draft, tuple(self.arg(value) for value in op.inputs)))
-        return made if isinstance(made, (list, tuple)) else [made]
+        args = tuple(self.arg(value) for value in op.inputs)
+        if is_flex:
+            made = flex.called(self.builder, str(op.type), args, op.custom_options)
+        else:
+            assert build is not None
+            made = build(self.builder, _Part(op, self.draft, args))
+        results = made if isinstance(made, (list, tuple)) else [made]
+        if self.sizes is not None:
+            self.sizes.look(op, args, results)
+        return results
 
     def _miss(self, op: Op, why: str) -> None:
         self.missing.append((op, why))
@@ -157,8 +174,10 @@ class Assembly:
     def arg(self, value: int | None) -> Any:
         """What was made for an operand, or the array that it is."""
         weight = self.draft.weight(value)
-        if weight is not None:
-            return np.asarray(evaluate(weight, self.draft.env))
+        if value is not None and weight is not None:
+            array, dtype = np.asarray(evaluate(weight, self.draft.env)), str(self.draft.values[value].dtype)
+            # Shapes are counted in 64 bits, whatever the file counts them in.
+            return array.astype(dtype) if array.dtype == "int64" and dtype == "int32" else array
         if value is not None and value not in self.known:
             raise Unsupported(f"its operand {self.draft.values[value].name!r} has no contents, and nothing makes it")
         return None if value is None else self.known[value]
@@ -189,5 +208,6 @@ def _input(given: Any, number: int) -> Any:
 def _first_line(error: Exception) -> str:
     """What went wrong, without what Keras writes around it: the call, and colours for a terminal."""
     told = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*", "", str(error))
+    told = told.rpartition("Error encountered:")[2]
     lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("Exception enc")]
     return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.spec import Unsupported
 from tflrecover.recovery.control import CONTROL
-from tflrecover.recovery.layers import FakeQuantize, TensorFlowFunction, is_tensor
+from tflrecover.recovery.layers import FakeQuantize, Slot, TensorFlowFunction, is_tensor
 from tflrecover.recovery.names import Names, snake_case
 from tflrecover.weight import Array
 
@@ -126,17 +126,26 @@ class ModelBuilder:
 
     def tensorflow(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of TensorFlow through a layer."""
-        named = {key: value for key, value in arguments.items() if is_tensor(value)}
-        options = {key: _plain(value) for key, value in arguments.items() if key not in named}
-        positional = [None if is_tensor(arg) else arg for arg in args]
-        inputs = [*(arg for arg in args if is_tensor(arg)), *named.values()]
+        inputs: list[Any] = []
+        positional = [_slotted(arg, inputs) for arg in args]
+        options = {key: _slotted(value, inputs) for key, value in arguments.items()}
+        if not inputs:
+            found = TensorFlowFunction(name, positional, options).call([])
+            return [np.asarray(one) for one in found] if isinstance(found, list) else np.asarray(found)
+        return self._function(name, positional, options, inputs, Call(f"tf.{name}", args, arguments, None))
+
+    def constant(self, array: Array, x: Any) -> Any:
+        """An array as a tensor of the model: a layer that is called on ``x`` and does not look at it."""
+        return self._function("identity", [array], {}, [x], Call("tf.identity", (array,), {}, None))
+
+    def _function(
+        self, name: str, positional: list[Any], options: dict[str, Any], inputs: list[Any], call: Call
+    ) -> Any:
         wanted, self.wanted = self.wanted, ""
         unique = self.names.unique(wanted or snake_case(name.rpartition(".")[2]))
-        made = TensorFlowFunction(name, positional, options, list(named), name=unique)
-        if not inputs:
-            return np.asarray(made([]))
+        made = TensorFlowFunction(name, positional, options, name=unique)
         result = made(inputs if len(inputs) > 1 else inputs[0])
-        self.calls.append(Call(f"tf.{name}", args, arguments, result, made))
+        self.calls.append(replace(call, result=result, layer=made))
         return result
 
     def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
@@ -250,6 +259,14 @@ def _place(before: Shape, after: Shape, axis: int) -> int:
 def _operation(result: Any) -> Any:
     """The layer or the function that made a result."""
     return next(leaf for leaf in _leaves([result]) if is_tensor(leaf))._keras_history.operation
+
+
+def _slotted(value: Any, inputs: list[Any]) -> Any:
+    """An argument with its tensors taken out, in order."""
+    if is_tensor(value):
+        inputs.append(value)
+        return Slot.INPUT
+    return [_slotted(one, inputs) for one in value] if isinstance(value, (list, tuple)) else _plain(value)
 
 
 def _plain(value: Any) -> Any:

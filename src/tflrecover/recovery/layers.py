@@ -6,11 +6,22 @@ layer is loaded where this module was imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+# Arrays of more numbers are saved among the weights; smaller ones can be read in the configuration.
+_MOST_WRITTEN = 64
+
+
+class Slot(Enum):
+    """Stands among the arguments of a function for the next of the layer's inputs."""
+
+    INPUT = "input"
 
 
 @keras.saving.register_keras_serializable(package="tflrecover")
@@ -19,52 +30,109 @@ class TensorFlowFunction(keras.layers.Layer):  # type: ignore[misc]  # Keras shi
 
     Args:
         function: Its name below ``tf``, for instance ``"nn.depth_to_space"``.
-        arguments: Its positional arguments; None stands for the next input.
-        options: Its arguments by name; those that are inputs are listed in ``names``.
-        names: Names of the last inputs, which are given by name.
+        arguments: Its positional arguments: values, arrays, :attr:`Slot.INPUT`, and lists of them.
+        options: Its arguments by name; inputs among them come after those among the positional ones.
     """
 
     def __init__(
-        self,
-        function: str,
-        arguments: Sequence[Any] = (),
-        options: Mapping[str, Any] | None = None,
-        names: Sequence[str] = (),
-        **base: Any,
+        self, function: str, arguments: Sequence[Any] = (), options: Mapping[str, Any] | None = None, **base: Any
     ) -> None:
         super().__init__(trainable=False, **base)
         self.function = function
-        self.arguments = list(arguments)
-        self.options = dict(options or {})
-        self.names = list(names)
+        # Keras would track lists, and tell arrays from them.
+        self.arguments, self.options = tuple(arguments), dict(options or {})
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it takes an input only to have a place in the model."""
+        found: list[Any] = []
+        _mapped([*self.arguments, *self.options.values()], found.append)
+        return Slot.INPUT not in [value for value in found if isinstance(value, Slot)]
 
     def call(self, inputs: Any) -> Any:
         """The function on one tensor, or on a list of them."""
-        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        named = dict(zip(self.names, given[len(given) - len(self.names) :], strict=True))
-        free = iter(given)
-        positional = [next(free) if argument is None else argument for argument in self.arguments]
+        given = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+
+        def filled(value: Any) -> Any:
+            return next(given) if value is Slot.INPUT else value
+
+        positional = _mapped(self.arguments, filled)
+        options = {name: _mapped(value, filled) for name, value in self.options.items()}
         function: Any = tf
         for part in self.function.split("."):
             function = getattr(function, part)
-        made = function(*positional, **self.options, **named)
+        made = function(*positional, **options)
         # A named tuple of results is no structure that Keras can take apart.
         return list(made) if isinstance(made, (list, tuple)) else made
 
     def get_config(self) -> dict[str, Any]:
         """What :meth:`from_config` takes."""
-        own = {"function": self.function, "names": self.names, "options": self.options}
-        arguments = [{"input": True} if argument is None else {"value": argument} for argument in self.arguments]
+        stored: list[Any] = []
+
+        def written(value: Any) -> Any:
+            return _written(value, stored)
+
+        arguments = _mapped(self.arguments, written)
+        options = {name: _mapped(value, written) for name, value in self.options.items()}
         config = super().get_config()
         del config["trainable"]
-        return {**config, **own, "arguments": arguments}
+        return {**config, "function": self.function, "arguments": arguments, "options": options}
+
+    def _stored(self) -> list[Any]:
+        """The arrays that are saved among the weights, in order."""
+        stored: list[Any] = []
+        _mapped([*self.arguments, *self.options.values()], lambda value: _written(value, stored))
+        return stored
+
+    def save_own_variables(self, store: Any) -> None:
+        """Puts large arrays among the weights."""
+        for i, array in enumerate(self._stored()):
+            store[str(i)] = array
+
+    def load_own_variables(self, store: Any) -> None:
+        """Takes them back."""
+        for i, array in enumerate(self._stored()):
+            array[...] = store[str(i)]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TensorFlowFunction:
         """From what :meth:`get_config` gave, as it was or read from a file."""
-        config = keras.saving.deserialize_keras_object(config)
-        config["arguments"] = [argument.get("value") for argument in config["arguments"]]
-        return cls(**config)
+        config = dict(config)
+        arguments, options = config.pop("arguments"), config.pop("options")
+        return cls(
+            arguments=_mapped(arguments, _read), options={k: _mapped(v, _read) for k, v in options.items()}, **config
+        )
+
+
+def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Lists stay lists of what the function makes of their items."""
+    return [_mapped(one, function) for one in value] if isinstance(value, (list, tuple)) else function(value)
+
+
+def _written(value: Any, stored: list[Any]) -> Any:
+    """A value as JSON; a large array is put into ``stored``, and only its shape is written."""
+    if value is Slot.INPUT:
+        return {"input": True}
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind in "OSU":
+        return {"text": [bytes(one).decode("latin-1") for one in value.ravel()], "shape": list(value.shape)}
+    if value.size <= _MOST_WRITTEN and value.dtype.kind != "c":
+        return {"array": value.tolist(), "shape": list(value.shape), "dtype": value.dtype.name}
+    stored.append(value)
+    return {"shape": list(value.shape), "dtype": value.dtype.name}
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "input" in value:
+        return Slot.INPUT
+    if "text" in value:
+        return np.array([one.encode("latin-1") for one in value["text"]], object).reshape(value["shape"])
+    return np.array(value["array"] if "array" in value else np.zeros(value["shape"]), value["dtype"]).reshape(
+        value["shape"]
+    )
 
 
 @keras.saving.register_keras_serializable(package="tflrecover")

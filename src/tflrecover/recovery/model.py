@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from tflrecover.errors import UnsupportedOperators
 from tflrecover.inputs import SIZES, end_names
 from tflrecover.ir import Shape
 from tflrecover.networks import FileNetwork
 from tflrecover.ops.quantize import real_dtype
+from tflrecover.recovery import batch
 from tflrecover.recovery.assembly import Assembly
 from tflrecover.recovery.builder import Call, ModelBuilder
 from tflrecover.recovery.form import formed
@@ -22,6 +22,7 @@ from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import Names, legal
 from tflrecover.recovery.nest import has_conditions
 from tflrecover.recovery.rounding import keep_rounding
+from tflrecover.recovery.sizes import Sizes
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.quantization import quantized as is_quantized
 
@@ -58,7 +59,7 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
     rounds = quantized == "simulate"
     found = _attempt(file, is_free=True)
-    is_free = found is not None and _is_free(found.model)
+    is_free = found is not None and batch.is_free(found.model)
     if not is_free:
         _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
     if found is None or rounds or not is_free:
@@ -93,10 +94,13 @@ class _Maker:
         shapes = [_sizes(file.graph.values[value].shape or (), one.shape) for value, one in _inputs(file, network)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
-            self.draft = side.draft({})
+            draft = self.draft = side.draft({})
+            sizes, ends = Sizes(side.source, draft), draft.outputs
+            draft.outputs = (*ends, *sizes.wanted)
             if rounds:
-                keep_rounding(self.draft)
-            formed(self.draft)
+                keep_rounding(draft)
+            formed(draft)
+            draft.outputs = draft.outputs[: len(ends)]
         self.outputs = _unique([legal(name) or "output" for name in end_names(file, "outputs")])
         names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
@@ -109,9 +113,11 @@ class _Maker:
             self.inputs.append(made)
             self.known[value] = made
         self.builder.anchor = self.inputs[0] if self.inputs else None
-        self.assembly = Assembly(self.draft, self.builder, is_free, self.known, outputs=self.outputs)
+        self.assembly = Assembly(self.draft, self.builder, is_free, self.known, outputs=self.outputs, sizes=sizes)
 
     def made(self) -> Recovered:
+        if not self.inputs:
+            raise UnsupportedOperators(self.file.source, [("none", "model", "it has no input, which Keras asks for")])
         self.assembly.run()
         if missing := self.assembly.missing:
             raise UnsupportedOperators(self.file.source, [(op.id, str(op.type), why) for op, why in missing])
@@ -123,13 +129,11 @@ class _Maker:
         return Recovered(model, self.builder.calls, _notes(self.file, self.rounds))
 
     def _output(self, made: Any, name: str) -> Any:
-        if not is_tensor(made):
-            raise UnsupportedOperators(self.file.source, [(name, "output", "it is a constant, and no layer makes it")])
         layer = getattr(made, "_keras_history", (None,))[0]
         if layer is not None and layer.name == name:
             return made
         self.builder.wanted = self.builder.released(name)
-        return self.builder.layer("Identity", made)
+        return self.builder.layer("Identity", made) if is_tensor(made) else self.builder.constant(made, self.inputs[0])
 
 
 def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:
@@ -161,37 +165,3 @@ def _single(tensors: list[Any]) -> Any:
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     counted = Names()
     return tuple(counted.unique(name) for name in names)
-
-
-def _is_free(model: Any) -> bool:
-    """Whether two examples in one batch give what each gives alone."""
-    generator = np.random.default_rng(0)
-    both = [_random(generator, tensor) for tensor in model.inputs]
-    try:
-        alone = [[np.asarray(one) for one in _called(model, [x[i : i + 1] for x in both])] for i in range(2)]
-        together = [np.asarray(one) for one in _called(model, both)]
-    # Whatever the backend raises, it is because of the batch.
-    except Exception as error:
-        _log.info("no free batch: %s", error)
-        return False
-    pairs = zip(together, *alone, strict=True)
-    return all(_same(whole, np.concatenate(parts)) for whole, *parts in pairs if all(np.ndim(p) for p in parts))
-
-
-def _same(whole: Any, parts: Any) -> bool:
-    if whole.shape != parts.shape:
-        return False
-    scale = np.max(np.abs(parts[np.isfinite(parts)]), initial=0.0) if parts.dtype.kind == "f" else 0.0
-    return bool(np.allclose(whole, parts, rtol=0, atol=1e-4 * scale, equal_nan=True))
-
-
-def _random(generator: np.random.Generator, tensor: Any) -> Any:
-    shape = (2, *(1 if n is None else n for n in tensor.shape[1:]))
-    if str(tensor.dtype).startswith("float"):
-        return generator.uniform(0, 1, shape).astype(tensor.dtype)
-    return generator.integers(0, 2, shape).astype(tensor.dtype)
-
-
-def _called(model: Any, inputs: Sequence[Any]) -> list[Any]:
-    made = model(list(inputs) if len(inputs) != 1 else inputs[0], training=False)
-    return list(made) if isinstance(made, (list, tuple)) else [made]

@@ -344,7 +344,7 @@ def _read(view: _View, reader: Reader | None) -> tuple[Lowered, Shape | None, We
         _check(view, lowered, spec)
         shape = _output_shape(view, lowered, spec)
         is_single = len(view.op.outputs) == 1 and lowered.activation is None
-        known = lowered.shape if lowered.shape is not None else view.output_shape()
+        known = lowered.shape if lowered.shape is not None else view.output_shape() or None
         return lowered, shape, _fold(lowered, spec, known, view.draft.env) if is_single else None
     except _UNREADABLE as error:
         _log.info("operator %s (%s) cannot be read and stays opaque: %r", view.op.id, view.op.type, error)
@@ -367,9 +367,8 @@ def _check(view: _View, lowered: Lowered, spec: OpSpec | None) -> None:
 
 def _output_shape(view: _View, lowered: Lowered, spec: OpSpec | None) -> Shape | None:
     """What the reader knows, else what the source says for certain, else what the operator's own rule gives."""
-    if lowered.shape is not None:
-        return lowered.shape
-    known = view.output_shape()
+    # Old converters left shapes out, which reads as a scalar.
+    known = lowered.shape if lowered.shape is not None else view.output_shape() or None
     if known is not None:
         return known
     if spec is not None and spec.infer_shape is not None:

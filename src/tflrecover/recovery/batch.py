@@ -1,0 +1,57 @@
+"""Whether the batch of a model may be free: tried, not reasoned about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tflrecover.recovery.layers import TensorFlowFunction
+
+_log = logging.getLogger(__name__)
+
+
+def is_free(model: Any) -> bool:
+    """Whether two examples in one batch give what each gives alone."""
+    generator = np.random.default_rng(0)
+    both = [_random(generator, tensor) for tensor in model.inputs]
+    try:
+        alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in both]) for i in range(2)]
+        together = _called(model, both)
+        results = zip(model.outputs, together, *alone, strict=True)
+        return all(_is_constant(tensor) or _same(whole, np.concatenate(parts)) for tensor, whole, *parts in results)
+    # Whatever the backend raises, it is because of the batch.
+    except Exception as error:
+        _log.info("no free batch: %s", error)
+        return False
+
+
+def _is_constant(tensor: Any) -> bool:
+    """Whether the file has an output that no input decides."""
+    layer = tensor._keras_history[0]
+    return isinstance(layer, TensorFlowFunction) and layer.is_constant
+
+
+def _same(whole: Any, parts: Any) -> bool:
+    if whole.shape != parts.shape:
+        return False
+    if parts.dtype.kind not in "fc":
+        return np.array_equal(whole, parts)
+    scale = np.max(np.abs(parts[np.isfinite(parts)]), initial=0.0)
+    return bool(np.allclose(whole, parts, rtol=0, atol=1e-4 * scale, equal_nan=True))
+
+
+def _random(generator: np.random.Generator, tensor: Any) -> Any:
+    shape = (2, *(1 if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
+    if str(tensor.dtype).startswith("float"):
+        return np.asarray(generator.uniform(0, 1, shape), tensor.dtype)
+    numbers = generator.integers(0, 2, shape)
+    # Texts of digits: what reads a number out of them finds one.
+    return np.asarray(numbers, "S").astype(object) if tensor.dtype == "string" else np.asarray(numbers, tensor.dtype)
+
+
+def _called(model: Any, inputs: Sequence[Any]) -> list[Any]:
+    made = model(list(inputs) if len(inputs) != 1 else inputs[0], training=False)
+    return [np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])]
