@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.keras import tensorflow
 from tflrecover.ops.readers import operands, plain
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.weight import Array
 
 
@@ -67,4 +68,47 @@ LOCAL_RESPONSE_NORMALIZATION = OpSpec(
     family="normalization",
 )
 
-SPECS = (L2_NORMALIZATION, LOCAL_RESPONSE_NORMALIZATION)
+
+def _axis(part: Part) -> int | list[int]:
+    """As Keras has it: the last axis alone by its number from the end."""
+    axes = part.attributes["axis"]
+    return -1 if axes == (len(part.shape(0)) - 1,) else list(axes)
+
+
+def _with_axes(kind: str) -> KerasBuilder:
+    def build(builder: Builder, part: Part) -> Any:
+        return builder.layer(kind, part.args[0], **_learned(part), axis=_axis(part), epsilon=part.attributes["epsilon"])
+
+    return build
+
+
+def _learned(part: Part) -> dict[str, Any]:
+    """Weights; what is left out is switched off."""
+    weights = part.args[1:]
+    names = ("scale", "center")[: len(weights) if len(weights) > 1 else 0]
+    off = {name: False for name, weight in zip(names, weights, strict=False) if weight is None}
+    return {"weights": tuple(weight for weight in weights if weight is not None), **off}
+
+
+def _group(builder: Builder, part: Part) -> Any:
+    groups, epsilon = part.attributes["groups"], part.attributes["epsilon"]
+    return builder.layer("GroupNormalization", part.args[0], groups=groups, epsilon=epsilon, **_learned(part))
+
+
+def _unit(builder: Builder, part: Part) -> Any:
+    return builder.layer("UnitNormalization", part.args[0], axis=_axis(part))
+
+
+def _written_out(name: str, keras: KerasBuilder, *weights: str) -> OpSpec:
+    return OpSpec(name, keras=keras, roles=("input", *weights), weights=frozenset(weights), infer_shape=_same_shape)
+
+
+# What files write out (:mod:`tflrecover.recovery.normalizations`).
+WRITTEN_OUT = (
+    _written_out("LAYER_NORMALIZATION", _with_axes("LayerNormalization"), "gamma", "beta"),
+    _written_out("GROUP_NORMALIZATION", _group, "gamma", "beta"),
+    _written_out("RMS_NORMALIZATION", _with_axes("RMSNormalization"), "scale"),
+    _written_out("UNIT_NORMALIZATION", _unit),
+)
+
+SPECS = (L2_NORMALIZATION, LOCAL_RESPONSE_NORMALIZATION, *WRITTEN_OUT)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.linear import Linear, Term, linear
+from tflrecover.recovery.match import pairs
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import scalar
 from tflrecover.weight import Array
@@ -85,17 +86,6 @@ def _gate(draft: Draft, value: int) -> _Gate:
     return _Gate(activation, terms)
 
 
-def _pairs(draft: Draft, value: int | None, kind: str) -> Iterator[tuple[int, int]]:
-    """The operands of a commutative operator, in both orders; none where another operator makes the value."""
-    op = draft.producer(value)
-    if op is None or op.type != kind or len(op.inputs) != 2:
-        return
-    one, other = op.inputs
-    if one is not None and other is not None:
-        yield one, other
-        yield other, one
-
-
 def _kernels(gates: Sequence[Linear], h: int) -> tuple[int, list[Array]] | None:
     """``(item, [kernel, recurrent kernel, bias of the item, bias of the state])`` of gates side by side."""
     items = {source for terms in gates for source in terms if source not in (h, None)}
@@ -135,8 +125,8 @@ def _simple(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
 
 def _lstm(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
     h, c = states
-    for kept, added in _pairs(draft, c.next, "ADD"):
-        for forget, cell in _pairs(draft, kept, "MUL"):
+    for kept, added in pairs(draft, c.next, "ADD"):
+        for forget, cell in pairs(draft, kept, "MUL"):
             if cell != c.value:
                 continue
             for (gate, made), (output, shown) in _both(draft, added, h.next):
@@ -149,14 +139,14 @@ def _lstm(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
 
 
 def _both(draft: Draft, one: int, other: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    for first in _pairs(draft, one, "MUL"):
-        for second in _pairs(draft, other, "MUL"):
+    for first in pairs(draft, one, "MUL"):
+        for second in pairs(draft, other, "MUL"):
             yield first, second
 
 
 def _gru(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
     (h,) = states
-    for kept, added in _pairs(draft, h.next, "ADD"):
+    for kept, added in pairs(draft, h.next, "ADD"):
         for (update, old), (rest, candidate) in _both(draft, kept, added):
             if old != h.value or not _is_rest(draft, rest, update):
                 continue
@@ -181,7 +171,7 @@ def _resets(draft: Draft, terms: Linear, h: int) -> Iterator[tuple[bool, _Gate, 
     """``(is reset after the product, reset gate, terms with the state's part under the state)``."""
     for source, term in terms.items():
         others = {key: other for key, other in terms.items() if key != source}
-        for reset, part in _pairs(draft, source, "MUL"):
+        for reset, part in pairs(draft, source, "MUL"):
             if part == h and term.kernel is not None:
                 yield False, _gate(draft, reset), {**others, h: term}
             inner = linear(draft, part)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
+from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import drop_rows, fuse_biases
 from tflrecover.rewrite.affine import merge_affines, to_affine
@@ -65,6 +66,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     to_affine,
     merge_affines,
     fuse_patterns,
+    fuse_normalizations,
     fuse_recurrent,
     fuse_bidirectional,
     fuse_silu,

@@ -1,0 +1,220 @@
+"""Normalizations that files write out become Keras's layers.
+
+    LayerNormalization:  (x - m) · r · gamma + beta     with m = MEAN(x), r = RSQRT(MEAN((x - m)²) + epsilon)
+    GroupNormalization:  the same between two reshapes, on the channels of one group
+    RMSNormalization:    x · r · scale                  with r = RSQRT(MEAN(x²) + epsilon)
+    UnitNormalization:   x · MINIMUM(RSQRT(SUM(x²)), 1e12)
+
+A converter writes the first as ``x · s + (beta - m · s)`` with ``s = r · gamma``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tflrecover.ir import Op
+from tflrecover.recovery.match import array, factor, maker, offset, pairs
+from tflrecover.rewrite.draft import Draft
+from tflrecover.weight import Array, Literal
+
+_LARGEST_INVERSE = np.float32(1e12)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Statistics:
+    """The inverse of a standard deviation.
+
+    Attributes:
+        x: What it is of.
+        mean: What is subtracted before; None where nothing is.
+        axes: Along which.
+        epsilon: Beside the variance.
+    """
+
+    x: int
+    mean: int | None
+    axes: tuple[int, ...]
+    epsilon: float
+
+
+def _inverse(draft: Draft, value: int | None) -> _Statistics | None:
+    """``RSQRT(MEAN((x - m)²) + epsilon)``, or without m."""
+    root = maker(draft, value, "RSQRT")
+    if root is None:
+        return None
+    variance, epsilon = offset(draft, root.inputs[0])
+    mean = maker(draft, variance, "MEAN")
+    if mean is None or not mean.attributes["keepdims"] or epsilon is None or epsilon.size != 1:
+        return None
+    deviation = _deviation(draft, mean.inputs[0])
+    if deviation is None:
+        return None
+    x, center = deviation
+    axes = tuple(mean.attributes["axis"])
+    if center is not None:
+        made = maker(draft, center, "MEAN")
+        is_own = made is not None and made.inputs[0] == x and made.attributes["keepdims"]
+        if made is None or not is_own or tuple(made.attributes["axis"]) != axes:
+            return None
+    return _Statistics(x, center, axes, float(epsilon.reshape(-1)[0]))
+
+
+def _deviation(draft: Draft, value: int | None) -> tuple[int, int | None] | None:
+    """``(x, m)`` of ``(x - m)²``."""
+    op = maker(draft, value, "SQUARED_DIFFERENCE", "SQUARE", "MUL")
+    if op is None or op.inputs[0] is None or (op.type == "MUL" and op.inputs[0] != op.inputs[1]):
+        return None
+    if op.type == "SQUARED_DIFFERENCE":
+        means = [(x, m) for x, m in (op.inputs, op.inputs[::-1]) if maker(draft, m, "MEAN") and x is not None]
+        return means[0] if means else None
+    minus = maker(draft, op.inputs[0], "SUB")
+    if minus is not None and minus.inputs[0] is not None and maker(draft, minus.inputs[1], "MEAN"):
+        return minus.inputs[0], minus.inputs[1]
+    return op.inputs[0], None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Normalized:
+    """A normalization that was found."""
+
+    statistics: _Statistics
+    gamma: Array | None
+    beta: Array | None
+
+
+def _scale(draft: Draft, value: int) -> tuple[_Statistics, Array | None] | None:
+    """``(r, gamma)`` of ``r · gamma``."""
+    inner, gamma = factor(draft, value)
+    found = _inverse(draft, inner)
+    return None if found is None else (found, gamma)
+
+
+def _sums(draft: Draft, value: int) -> Iterator[_Normalized]:
+    """``x · s + (beta - m · s)``."""
+    for product, rest in pairs(draft, value, "ADD"):
+        for x, scale in pairs(draft, product, "MUL"):
+            found = _scale(draft, scale)
+            if found is None or found[0].x != x or found[0].mean is None:
+                continue
+            shift, beta = offset(draft, rest)
+            for negative, again in pairs(draft, shift, "MUL"):
+                mean, minus = factor(draft, negative)
+                is_minus = minus is not None and minus.size == 1 and minus.item() == -1.0
+                if again == scale and is_minus and mean == found[0].mean:
+                    yield _Normalized(*found, beta)
+
+
+def _products(draft: Draft, value: int) -> Iterator[_Normalized]:
+    """``(x - m) · r · gamma + beta``, however it is put in brackets; without m, ``x · r · gamma``."""
+    op = draft.producer(value)
+    scaled, beta = offset(draft, value)
+    gamma = None
+    if op is not None and op.type == "AFFINE" and op.inputs[1] is not None:
+        scaled, gamma, beta = op.inputs[0], array(draft, op.inputs[1]), array(draft, op.inputs[2])
+    elif scaled is not None:
+        scaled, gamma = factor(draft, scaled)
+    for centered, scale in pairs(draft, scaled, "MUL"):
+        found = _scale(draft, scale)
+        if found is None or (gamma is not None and found[1] is not None):
+            continue
+        statistics, inner = found
+        minus = maker(draft, centered, "SUB")
+        is_centered = minus is not None and minus.inputs == (statistics.x, statistics.mean)
+        if is_centered if statistics.mean is not None else centered == statistics.x:
+            yield _Normalized(statistics, inner if gamma is None else gamma, beta)
+
+
+def _along(draft: Draft, x: int, axes: tuple[int, ...], given: Array | None) -> Array | None:
+    """A constant as Keras has it, with the axes of the statistics alone; None where it has others."""
+    shape = draft.shape(x)
+    if given is None or given.ndim > len(shape):
+        return None
+    whole = given.reshape((1,) * (len(shape) - given.ndim) + given.shape)
+    if any(n != 1 for axis, n in enumerate(whole.shape) if axis not in axes):
+        return None
+    sizes = tuple(shape[axis] for axis in axes)
+    return np.broadcast_to(whole.reshape([whole.shape[axis] for axis in axes]), sizes)
+
+
+def fuse_normalizations(draft: Draft) -> int:
+    """Every written out normalization becomes its layer; the last operator that makes it is looked for first."""
+    count = 0
+    for op in reversed(draft.ordered("ADD", "AFFINE", "MUL")):
+        if op.id not in draft.ops or op.id in draft.opaque:
+            continue
+        count += any(fuse(draft, op) for fuse in _FUSIONS)
+    return count
+
+
+def _replaced(draft: Draft, op: Op, kind: str, x: int, weights: tuple[Array | None, ...], **attributes: object) -> bool:
+    operands = tuple(None if one is None else draft.constant(Literal.of(one)) for one in weights)
+    draft.replace(op.evolve(type=kind, inputs=(x, *operands), attributes=attributes))
+    return True
+
+
+def _layer(draft: Draft, op: Op) -> bool:
+    for find in (_sums, _products):
+        for found in find(draft, op.outputs[0]):
+            statistics = found.statistics
+            if statistics.mean is None or 0 in statistics.axes:
+                continue
+            weights = tuple(_along(draft, statistics.x, statistics.axes, one) for one in (found.gamma, found.beta))
+            if any(
+                one is None and given is not None for one, given in zip(weights, (found.gamma, found.beta), strict=True)
+            ):
+                continue
+            attributes = {"axis": statistics.axes, "epsilon": statistics.epsilon}
+            return _replaced(draft, op, "LAYER_NORMALIZATION", statistics.x, weights, **attributes)
+    return False
+
+
+def _group(draft: Draft, op: Op) -> bool:
+    back = draft.only_consumer(op.outputs[0])
+    for find in (_sums, _products):
+        for found in find(draft, op.outputs[0]):
+            statistics = found.statistics
+            before = maker(draft, statistics.x, "RESHAPE")
+            if back is None or back.type != "RESHAPE" or before is None or before.inputs[0] is None:
+                continue
+            shape, grouped = draft.shape(before.inputs[0]), draft.shape(statistics.x)
+            rank = len(shape)
+            is_split = grouped[:-2] == shape[:-1] and len(grouped) == rank + 1 and draft.shape(back.outputs[0]) == shape
+            if not is_split or statistics.axes != (*range(1, rank - 1), rank) or statistics.mean is None:
+                continue
+            sizes = (1,) * (rank - 1) + grouped[-2:]
+            given = [
+                None if one is None else np.broadcast_to(one, sizes).reshape(-1) for one in (found.gamma, found.beta)
+            ]
+            attributes = {"groups": grouped[-2], "epsilon": statistics.epsilon}
+            return _replaced(draft, back, "GROUP_NORMALIZATION", before.inputs[0], tuple(given), **attributes)
+    return False
+
+
+def _root_mean_square(draft: Draft, op: Op) -> bool:
+    """Keras's layer always has a scale; without one it stays as it is."""
+    for found in _products(draft, op.outputs[0]):
+        statistics = found.statistics
+        scale = _along(draft, statistics.x, statistics.axes, found.gamma)
+        if statistics.mean is None and found.beta is None and scale is not None and 0 not in statistics.axes:
+            attributes = {"axis": statistics.axes, "epsilon": statistics.epsilon}
+            return _replaced(draft, op, "RMS_NORMALIZATION", statistics.x, (scale,), **attributes)
+    return False
+
+
+def _unit(draft: Draft, op: Op) -> bool:
+    for x, scale in pairs(draft, op.outputs[0], "MUL"):
+        for root, most in pairs(draft, scale, "MINIMUM"):
+            limit, made = array(draft, most), maker(draft, root, "RSQRT")
+            total = None if made is None else maker(draft, made.inputs[0], "SUM")
+            if limit is None or limit.size != 1 or limit.item() != _LARGEST_INVERSE or total is None:
+                continue
+            axes = tuple(total.attributes["axis"])
+            if _deviation(draft, total.inputs[0]) == (x, None) and total.attributes["keepdims"] and 0 not in axes:
+                return _replaced(draft, op, "UNIT_NORMALIZATION", x, (), axis=axes)
+    return False
+
+
+_FUSIONS: tuple[Callable[[Draft, Op], bool], ...] = (_group, _layer, _root_mean_square, _unit)
