@@ -5,6 +5,7 @@ from __future__ import annotations
 from tflrecover.ops import (
     activation,
     affine,
+    attention,
     batch,
     bits,
     boxes,
@@ -29,6 +30,7 @@ from tflrecover.ops import (
     repeat,
     resize,
     rnn,
+    separable,
     shape,
     slicing,
     states,
@@ -43,6 +45,7 @@ __all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "s
 _FAMILIES = (
     activation,
     affine,
+    attention,
     batch,
     control,
     bits,
@@ -66,6 +69,7 @@ _FAMILIES = (
     repeat,
     resize,
     rnn,
+    separable,
     shape,
     slicing,
     states,

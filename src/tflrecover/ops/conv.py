@@ -121,7 +121,7 @@ def with_bias(part: Part) -> dict[str, Any]:
     return {**arguments, "activation": activation} if activation else arguments
 
 
-def _padded(builder: Builder, x: Any, padding: Any) -> tuple[Any, str]:
+def padded(builder: Builder, x: Any, padding: Any) -> tuple[Any, str]:
     """The input and a name for its padding: numbers become a layer of their own."""
     if isinstance(padding, str):
         return x, padding
@@ -130,7 +130,7 @@ def _padded(builder: Builder, x: Any, padding: Any) -> tuple[Any, str]:
     return builder.helper(f"ZeroPadding{len(padding)}D", x, padding=tuple(padding)), "valid"
 
 
-def _keras_window(a: Attributes) -> dict[str, Any]:
+def keras_window(a: Attributes) -> dict[str, Any]:
     """What differs from the defaults."""
     given = {name: a[name] for name in ("strides", "dilation_rate")}
     return {name: value for name, value in given.items() if set(value) != {1}}
@@ -150,11 +150,11 @@ def keras_conv(builder: Builder, part: Part) -> Any:
     """A layer ``Conv…D``."""
     a, taken = _placed(part)
     rank = len(a["kernel_size"])
-    x, padding = _padded(builder, part.args[0], a["padding"])
+    x, padding = padded(builder, part.args[0], a["padding"])
     count = part.shape(0)[-1] // np.shape(part.args[1])[-2]
     groups = {"groups": count} if count > 1 else {}
     arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": padding}
-    y = builder.layer(f"Conv{rank}D", x, **arguments, **_keras_window(a), **groups, **with_bias(part))
+    y = builder.layer(f"Conv{rank}D", x, **arguments, **keras_window(a), **groups, **with_bias(part))
     return y if taken is None else builder.sliced(y, taken)
 
 
@@ -208,9 +208,9 @@ def _depthwise_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribu
 
 def _keras_depthwise(builder: Builder, part: Part) -> Any:
     a, taken = _placed(part)
-    x, padding = _padded(builder, part.args[0], a["padding"])
+    x, padding = padded(builder, part.args[0], a["padding"])
     multiplier = {"depth_multiplier": a["depth_multiplier"]} if a["depth_multiplier"] != 1 else {}
-    arguments = {"kernel_size": a["kernel_size"], "padding": padding, **_keras_window(a), **with_bias(part)}
+    arguments = {"kernel_size": a["kernel_size"], "padding": padding, **keras_window(a), **with_bias(part)}
     if len(set(a["strides"])) == 1:
         y = builder.layer("DepthwiseConv2D", x, **multiplier, **arguments)
         return y if taken is None else builder.sliced(y, taken)
@@ -316,7 +316,7 @@ def _keras_transpose(builder: Builder, part: Part) -> Any:
     extra = {"output_padding": a["output_padding"]} if a.get("output_padding") is not None else {}
     arguments = {"filters": a["filters"], "kernel_size": a["kernel_size"], "padding": a["padding"], **extra}
     kind = f"Conv{len(a['kernel_size'])}DTranspose"
-    return builder.layer(kind, part.args[0], **arguments, **_keras_window(a), **with_bias(part))
+    return builder.layer(kind, part.args[0], **arguments, **keras_window(a), **with_bias(part))
 
 
 TRANSPOSE_CONV = OpSpec(

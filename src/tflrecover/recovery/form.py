@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
+from tflrecover.recovery.attention import fuse_attention
 from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import drop_rows, fuse_biases
+from tflrecover.recovery.separable import fuse_separable
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
@@ -67,12 +69,14 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     merge_affines,
     fuse_patterns,
     fuse_normalizations,
+    fuse_attention,
     fuse_recurrent,
     fuse_bidirectional,
     fuse_silu,
     drop_rows,
     fuse_biases,
     fuse_activations,
+    fuse_separable,
     nest,
 )
 
