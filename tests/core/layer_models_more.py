@@ -247,9 +247,6 @@ EINSUM = {
         ("abc,bcd->abd", (6, 5), "bd"),
     )
 } | {
-    "einsum_scaling": image(
-        lambda x: L.EinsumDense("bhwc,c->bhwc", output_shape=tuple(x.shape[1:]), bias_axes="c")(L.ReLU()(x))
-    ),
     "einsum_two_axes": image(lambda x: L.EinsumDense("abcd,cde->abe", output_shape=(None, 5), bias_axes="e")(x)),
 }
 

@@ -2,7 +2,7 @@
 
 EINSUM(x, w) = TRANSPOSE(RESHAPE(FULLY_CONNECTED(RESHAPE(TRANSPOSE(x)), w')))
 EINSUM(x, w) = TRANSPOSE(RESHAPE(BATCH_MATMUL(RESHAPE(TRANSPOSE(x)), w')))      where they share an axis that stays
-EINSUM(x, w) = MUL(TRANSPOSE(x), RESHAPE(TRANSPOSE(w)))      where nothing is summed and nothing new
+EINSUM(x, w) = TRANSPOSE(MUL(x, RESHAPE(TRANSPOSE(w))))      where nothing is summed and nothing new
 BATCH_MATMUL(w, x) = TRANSPOSE(BATCH_MATMUL(TRANSPOSE(x), wᵀ))      the constant is the second operand
 """
 
@@ -78,8 +78,6 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
     sizes = dict(zip(w, constant.shape, strict=True)) | dict(zip(x, draft.shape(value), strict=True))
     if any(sizes[axis] != n for axis, n in zip(w, constant.shape, strict=True)):
         return 0
-    if op.type == "BATCH_MATMUL" and axes.shared and slot == 0 and not any(op.attributes.values()):
-        return 0
 
     def shape(names: str) -> Shape:
         return tuple(sizes[axis] for axis in names)
@@ -88,12 +86,20 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
         return (math.prod(shape(names)),)
 
     chain = _Chain(draft, op, value)
-    if not axes.summed + axes.new:
-        chain.transpose(x, out)
-        along = _ordered(constant, tuple(w.index(axis) for axis in out if axis in w))
-        chain.then("MUL", shape(out), {}, _shaped(along, tuple(sizes[axis] if axis in w else 1 for axis in out)))
+    if axes.shared and total(axes.summed + axes.new) == (1,):
+        # Nothing is summed, nothing is new: each number of the constant is a factor.
+        stay = "".join(axis for axis in x if axis not in axes.summed)
+        chain.reshape(shape(stay))
+        along = "".join(axis for axis in stay if axis in w) + axes.summed + axes.new
+        factor = _ordered(constant, tuple(w.index(axis) for axis in along))
+        chain.then("MUL", shape(stay), {}, _shaped(factor, tuple(sizes[axis] if axis in w else 1 for axis in stay)))
+        chain.reshape(shape(stay + axes.new))
+        chain.transpose(stay + axes.new, out)
         chain.end()
         return 1
+    if op.type == "BATCH_MATMUL" and axes.shared and slot == 0 and not any(op.attributes.values()):
+        return 0
+
     kept = total(axes.kept) if axes.shared else shape(axes.kept)
     chain.transpose(x, axes.shared + axes.kept + axes.summed)
     chain.reshape((*shape(axes.shared), *kept, *total(axes.summed)))
