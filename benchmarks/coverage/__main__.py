@@ -21,18 +21,26 @@ the last two are measured by `make kinds` and `make zoo`.
 """
 
 
-def _examples(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("op_examples", root / "tests" / "core" / "op_examples.py")
+def _tests(root: Path, *path: str) -> ModuleType:
+    """A file of the tests as a module."""
+    name = ".".join(("tests", *path))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, root.joinpath("tests", *path).with_suffix(".py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(spec.name, module)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
+def _operators(root: Path) -> str:
+    return operators.text(_tests(root, "core", "op_examples"), _tests(root, "recovery", "test_operators"))
+
+
 DERIVED: dict[str, Callable[[Path], str]] = {
-    "Operators": lambda root: operators.text(_examples(root)),
+    "Operators": _operators,
     "Layers": layers.text,
     "Quantizations and forms of files": forms.text,
 }

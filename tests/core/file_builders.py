@@ -65,6 +65,25 @@ class File:
         return builders.pack(self.model(*outputs))
 
 
+def with_subgraph(model, inner):
+    """Adds the subgraph of another model, with its operators and constants."""
+    (graph,) = inner.subgraphs
+    for op in graph.operators:
+        op.opcodeIndex += len(model.operatorCodes)
+    for tensor in graph.tensors:
+        tensor.buffer += len(model.buffers) if tensor.buffer else 0
+    model.operatorCodes += inner.operatorCodes
+    model.buffers += inner.buffers
+    model.subgraphs.append(graph)
+    return builders.pack(model)
+
+
+def texts(*given):
+    """Contents of a tensor of strings."""
+    ends = np.cumsum([4 * (len(given) + 2), *map(len, given)])
+    return np.frombuffer(np.int32([len(given), *ends]).tobytes() + b"".join(given), np.uint8)
+
+
 def quantization(scale, zero=0, axis=0):
     """Scales and zero points, one or one per slice of an axis."""
     made = schema.QuantizationParametersT()

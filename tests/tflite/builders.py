@@ -3,6 +3,7 @@
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 
 
 def tensor(name, shape, buffer=0, dtype=schema.TensorType.FLOAT32, **fields):
@@ -48,6 +49,15 @@ def pack(made):
     builder = flatbuffers.Builder(1024)
     builder.Finish(made.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def flex_options(content, kind="Conv3D"):
+    """Options of a Flex operator: a flexbuffer of two strings, whatever bytes the second holds."""
+    builder = flexbuffers.Builder(share_strings=False)
+    with builder.Vector():
+        builder.String(kind)
+        builder.String("x" * len(content))
+    return bytes(builder.Finish()).replace(b"x" * len(content), content)
 
 
 def conv_model():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from flatbuffers import flexbuffers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tflite.builders import flex_options
 from tflrecover.tflite import nodedef
 
 
@@ -44,27 +44,18 @@ WANTED = {
 }
 
 
-def as_a_file_has_it(content):
-    """A flexbuffer of two strings, whatever bytes the second holds."""
-    builder = flexbuffers.Builder(share_strings=False)
-    with builder.Vector():
-        builder.String("Conv3D")
-        builder.String("x" * len(content))
-    return bytes(builder.Finish()).replace(b"x" * len(content), content)
-
-
 def test_every_kind_of_attribute():
-    assert nodedef.attributes(as_a_file_has_it(node().SerializeToString())) == WANTED
+    assert nodedef.attributes(flex_options(node().SerializeToString())) == WANTED
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 1, 40))
 def test_damaged(share):
-    raw = as_a_file_has_it(node().SerializeToString())
+    raw = flex_options(node().SerializeToString())
     assert isinstance(nodedef.attributes(raw[: int(len(raw) * share)]), dict)
 
 
 @given(st.binary(min_size=1, max_size=80))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes(content):
-    assert isinstance(nodedef.attributes(as_a_file_has_it(content)), dict)
+    assert isinstance(nodedef.attributes(flex_options(content)), dict)
     assert isinstance(nodedef.attributes(content), dict)

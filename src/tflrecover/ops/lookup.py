@@ -11,7 +11,7 @@ import numpy as np
 from tflrecover.ops.keras import is_constant
 from tflrecover.ops.readers import operand, operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source, Unsupported
-from tflrecover.weight import Array
+from tflrecover.weight import Array, Literal
 
 
 def _embedding(source: Source) -> Lowered:
@@ -89,6 +89,45 @@ HASHTABLE_LOOKUP = OpSpec(
     roles=("lookup", "keys", "values"),
     infer_shape=lambda shapes, a: (*shapes[0], *shapes[2][1:]),
 )
+
+
+def _hashed(source: Source) -> Lowered | None:
+    """With the table's keys and values in its place (``rewrite/tables.py``)."""
+    return Lowered("HASHTABLE_FIND", operands(source)) if len(source.inputs) == 4 else None
+
+
+def _keras_hashed(builder: Builder, part: Part) -> Any:
+    """Keras's lookup gives the place of a key, 0 where it is none."""
+    x, keys, values, default = part.args
+    if not all(map(is_constant, (keys, values, default))):
+        raise Unsupported("its table is computed")
+    # Of a key that is there twice, the first counts.
+    keys, first = np.unique(np.ravel(keys), return_index=True)
+    table = np.concatenate([np.ravel(default), np.ravel(values)[first]])
+    if keys.dtype == object:
+        places = builder.layer("StringLookup", x, vocabulary=[key.decode() for key in keys], num_oov_indices=1)
+    else:
+        places = builder.layer("IntegerLookup", x, vocabulary=keys.tolist(), num_oov_indices=1)
+    return builder.tensorflow("gather", table, places)
+
+
+HASHTABLE_FIND = OpSpec(
+    "HASHTABLE_FIND",
+    keras=_keras_hashed,
+    tflite=_hashed,
+    roles=("input", "keys", "values", "default"),
+    infer_shape=lambda shapes, a: shapes[0],
+)
+
+
+def _counted(source: Source) -> Lowered | None:
+    keys = source.weight(0)
+    if keys is None:
+        return None
+    return Lowered("IDENTITY", (Literal.of(np.array([math.prod(keys.shape)], np.int64)),), shape=(1,))
+
+
+HASHTABLE_SIZE = OpSpec("HASHTABLE_SIZE", tflite=_counted)
 
 
 def _to_dense(source: Source) -> Lowered:
@@ -179,6 +218,8 @@ SPECS = (
     EMBEDDING_LOOKUP,
     EMBEDDING_LOOKUP_SPARSE,
     HASHTABLE_LOOKUP,
+    HASHTABLE_FIND,
+    HASHTABLE_SIZE,
     SPARSE_TO_DENSE,
     UNIQUE,
     LSH_PROJECTION,

@@ -112,12 +112,19 @@ class ModelBuilder:
 
     def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of ``keras.ops``; of constants alone, the result is one."""
+        args = tuple(map(self._as_tensors, args))
         result = getattr(keras.ops, name)(*args, **arguments)
         if not any(map(is_tensor, _leaves(args))):
             return np.asarray(result)
         self._name(result, snake_case(name))
         self.calls.append(Call(f"ops.{name}", args, arguments, result))
         return result
+
+    def _as_tensors(self, arg: Any) -> Any:
+        """Keras takes no arrays of texts; TensorFlow's tensors of them it does."""
+        if isinstance(arg, (list, tuple)):
+            return type(arg)(map(self._as_tensors, arg))
+        return self.constant(arg, self.anchor) if isinstance(arg, np.ndarray) and arg.dtype.kind == "O" else arg
 
     def _name(self, result: Any, function: str) -> None:
         """Keras numbers functions over all models of a process, so that one may get the name of a layer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,8 +101,20 @@ def _words(data: Array) -> Array:
     return data.view("<u2")
 
 
+def _texts(data: Array) -> Array:
+    """Their number and where each begins and ends, as int32, then the texts one after the other; an array of bytes."""
+    raw = data.tobytes()
+    count = int.from_bytes(raw[:4], "little")
+    # What is there bounds what is claimed.
+    ends = np.frombuffer(raw[4 : 4 * (count + 2)], "<i4") if 4 * (count + 2) <= len(raw) else np.zeros(1, np.int32)
+    found = np.empty(len(ends) - 1, object)
+    found[:] = [raw[begin:end] for begin, end in pairwise(ends.tolist())]
+    return found
+
+
 _WIDENED: Mapping[str, Callable[[Array], Array]] = {
     "bfloat16": _bfloat16,
     "float8_e4m3fn": _float8_e4m3fn,
     "float8_e5m2": _float8_e5m2,
+    "string": _texts,
 }

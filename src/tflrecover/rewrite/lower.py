@@ -25,6 +25,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.ends import ENDS
 from tflrecover.rewrite.expand import expand
 from tflrecover.rewrite.scalars import known_array
+from tflrecover.rewrite.tables import with_tables
 from tflrecover.rewrite.variables import lower_state, threaded
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate
 
@@ -176,7 +177,7 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
     Returns:
         The draft that the rules go on with. An operator that nobody can read stays as it is, opaque.
     """
-    source = threaded(source)
+    source = with_tables(threaded(source))
     draft = Draft(source.values, source.inputs, env)
     made = {*source.inputs, *(value for op in source.ops() for value in op.outputs)}
     borrowed = _on_the_grid_of_another(source)
