@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.formula import Calls, numpy_calls
+from tflrecover.ops.formula import numpy_calls
 from tflrecover.ops.readers import operands
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
+from tflrecover.ops.spec import Attributes, Builder, Calls, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
 
 _OPTIONS = {

@@ -1,39 +1,38 @@
-"""Formulas that say once what an operator computes: on arrays, and as the calls that a Keras model is made of."""
+"""What a formula (:data:`~tflrecover.ops.spec.Formula`) is on arrays, and in a Keras model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Part
+from tflrecover.ir import Shape
+from tflrecover.ops.spec import Attributes, Builder, Calls, Formula, OpSpec, Part
+from tflrecover.ops.window import effective_pads, per_axis, window_output
 from tflrecover.weight import Array
 
 
-class Calls(Protocol):
-    """What a formula is written in; :class:`~tflrecover.ops.spec.Builder` is one."""
-
-    def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
-        """Calls a function that numpy and ``keras.ops`` both have under that name."""
-
-    def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
-        """``x[index]``."""
-
-
-Formula = Callable[[Calls, Sequence[Any], Attributes], Any]
-"""``(calls, operands, attributes)`` to the result, or a tuple of results."""
-
-
-def _one_hot(x: Array, num_classes: int) -> Array:
-    return np.asarray(x[..., None] == np.arange(num_classes), np.float32)
+def windows(calls: Calls, x: Any, pool_size: Shape, strides: Shape, padding: Any) -> Any:
+    """Every window of ``(batch, height, width, channels)``, its places along a new last axis."""
+    sizes = x.shape[1:3]
+    pads = tuple(map(effective_pads, sizes, pool_size, strides, (1, 1), per_axis(padding, 2)))
+    counts = window_output(sizes, {"kernel_size": pool_size, "strides": strides, "padding": padding})
+    if any(map(any, pads)):
+        x = calls.ops("pad", x, ((0, 0), *pads, (0, 0)), constant_values=float(np.finfo(np.float32).min))
+    rows, columns = (
+        [slice(start, start + (count - 1) * stride + 1, stride) for start in range(size)]
+        for size, stride, count in zip(pool_size, strides, counts, strict=True)
+    )
+    places = [calls.sliced(x, (slice(None), row, column)) for row in rows for column in columns]
+    return calls.ops("stack", places, axis=-1)
 
 
 # What keras.ops has and numpy has not.
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "cast": lambda x, dtype: np.asarray(x, dtype),
+    "max_pool": lambda x, *window: np.max(windows(numpy_calls, x, *window), axis=-1),
     "relu": lambda x: np.maximum(x, 0),
-    "one_hot": _one_hot,
 }
 
 
@@ -50,20 +49,24 @@ class _Numpy:
 numpy_calls: Calls = _Numpy()
 
 
-def evaluation(formula: Formula) -> Callable[[Sequence[Array], Attributes], list[Array]]:
-    """The formula as a spec's ``evaluate``."""
+def given_by(name: str, formula: Formula, **others: Any) -> OpSpec:
+    """An operator whose formula says what it computes, what it is in a Keras model, and what stands for it in a file.
+
+    Args:
+        name: Its name.
+        formula: On all of its operands.
+        others: Of the spec.
+    """
 
     def evaluate(args: Sequence[Array], attributes: Attributes) -> list[Array]:
-        made = formula(numpy_calls, args, attributes)
-        return [np.asarray(one) for one in (made if isinstance(made, tuple) else (made,))]
-
-    return evaluate
-
-
-def calls(formula: Formula) -> KerasBuilder:
-    """The formula as a spec's ``keras``."""
+        return [np.asarray(result) for result in results(formula(numpy_calls, args, attributes))]
 
     def build(builder: Builder, part: Part) -> Any:
         return formula(builder, part.args, part.attributes)
 
-    return build
+    return OpSpec(name, **{"evaluate": evaluate, "keras": build, "formula": formula, **others})
+
+
+def results(made: Any) -> tuple[Any, ...]:
+    """What a formula gave, also where it is one."""
+    return made if isinstance(made, tuple) else (made,)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.formula import Calls, calls, evaluation
+from tflrecover.ops.formula import given_by
 from tflrecover.ops.readers import operands
-from tflrecover.ops.spec import Attributes, Lowered, OpSpec, Source
+from tflrecover.ops.spec import Attributes, Calls, Lowered, Source
 
 _MATRIX = ("left_rotation_idx", "right_rotation_idx", "target_rotation_radians", "subset_idxs", "scale", "size")
 _ALL = slice(None)
@@ -62,8 +62,9 @@ def _matrix(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
     factor = np.array(a["scale"][::-1], np.float32) / size
     linear = op("multiply", back, op("expand_dims", op("multiply", op("subtract", high, low), factor), 1))
     shift = op("subtract", middle, op("matmul", linear, size[:, None] / 2))
-    above = op("concatenate", [linear, op("zeros_like", shift), shift], axis=2)
-    below = op("multiply", op("ones_like", above), np.eye(4, dtype=np.float32)[2:])
+    nothing = op("multiply", shift, np.float32(0))
+    above = op("concatenate", [linear, nothing, shift], axis=2)
+    below = op("add", op("multiply", above, np.float32(0)), np.eye(4, dtype=np.float32)[2:])
     return op("concatenate", [above, below], axis=1)
 
 
@@ -73,14 +74,13 @@ def _square(calls: Calls, a: Any, b: Any, c: Any, d: Any) -> Any:
     return calls.ops("stack", rows, axis=1)
 
 
-LANDMARKS_TO_TRANSFORM_MATRIX = OpSpec(
+LANDMARKS_TO_TRANSFORM_MATRIX = given_by(
     "Landmarks2TransformMatrix",
-    evaluate=evaluation(_matrix),
+    _matrix,
     tflite=_matrix_reader,
     roles=("landmarks",),
     infer_shape=lambda shapes, _: (shapes[0][0], 4, 4),
     declared=_MATRIX,
-    keras=calls(_matrix),
 )
 
 
@@ -112,18 +112,20 @@ def _bilinear(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
         inside = op("less_equal", op("abs", op("subtract", place, np.float32((size - 1) / 2))), (size - 1) / 2)
         tent = op("relu", op("subtract", np.float32(1), far))
         weights.append(op("multiply", tent, op("cast", inside, "float32")))
-    sampled = op("einsum", "nph,npw,nhwc->npc", weights[1], weights[0], image)
+    across, down = weights
+    sampled = op("matmul", down, op("reshape", image, (-1, rows, columns * channels)))
+    sampled = op("reshape", sampled, (-1, height * width, columns, channels))
+    sampled = op("matmul", op("expand_dims", across, 2), sampled)
     return op("reshape", sampled, (-1, height, width, channels))
 
 
-TRANSFORM_TENSOR_BILINEAR = OpSpec(
+TRANSFORM_TENSOR_BILINEAR = given_by(
     "TransformTensorBilinear",
-    evaluate=evaluation(_bilinear),
+    _bilinear,
     tflite=_bilinear_reader,
     roles=("image", "matrix"),
     infer_shape=_bilinear_shape,
     declared=("size",),
-    keras=calls(_bilinear),
 )
 
 
@@ -136,23 +138,21 @@ def _landmarks_reader(source: Source) -> Lowered | None:
 def _transformed(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
     """``matrix · (x, y, 0, 1)`` for each landmark; what else it has stays."""
     op, (landmarks, matrix) = calls.ops, args
-    linear = calls.sliced(matrix, (_ALL, slice(0, 2), slice(0, 2)))
-    shift = calls.sliced(matrix, (_ALL, slice(0, 2), 3))
+    columns = op("transpose", calls.sliced(matrix, (_ALL, slice(0, 2))), (0, 2, 1))
+    linear, shift = (calls.sliced(columns, (_ALL, part)) for part in (slice(0, 2), slice(3, 4)))
     points = calls.sliced(landmarks, (_ALL, _ALL, slice(0, 2)))
-    points = op("matmul", points, op("transpose", linear, (0, 2, 1)))
-    points = op("add", points, op("expand_dims", shift, 1))
+    points = op("add", op("matmul", points, linear), shift)
     if landmarks.shape[-1] == 2:
         return points
     return op("concatenate", [points, calls.sliced(landmarks, (_ALL, _ALL, slice(2, None)))], axis=-1)
 
 
-TRANSFORM_LANDMARKS = OpSpec(
+TRANSFORM_LANDMARKS = given_by(
     "TransformLandmarks",
-    evaluate=evaluation(_transformed),
+    _transformed,
     tflite=_landmarks_reader,
     roles=("landmarks", "matrix"),
     infer_shape=lambda shapes, _: shapes[0],
-    keras=calls(_transformed),
 )
 
 SPECS = (LANDMARKS_TO_TRANSFORM_MATRIX, TRANSFORM_TENSOR_BILINEAR, TRANSFORM_LANDMARKS)

@@ -198,6 +198,19 @@ class Builder(Protocol):
         """Leaves a tensor for the next call, as what that state is."""
 
 
+class Calls(Protocol):
+    """What a formula is written in: functions that numpy and ``keras.ops`` both have; :class:`Builder` is one."""
+
+    def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
+        """Calls a function."""
+
+    def sliced(self, x: Any, index: tuple[Any, ...]) -> Any:
+        """``x[index]``."""
+
+
+Formula = Callable[[Calls, Sequence[Any], Attributes], Any]
+"""``(calls, operands, attributes)`` to the result of an operator, or a tuple of its results."""
+
 KerasBuilder = Callable[[Builder, Part], Any]
 """Adds an operator to a Keras model and returns its result, or a tuple of results; raises :class:`Unsupported`."""
 
@@ -232,6 +245,7 @@ class OpSpec:
         keras: What it is in a Keras model; None when there is nothing that it could be.
         computed: The same where an operand is computed that decides what is done (a shape, an axis), so that it cannot
             be read into canonical terms: operands and attributes are then the file's own.
+        formula: What it computes, in operators that both dialects have; sides are compared by these.
     """
 
     name: str
@@ -252,6 +266,7 @@ class OpSpec:
     keras_terms: Mapping[str, str] = field(default_factory=dict)
     keras: KerasBuilder | None = None
     computed: KerasBuilder | None = None
+    formula: Formula | None = None
 
     def compute(self, args: Sequence[Array], attributes: Attributes) -> Array:
         """The operator's first result on arrays."""

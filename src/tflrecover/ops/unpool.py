@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.formula import Calls, evaluation
+from tflrecover.ops.formula import given_by, windows
 from tflrecover.ops.readers import operands
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source, Unsupported
-from tflrecover.ops.window import effective_pads, lowered_window, per_axis, window_output
+from tflrecover.ops.spec import Attributes, Calls, Lowered, Reader, Source, Unsupported
+from tflrecover.ops.window import lowered_window, window_output
 from tflrecover.weight import Array
 
+_WINDOW = ("pool_size", "strides", "padding")
 _PADDING = {1: "same", 2: "valid"}
 _ACTIVATION = {0: None, 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 
@@ -38,32 +39,10 @@ def _reader(name: str) -> Reader:
     return read
 
 
-def _windows(calls: Calls, x: Any, shape: Shape, a: Attributes) -> Any:
-    """Every window of ``(batch, height, width, channels)``, its places along a new last axis."""
-    sizes, modes = shape[1:3], per_axis(a["padding"], 2)
-    pads = tuple(map(effective_pads, sizes, a["pool_size"], a["strides"], (1, 1), modes))
-    if any(map(any, pads)):
-        x = calls.ops("pad", x, ((0, 0), *pads, (0, 0)), constant_values=float(np.finfo(np.float32).min))
-    rows, columns = (
-        [slice(start, start + (count - 1) * stride + 1, stride) for start in range(size)]
-        for size, stride, count in zip(a["pool_size"], a["strides"], window_output(sizes, a, "pool_size"), strict=True)
-    )
-    places = [calls.sliced(x, (slice(None), row, column)) for row in rows for column in columns]
-    return calls.ops("stack", places, axis=-1)
-
-
 def _pool(calls: Calls, args: Sequence[Any], a: Attributes) -> tuple[Any, Any]:
-    windows = _windows(calls, args[0], np.shape(args[0]), a)
-    indices = calls.ops("argmax", windows, axis=-1)
-    return calls.ops("max", windows, axis=-1), calls.ops("cast", indices, "float32")
-
-
-def _keras_pool(builder: Builder, part: Part) -> Any:
-    a, x = part.attributes, part.args[0]
-    names = ("pool_size", "strides", "padding")
-    pooled = builder.layer("MaxPooling2D", x, **{name: a[name] for name in names})
-    indices = builder.ops("argmax", _windows(builder, x, part.shape(0), a), axis=-1)
-    return pooled, builder.ops("cast", indices, "float32")
+    window = tuple(a[name] for name in _WINDOW)
+    indices = calls.ops("argmax", windows(calls, args[0], *window), axis=-1)
+    return calls.ops("max_pool", args[0], *window), calls.ops("cast", indices, "float32")
 
 
 def _pool_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
@@ -75,15 +54,14 @@ def _pool_lower(a: Attributes, shapes: Sequence[Shape]) -> Attributes:
     return lowered_window(a, shapes[0][1:-1], "pool_size")
 
 
-MAX_POOLING_WITH_ARGMAX_2D = OpSpec(
+MAX_POOLING_WITH_ARGMAX_2D = given_by(
     "MaxPoolingWithArgmax2D",
-    evaluate=evaluation(_pool),
+    _pool,
     tflite=_reader("MaxPoolingWithArgmax2D"),
     roles=("input",),
     infer_shape=_pool_shape,
-    declared=("pool_size", "strides", "padding"),
+    declared=_WINDOW,
     lower=_pool_lower,
-    keras=_keras_pool,
 )
 
 
@@ -108,27 +86,27 @@ def _unpool(args: Sequence[Array], a: Attributes) -> list[Array]:
     return [made]
 
 
-def _keras_unpool(builder: Builder, part: Part) -> Any:
-    height, width = part.attributes["pool_size"]
-    if part.attributes["strides"] != (height, width):
+def _spread(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
+    """The same where windows do not overlap: each number times a window that is one at its place."""
+    op, (x, indices), (height, width) = calls.ops, args, a["pool_size"]
+    if a["strides"] != (height, width):
         raise Unsupported("its windows overlap")
-    x, indices = part.args
-    _, rows, columns, channels = part.shape(0)
-    places = builder.ops("one_hot", builder.ops("cast", indices, "int32"), height * width)
-    spread = builder.ops("multiply", builder.ops("expand_dims", x, -1), places)
-    spread = builder.ops("reshape", spread, (-1, rows, columns, channels, height, width))
-    spread = builder.ops("transpose", spread, (0, 1, 4, 2, 5, 3))
-    return builder.ops("reshape", spread, (-1, rows * height, columns * width, channels))
+    _, rows, columns, channels = x.shape
+    places = op("equal", op("expand_dims", indices, -1), np.arange(height * width, dtype=np.float32))
+    spread = op("multiply", op("cast", places, "float32"), op("expand_dims", x, -1))
+    spread = op("reshape", spread, (-1, rows, columns, channels, height, width))
+    spread = op("transpose", spread, (0, 1, 4, 2, 5, 3))
+    return op("reshape", spread, (-1, rows * height, columns * width, channels))
 
 
-MAX_UNPOOLING_2D = OpSpec(
+MAX_UNPOOLING_2D = given_by(
     "MaxUnpooling2D",
+    _spread,
     evaluate=_unpool,
     tflite=_reader("MaxUnpooling2D"),
     roles=("input", "indices"),
     infer_shape=_unpooled_shape,
-    declared=("pool_size", "strides", "padding"),
-    keras=_keras_unpool,
+    declared=_WINDOW,
 )
 
 SPECS = (MAX_POOLING_WITH_ARGMAX_2D, MAX_UNPOOLING_2D)

@@ -13,6 +13,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
+from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
@@ -46,6 +47,7 @@ from tflrecover.rewrite.zeros import zeros_to_pad
 Rule = Callable[[Draft], int]
 
 RULES: tuple[Rule, ...] = (
+    write_formulas,
     drop_identity,
     tidy_loops,
     unroll_loops,

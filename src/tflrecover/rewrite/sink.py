@@ -117,6 +117,9 @@ def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:
     full = (1,) * (len(outside) - len(shape)) + shape
     if full == outside:
         return inside
+    if len(full) != len(outside) or any(n not in (1, size) for n, size in zip(full, outside, strict=True)):
+        # It is the activation that is broadcast.
+        return None
     if not only_moves_units(inside, outside):
         return None
     # The other axes of the constant move with those that they are broadcast over.

@@ -23,10 +23,17 @@ class Writer:
         self._draft = draft
         self._op = op
 
-    def add(self, name: str, inputs: tuple[int | None, ...], shape: Shape | None = None, **attributes: object) -> int:
-        """Adds an operator with one result and returns that; its shape is inferred where none is given."""
+    def add(
+        self,
+        name: str,
+        inputs: tuple[int | None, ...],
+        shape: Shape | None = None,
+        result_type: str | int = "",
+        **attributes: object,
+    ) -> int:
+        """Adds an operator with one result and returns that; its shape and type are inferred where none are given."""
         given = next(self._draft.values[value] for value in inputs if value is not None)
-        dtype = "bool" if name in _COMPARISONS else given.dtype
+        dtype = result_type or ("bool" if name in _COMPARISONS else given.dtype)
         result = self._draft.new_value(self._inferred(name, inputs, attributes) if shape is None else shape, dtype)
         self._draft.add(Op(self._id(result), name, inputs, (result,), attributes, self._op.layer, self._op.origins))
         return result
