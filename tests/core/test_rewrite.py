@@ -208,3 +208,17 @@ def test_surroundings_of_a_node_are_the_same_among_fewer_nodes(hops):
     side, intern = view(graph), Interner()
     around = [neighbourhood(side, nodes, side.loose, (0,), (0,), hops, intern) for nodes in (range(len(side)), (1,))]
     assert around[1] == {1: around[0][1]}
+
+
+@pytest.mark.parametrize(("other", "wanted"), [(0.25, "AFFINE TANH"), (0.5, "AFFINE AFFINE TANH TANH")])
+def test_a_number_alone_is_one_constant_wherever_it_lies(other, wanted):
+    b = Build((1, 5))
+    scaled = [b("MUL", 0, b.const(np.float32([number])), shape=(1, 5)) for number in (0.25, other)]
+    text, _ = b.text(*[b("TANH", x, shape=(1, 5)) for x in scaled])
+    assert " ".join(sorted(text.split())) == wanted
+
+
+def test_reshape_stays_where_a_constant_repeats_what_is_behind_it():
+    b = Build((1, 5))
+    y = b("RESHAPE", 0, b.const(np.int32([1, 5, 1])), shape=(1, 5, 1))
+    assert b.text(b("SUB", y, b.const(kernel(3)), shape=(1, 5, 3)))[0].startswith("RESHAPE ")

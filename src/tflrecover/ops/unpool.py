@@ -6,6 +6,7 @@ padding, stride width and height, window width and height, activation.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -40,9 +41,13 @@ def _reader(name: str) -> Reader:
 
 
 def _pool(calls: Calls, args: Sequence[Any], a: Attributes) -> tuple[Any, Any]:
-    window = tuple(a[name] for name in _WINDOW)
-    indices = calls.ops("argmax", windows(calls, args[0], *window), axis=-1)
-    return calls.ops("max_pool", args[0], *window), calls.ops("cast", indices, "float32")
+    """The first of the places that hold the maximum is the one that is furthest from the end."""
+    op, window = calls.ops, tuple(a[name] for name in _WINDOW)
+    pooled = op("max_pool", args[0], *window)
+    is_largest = op("equal", windows(calls, args[0], *window), op("expand_dims", pooled, -1))
+    count = math.prod(a["pool_size"])
+    from_end = op("multiply", op("cast", is_largest, "float32"), np.arange(count, 0, -1, dtype=np.float32))
+    return pooled, op("subtract", np.float32(count), op("max", from_end, axis=-1))
 
 
 def _pool_shape(shapes: Sequence[Shape], a: Attributes) -> Shape:

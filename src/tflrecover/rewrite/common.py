@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import known_array
 from tflrecover.weight import Apply, Key, Leaf, Literal, Weight
 
 # Keys as they are. Numbers of numpy are not among them: they are subclasses of these, and told apart.
@@ -18,7 +21,8 @@ _PLAIN = frozenset({int, float, str, bool, type(None)})
 def merge_common(draft: Draft) -> int:
     """Operators of one type with the same attributes and operands become one; its origins tell of all.
 
-    Constants are the same when they are the same variable on the Keras side, the same bytes of the file on the other.
+    Constants are the same when they are the same variable on the Keras side, the same bytes of the file on the other;
+    a number alone that scales or shifts is the same wherever it lies, as in a model it is written in the code.
     """
     alone: dict[Hashable, Op] = {}
     seen: dict[Hashable, Op] = {}
@@ -50,7 +54,7 @@ def _activations(draft: Draft, op: Op) -> frozenset[int | None]:
 
 
 def _key(draft: Draft, op: Op, spec: OpSpec) -> Hashable:
-    operands = [_operand(draft, value) for value in op.inputs]
+    operands = [_operand(draft, value, spec) for value in op.inputs]
     if spec.commutative:
         operands.sort(key=lambda operand: operand if isinstance(operand, int) else -1)
     return op.type, freeze(op.attributes), tuple(operands)
@@ -69,9 +73,13 @@ def freeze(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else repr(value)
 
 
-def _operand(draft: Draft, value: int | None) -> Hashable:
+def _operand(draft: Draft, value: int | None, spec: OpSpec) -> Hashable:
     weight = draft.weight(value)
-    return value if weight is None else _signature(weight, draft)
+    if weight is None:
+        return value
+    if spec.is_elementwise and weight.shape in ((), (1,)) and (number := known_array(draft, weight)) is not None:
+        return (weight.shape, np.float32(number).tobytes())
+    return _signature(weight, draft)
 
 
 def _signature(weight: Weight, draft: Draft) -> Hashable:

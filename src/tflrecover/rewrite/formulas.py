@@ -32,7 +32,6 @@ _PLAIN = {
 }
 # Those with attributes.
 _OPERATORS = {
-    "argmax": "ARG_MAX",
     "cast": "CAST",
     "concatenate": "CONCATENATION",
     "expand_dims": "RESHAPE",
@@ -117,8 +116,6 @@ def _attributes(name: str, args: tuple[Any, ...], like: Any, *, axis: int = 0, c
             return {"dtype": args[1]}
         case "concatenate" | "stack":
             return {"axis": axis % like.ndim}
-        case "argmax":
-            return {"axis": axis % (like.ndim + 1)}
         case "max" | "min":
             return {"axis": (axis % (like.ndim + 1),), "keepdims": False}
         case "take":

@@ -52,10 +52,13 @@ class Writer:
         # What no reader knows by itself is known by what stands for it.
         self._draft.opaque.discard(self._op.id)
         made = self._draft.producer(result)
+        if result is None:
+            return
         if made is not None and made.id == self._id(result):
             self._draft.remove(made.id)
             self._draft.add(made.evolve(id=self._op.id, outputs=self._op.outputs[:1]))
-        elif result is not None:
+            self._draft.redirect(result, self._op.outputs[0])
+        else:
             self._draft.redirect(self._op.outputs[0], result)
 
     def _id(self, result: int | None) -> str:
