@@ -5,7 +5,7 @@ import pytest
 import recurrent_models as recurrent
 from keras import layers as L
 
-from tests.core.lite import stripped
+from tests.core.lite import converted, stripped
 from tests.recovery.recovering import kinds, recovered
 
 IMAGE, SEQUENCE, OTHER = (6, 6, 4), (5, 6), (7, 3)
@@ -48,6 +48,21 @@ def test_each_is_one_layer_again(name):
         for one, other in zip(mine.get_weights(), theirs.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
     assert all(tensor.shape[0] is None for tensor in model.inputs)
+
+
+def test_those_of_tf_keras_are_of_keras():
+    tf = pytest.importorskip("tensorflow")
+    old = pytest.importorskip("tf_keras")
+
+    x = inputs = old.Input((5, 6), batch_size=1)
+    y = old.layers.LayerNormalization()(old.layers.GroupNormalization(2)(x))
+    x = x + old.layers.MultiHeadAttention(2, 3)(y, y)
+    x = old.layers.GRU(4, recurrent_activation="hard_sigmoid", return_sequences=True)(x)
+    x = old.layers.Bidirectional(old.layers.LSTM(3))(x)
+    built = recurrent.randomize(old.Model(inputs, x), 1)
+    model = recovered(converted(tf.lite.TFLiteConverter.from_keras_model(built)))
+    wanted = ["GroupNormalization", "LayerNormalization", "MultiHeadAttention", "Add", "GRU", "Bidirectional"]
+    assert kinds(model) == ["InputLayer", *wanted]
 
 
 def test_another_scale_of_the_scores_stays_as_it_is():

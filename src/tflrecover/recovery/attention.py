@@ -58,11 +58,15 @@ def _attention(draft: Draft, op: Op) -> tuple[_Projection, _Projection, _Project
     if weighted is None or weights is None or weights.attributes["beta"] != 1.0 or weighted.attributes["adj_x"]:
         return None
     scores, scale = _scaled(draft, weights.inputs[0])
-    product = maker(draft, scores, "BATCH_MATMUL")
+    swap = maker(draft, scores, "TRANSPOSE")
+    is_swapped = swap is not None and tuple(swap.attributes["perm"]) == (0, 1, 3, 2)
+    product = maker(draft, swap.inputs[0] if swap is not None and is_swapped else scores, "BATCH_MATMUL")
     if product is None or product.attributes["adj_x"]:
         return None
-    query = _projection(draft, product.inputs[0], is_turned=False)
-    key = _projection(draft, product.inputs[1], is_turned=not product.attributes["adj_y"])
+    first = _projection(draft, product.inputs[0], is_turned=False)
+    second = _projection(draft, product.inputs[1], is_turned=not product.attributes["adj_y"])
+    # The rows of the scores are queries.
+    query, key = (second, first) if is_swapped else (first, second)
     value = _projection(draft, weighted.inputs[1], is_turned=bool(weighted.attributes["adj_y"]))
     if query is None or key is None or value is None or query.kernel.shape[1:] != key.kernel.shape[1:]:
         return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tflrecover.ir import Op
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.linear import Linear, Term, linear
 from tflrecover.recovery.match import pairs
@@ -63,27 +64,42 @@ class _Gate:
     terms: Linear
 
 
-def _activated(draft: Draft, value: int) -> tuple[str, int, float]:
-    """``(activation, operand, offset of the operand)``; a converter leaves the 3 of a hard sigmoid in the bias."""
+def _activated(draft: Draft, value: int) -> tuple[str, int, float, float]:
+    """``(activation, x, s, o)`` of ``activation(s · x + o)``."""
     op = draft.producer(value)
-    if op is not None and op.inputs[0] is not None:
-        if op.type in ACTIVATIONS and is_plain(op):
-            return ACTIVATIONS[op.type], op.inputs[0], 0.0
-        inner = draft.producer(op.inputs[0])
-        if op.type == "AFFINE" and inner is not None and inner.type == "RELU6" and inner.inputs[0] is not None:
-            scale, offset = scalar(draft, op.inputs[1], 1.0), scalar(draft, op.inputs[2], 0.0)
-            if scale is not None and np.float32(scale) == np.float32(1 / 6) and offset == 0.0:
-                return "hard_sigmoid", inner.inputs[0], -3.0
-    return "linear", value, 0.0
+    if op is None or op.inputs[0] is None:
+        return "linear", value, 1.0, 0.0
+    inner = draft.producer(op.inputs[0])
+    if inner is not None and inner.inputs[0] is not None:
+        # Keras's is RELU6(x + 3) / 6, that of tf_keras MINIMUM(MAXIMUM(x / 5 + 1 / 2, 0), 1).
+        if op.type == "AFFINE" and inner.type == "RELU6" and _is_sixth(draft, op):
+            return "hard_sigmoid", inner.inputs[0], 1.0, -3.0
+        if op.type == "RELU" and inner.type == "MINIMUM" and scalar(draft, inner.inputs[1], 0.0) == 1.0:
+            return "hard_sigmoid", inner.inputs[0], 6.0, -3.0
+    if op.type in ACTIVATIONS and is_plain(op):
+        return ACTIVATIONS[op.type], op.inputs[0], 1.0, 0.0
+    return "linear", value, 1.0, 0.0
+
+
+def _is_sixth(draft: Draft, op: Op) -> bool:
+    scale, offset = scalar(draft, op.inputs[1], 1.0), scalar(draft, op.inputs[2], 0.0)
+    return scale is not None and np.float32(scale) == np.float32(1 / 6) and offset == 0.0
 
 
 def _gate(draft: Draft, value: int) -> _Gate:
-    activation, inner, offset = _activated(draft, value)
+    activation, inner, scale, offset = _activated(draft, value)
     terms = dict(linear(draft, inner))
+    if scale != 1.0:
+        terms = {source: _times(term, np.float32(scale)) for source, term in terms.items()}
     if offset:
         before = terms.get(None, Term()).bias
         terms[None] = Term(None, np.asarray((0 if before is None else before) + np.float32(offset)))
     return _Gate(activation, terms)
+
+
+def _times(term: Term, scale: np.float32) -> Term:
+    parts = (None if part is None else part * scale for part in (term.kernel, term.bias))
+    return Term(*parts)
 
 
 def _kernels(gates: Sequence[Linear], h: int) -> tuple[int, list[Array]] | None:
@@ -130,9 +146,9 @@ def _lstm(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
             if cell != c.value:
                 continue
             for (gate, made), (output, shown) in _both(draft, added, h.next):
-                name, inner, offset = _activated(draft, shown)
+                name, inner, scale, offset = _activated(draft, shown)
                 i, f, g, o = (_gate(draft, value) for value in (gate, forget, made, output))
-                if inner != c.next or offset or len({i.activation, f.activation, o.activation}) != 1:
+                if (inner, scale, offset) != (c.next, 1.0, 0.0) or len({i.activation, f.activation, o.activation}) != 1:
                     continue
                 if g.activation == name:
                     yield _found("LSTM", states, [i, f, g, o], activation=name, recurrent_activation=i.activation)

@@ -10,6 +10,7 @@ A converter writes the first as ``x · s + (beta - m · s)`` with ``s = r · gam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -40,26 +41,31 @@ class _Statistics:
     epsilon: float
 
 
+def _mean(draft: Draft, value: int | None) -> tuple[int, tuple[int, ...]] | None:
+    """``(x, axes)`` of ``MEAN(x)``, whose axes stay, or need not as they are the first; a sum over n is one, too."""
+    total, share = factor(draft, value)
+    op = maker(draft, value, "MEAN") or (maker(draft, total, "SUM") if share is not None else None)
+    if op is None or op.inputs[0] is None:
+        return None
+    axes, shape = tuple(op.attributes["axis"]), draft.shape(op.inputs[0])
+    if op.type == "SUM" and (share is None or not np.allclose(share * math.prod(shape[axis] for axis in axes), 1)):
+        return None
+    is_aligned = op.attributes["keepdims"] or axes == tuple(range(len(shape) - 1))
+    return (op.inputs[0], axes) if is_aligned else None
+
+
 def _inverse(draft: Draft, value: int | None) -> _Statistics | None:
     """``RSQRT(MEAN((x - m)²) + epsilon)``, or without m."""
     root = maker(draft, value, "RSQRT")
-    if root is None:
-        return None
-    variance, epsilon = offset(draft, root.inputs[0])
-    mean = maker(draft, variance, "MEAN")
-    if mean is None or not mean.attributes["keepdims"] or epsilon is None or epsilon.size != 1:
-        return None
-    deviation = _deviation(draft, mean.inputs[0])
-    if deviation is None:
+    variance, epsilon = (None, None) if root is None else offset(draft, root.inputs[0])
+    squares = _mean(draft, variance)
+    deviation = None if squares is None else _deviation(draft, squares[0])
+    if squares is None or deviation is None or epsilon is None or epsilon.size != 1:
         return None
     x, center = deviation
-    axes = tuple(mean.attributes["axis"])
-    if center is not None:
-        made = maker(draft, center, "MEAN")
-        is_own = made is not None and made.inputs[0] == x and made.attributes["keepdims"]
-        if made is None or not is_own or tuple(made.attributes["axis"]) != axes:
-            return None
-    return _Statistics(x, center, axes, float(epsilon.reshape(-1)[0]))
+    if center is not None and _mean(draft, center) != (x, squares[1]):
+        return None
+    return _Statistics(x, center, squares[1], float(epsilon.reshape(-1)[0]))
 
 
 def _deviation(draft: Draft, value: int | None) -> tuple[int, int | None] | None:
@@ -68,10 +74,10 @@ def _deviation(draft: Draft, value: int | None) -> tuple[int, int | None] | None
     if op is None or op.inputs[0] is None or (op.type == "MUL" and op.inputs[0] != op.inputs[1]):
         return None
     if op.type == "SQUARED_DIFFERENCE":
-        means = [(x, m) for x, m in (op.inputs, op.inputs[::-1]) if maker(draft, m, "MEAN") and x is not None]
-        return means[0] if means else None
+        means = ((x, m) for x, m in (op.inputs, op.inputs[::-1]) if x is not None and _mean(draft, m) is not None)
+        return next(means, None)
     minus = maker(draft, op.inputs[0], "SUB")
-    if minus is not None and minus.inputs[0] is not None and maker(draft, minus.inputs[1], "MEAN"):
+    if minus is not None and minus.inputs[0] is not None and _mean(draft, minus.inputs[1]) is not None:
         return minus.inputs[0], minus.inputs[1]
     return op.inputs[0], None
 
@@ -99,12 +105,30 @@ def _sums(draft: Draft, value: int) -> Iterator[_Normalized]:
             found = _scale(draft, scale)
             if found is None or found[0].x != x or found[0].mean is None:
                 continue
-            shift, beta = offset(draft, rest)
-            for negative, again in pairs(draft, shift, "MUL"):
-                mean, minus = factor(draft, negative)
-                is_minus = minus is not None and minus.size == 1 and minus.item() == -1.0
-                if again == scale and is_minus and mean == found[0].mean:
+            for mean, again, beta in _shifts(draft, rest):
+                if again == scale and mean == found[0].mean:
                     yield _Normalized(*found, beta)
+
+
+def _shifts(draft: Draft, value: int) -> Iterator[tuple[int | None, int, Array | None]]:
+    """``(m, s, beta)`` of ``beta - m · s``, wherever the sign stands."""
+    op = draft.producer(value)
+    if op is not None and op.type == "SUB":
+        for mean, scale in pairs(draft, op.inputs[1], "MUL"):
+            if (beta := array(draft, op.inputs[0])) is not None:
+                yield mean, scale, beta
+    if op is not None and op.type == "AFFINE" and _is_minus(array(draft, op.inputs[1])):
+        for mean, scale in pairs(draft, op.inputs[0], "MUL"):
+            yield mean, scale, array(draft, op.inputs[2])
+    shift, beta = offset(draft, value)
+    for negative, scale in pairs(draft, shift, "MUL"):
+        center, minus = factor(draft, negative)
+        if _is_minus(minus):
+            yield center, scale, beta
+
+
+def _is_minus(given: Array | None) -> bool:
+    return given is not None and given.size == 1 and given.item() == -1.0
 
 
 def _products(draft: Draft, value: int) -> Iterator[_Normalized]:
@@ -204,6 +228,37 @@ def _root_mean_square(draft: Draft, op: Op) -> bool:
     return False
 
 
+def _rows(draft: Draft, op: Op) -> bool:
+    """tf_keras normalizes each row as if it were a channel: behind a transpose, where channels are last."""
+    for found in _sums(draft, op.outputs[0]):
+        statistics, back = found.statistics, draft.only_consumer(op.outputs[0])
+        turned = maker(draft, statistics.x, "TRANSPOSE")
+        apart = None if turned is None else maker(draft, turned.inputs[0], "RESHAPE")
+        last = None if back is None else draft.only_consumer(back.outputs[0])
+        if turned is None or apart is None or apart.inputs[0] is None or back is None or last is None:
+            continue
+        shape = draft.shape(apart.inputs[0])
+        perms = tuple(turned.attributes["perm"]), back.attributes.get("perm")
+        is_row = draft.shape(apart.outputs[0]) == (1, math.prod(shape[:-1]), shape[-1], 1)
+        is_back = last.type == "RESHAPE" and draft.shape(last.outputs[0]) == shape
+        is_bare = found.gamma is None and (found.beta is None or not found.beta.any())
+        if is_row and is_back and is_bare and perms == ((0, 2, 3, 1), (0, 3, 1, 2)) and statistics.axes == (0, 1, 2):
+            return _whole(draft, last, apart.inputs[0], statistics.epsilon)
+    return False
+
+
+def _whole(draft: Draft, last: Op, x: int, epsilon: float) -> bool:
+    """With the scale and the offset behind it, where they are."""
+    behind = draft.only_consumer(last.outputs[0])
+    axes = (len(draft.shape(x)) - 1,)
+    weights: tuple[Array | None, ...] = (None, None)
+    if behind is not None and behind.type == "AFFINE":
+        along = tuple(_along(draft, x, axes, array(draft, value)) for value in behind.inputs[1:3])
+        if all((one is None) == (value is None) for one, value in zip(along, behind.inputs[1:3], strict=True)):
+            weights, last = along, behind
+    return _replaced(draft, last, "LAYER_NORMALIZATION", x, weights, axis=axes, epsilon=epsilon)
+
+
 def _unit(draft: Draft, op: Op) -> bool:
     for x, scale in pairs(draft, op.outputs[0], "MUL"):
         for root, most in pairs(draft, scale, "MINIMUM"):
@@ -217,4 +272,4 @@ def _unit(draft: Draft, op: Op) -> bool:
     return False
 
 
-_FUSIONS: tuple[Callable[[Draft, Op], bool], ...] = (_group, _layer, _root_mean_square, _unit)
+_FUSIONS: tuple[Callable[[Draft, Op], bool], ...] = (_group, _rows, _layer, _root_mean_square, _unit)

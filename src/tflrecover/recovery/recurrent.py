@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tflrecover.ir import Op
+from tflrecover.ops.slicing import WHOLE
 from tflrecover.recovery.cells import CELLS, Cell, State, cell_of
 from tflrecover.recovery.sequences import batch_first, from_the_end, swap, swapped
 from tflrecover.rewrite.draft import Draft
@@ -228,7 +229,10 @@ def _replace(draft: Draft, loop: _Loop, layer: _Layer) -> None:
 def _last_step(draft: Draft, final: int, steps: int) -> int | None:
     """The last item of a stacked result, where nothing takes another."""
     op = draft.only_consumer(final)
-    is_last = op is not None and op.type == "STRIDED_SLICE" and op.attributes["slices"] == (steps - 1,)
+    slices: tuple[object, ...] = (steps - 1,)
+    if op is not None and swapped(draft, op) == final:
+        op, slices = draft.only_consumer(op.outputs[0]), (WHOLE, steps - 1)
+    is_last = op is not None and op.type == "STRIDED_SLICE" and op.attributes["slices"] == slices
     return op.outputs[0] if op is not None and is_last else None
 
 
