@@ -131,6 +131,18 @@ def test_old_converters_bytes(rng):
     assert np.abs(np.asarray(got) / 0.04 + 30 - wanted).max() < 1.01
 
 
+def test_fake_quantization_is_kept(rng):
+    file = File()
+    x = file.input((1, 50))
+    y = file.op("FAKE_QUANT", (x,), (1, 50), options="FakeQuantOptions", min=-1.1, max=2.3, numBits=4)
+    content = file.content(file.op("TANH", (y,), (1, 50)))
+    given = rng.uniform(-2, 3, (1, 50)).astype("float32")
+    (wanted,) = run(content, given)
+    model = tflrecover.recover(content, quantized="simulate")
+    np.testing.assert_allclose(model(given), wanted, atol=1e-6)
+    np.testing.assert_allclose(tflrecover.recover(content)(given), np.tanh(given), atol=1e-6)
+
+
 def _grid(scale, zero):
     return {"quantization": quantization(scale, zero)}
 

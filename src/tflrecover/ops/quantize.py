@@ -72,7 +72,7 @@ def _rounded(args: Sequence[Array], attributes: Attributes) -> list[Array]:
 
 def _keras_rounded(builder: Builder, part: Part) -> Any:
     a = part.attributes
-    return builder.layer("FakeQuantize", part.args[0], **{name: a[name] for name in _GRID})
+    return builder.layer("FakeQuantize", part.args[0], **{name: np.ravel(a[name])[0] for name in _GRID})
 
 
 _GRID = ("scale", "zero_point", "low", "high")
@@ -97,12 +97,14 @@ def _quantize(source: Source) -> Lowered:
 
 
 def _fake_quant(source: Source) -> Lowered:
+    """Rounds a constant; on an activation it is told, and left to who wants it."""
     weight, options = source.weight(0), source.attributes
-    if weight is None or not options.get("num_bits"):
+    if not options.get("num_bits"):
         return _reader(source)
     low, high = int(bool(options.get("narrow_range"))), 2 ** int(options["num_bits"]) - 1
     scale, zero = nudged(float(options["min"]), float(options["max"]), low, high)
-    return Lowered("ROUNDED", (weight,), {"scale": scale, "zero_point": zero, "axis": 0, "low": low, "high": high})
+    grid = {"scale": scale, "zero_point": zero, "axis": 0, "low": low, "high": high}
+    return Lowered("IDENTITY", operands(source)[:1], grid) if weight is None else Lowered("ROUNDED", (weight,), grid)
 
 
 def nudged(minimum: float, maximum: float, low: int, high: int) -> tuple[Array, Array]:

@@ -41,7 +41,10 @@ _ENDS = frozenset(["LOOP", "END_LOOP", "STATE", "NEXT_STATE"])
 
 
 def keep_rounding(draft: Draft) -> None:
-    """``y`` becomes ``ROUNDED(y)`` wherever the file stores ``y`` as an integer with one scale."""
+    """``y`` becomes ``ROUNDED(y)`` wherever the file stores ``y`` as an integer with one scale, or fakes that."""
+    for op in draft.ordered("IDENTITY"):
+        if op.attributes:
+            draft.replace(op.evolve(type="ROUNDED"))
     for value in draft.inputs:
         if grid := _grid(draft.values[value]):
             one = draft.values[value]
