@@ -1,0 +1,267 @@
+"""From the calls that made a model to steps of source."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from tflrecover.generation.literals import INLINE, index, literal
+from tflrecover.generation.steps import CHANNELS, Argument, Form, Program, Scope, Several, Slot, Step, Tensor, Tree
+from tflrecover.recovery.builder import Call
+from tflrecover.recovery.layers import is_tensor
+from tflrecover.recovery.names import snake_case
+
+
+@dataclass(eq=False)
+class Written:
+    """A model as steps.
+
+    Attributes:
+        program: The steps.
+        constants: Arrays that are too large for source, by their names.
+        tensors: Per tensor of the program that of the model.
+        stems: Per tensor the name of the layer that made it.
+    """
+
+    program: Program
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    tensors: dict[int, Any] = field(default_factory=dict)
+    stems: dict[int, str] = field(default_factory=dict)
+
+    def size(self, tensor: int) -> int:
+        """Height times width of a tensor that is an image, else 0."""
+        shape = getattr(self.tensors.get(tensor), "shape", ())
+        return math.prod(n or 0 for n in shape[1:-1]) if len(shape) == 4 else 0
+
+# Layers whose padding says nothing where the kernel is one number; the source then leaves it out.
+_UNPADDED = ("layers.Conv1D", "layers.Conv2D", "layers.Conv3D", "layers.SeparableConv2D", "layers.DepthwiseConv2D")
+# In fewer calls it may be by chance.
+_SURE = 3
+# Sizes of a shape are numbers of their own.
+_LONG = 3
+
+
+def written(model: Any, calls: Sequence[Call]) -> Written:
+    """The steps that make a model, in the order of its calls.
+
+    Raises:
+        Unwritable: a call is given what has no source.
+    """
+    return _Writer(model, calls).written()
+
+
+class _Writer:
+    """Numbers tensors, and knows which arguments of a layer have to be written."""
+
+    def __init__(self, model: Any, calls: Sequence[Call]) -> None:
+        self.model, self.calls = model, calls
+        self.numbers: dict[int, int] = {}
+        self.made = Written(Program(Scope((), [], ())))
+        automatic = {snake_case(call.target.rpartition(".")[2]) for call in calls}
+        outputs = [getattr(tensor, "_keras_history", (None,))[0] for tensor in model.outputs]
+        # A name like those that Keras gives to layers by itself could be one that it gives in the source.
+        self.named = {
+            id(layer): layer.name for layer in outputs if layer is not None and not _is_automatic(layer.name, automatic)
+        }
+        self.given = [self._given(call) for call in calls]
+        # A window of one number is never padded; written as others are, it is like them.
+        for call, given in zip(calls, self.given, strict=True):
+            if call.target in _UNPADDED and given.get("kernel_size") == 1:
+                given["padding"] = "same"
+        self.written_arguments: dict[str, list[str]] = defaultdict(list)
+        for call, given in zip(calls, self.given, strict=True):
+            known = self.written_arguments[call.target]
+            known += [name for name in given if name not in known]
+
+    def written(self) -> Written:
+        inputs = tuple(self._number(tensor) for tensor in self.model.inputs)
+        steps = self._with_channels([self._step(call, given) for call, given in zip(self.calls, self.given, strict=True)])
+        outputs = tuple(self.numbers[id(tensor)] for tensor in self.model.outputs)
+        self.made.program = Program(Scope(inputs, steps, outputs))
+        return self.made
+
+    def _number(self, tensor: Any, stem: str = "") -> int:
+        number = self.numbers.setdefault(id(tensor), len(self.numbers))
+        self.made.tensors[number] = tensor
+        self.made.stems[number] = stem
+        return number
+
+    def _given(self, call: Call) -> dict[str, Any]:
+        """Arguments of a layer's constructor that are not what they would be anyway, as short as they can be."""
+        if not call.target.startswith("layers."):
+            return {}
+        kind = getattr(keras.layers, call.target.removeprefix("layers."))
+        given = _shortest(kind, call.arguments)
+        return {**given, "name": self.named[id(call.layer)]} if id(call.layer) in self.named else given
+
+    def _step(self, call: Call, given: dict[str, Any]) -> Step:
+        form = _FormMaker(self)
+        if call.target.startswith("layers."):
+            own = form.constructor(getattr(keras.layers, call.target.removeprefix("layers.")), given, call.target)
+            arguments = [Argument("", form.tree(arg, ""), True) for arg in call.args]
+        elif call.target == "[]":
+            x, where = call.args
+            own, arguments = [], [Argument("", form.tree(x, ""), True), form.raw("index", index(where))]
+        else:
+            own, arguments = [], form.call(_function(call.target), call.args, call.arguments)
+        results = call.result if isinstance(call.result, (list, tuple)) else [call.result]
+        stem = "" if call.layer is None else call.layer.name
+        made = Form(
+            call.target, tuple(own), tuple(arguments), tuple(form.names), tuple(form.defaults), len(results)
+        )
+        outputs = tuple(self._number(tensor, stem) for tensor in results)
+        return Step(made, tuple(form.inputs), tuple(form.literals), outputs, (stem,))
+
+    def _with_channels(self, steps: list[Step]) -> list[Step]:
+        """Says it of a number that is, in all calls of a kind, the number of channels of what they are called on."""
+        kinds: dict[tuple[Form, tuple[str, ...], int], list[int]] = defaultdict(list)
+        for place, step in enumerate(steps):
+            words = tuple(source for source in step.literals if not source.isdigit())
+            for slot in range(len(step.literals)):
+                kinds[step.form, words, slot].append(place)
+        for (*_, slot), places in kinds.items():
+            sources = [steps[place].literals[slot] for place in places]
+            channels = [self._channels(steps[place]) for place in places]
+            if sources == channels and len(set(sources)) > 1 and len(sources) >= _SURE:
+                for place in places:
+                    literals = list(steps[place].literals)
+                    literals[slot] = CHANNELS
+                    steps[place] = replace(steps[place], literals=tuple(literals))
+        return steps
+
+    def _channels(self, step: Step) -> str:
+        shape = self.made.tensors[step.inputs[0]].shape if step.inputs else ()
+        return str(shape[-1]) if shape else ""
+
+    def constant(self, value: np.ndarray) -> str:
+        """Source of a large array: what it is called in the file beside."""
+        for name, known in self.made.constants.items():
+            if known is value or (known.dtype == value.dtype and np.array_equal(known, value)):
+                break
+        else:
+            name = f"constant_{len(self.made.constants)}"
+            self.made.constants[name] = value
+        return f'CONSTANTS["{name}"]'
+
+
+@dataclass(eq=False)
+class _FormMaker:
+    """Takes the tensors and literals out of the arguments of one call."""
+
+    writer: _Writer
+    inputs: list[int] = field(default_factory=list)
+    literals: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
+
+    def raw(self, name: str, source: str, default: str = "", *, is_placed: bool = True) -> Argument:
+        self.names.append(name)
+        self.defaults.append(default)
+        self.literals.append(source)
+        return Argument(name, Slot(len(self.literals) - 1), is_placed)
+
+    def tree(self, value: Any, name: str, default: str = "", *, is_inside: bool = False) -> Tree:
+        """Numbers that stand in a row are one literal; in a table, as of paddings, each is one."""
+        if is_tensor(value):
+            self.inputs.append(self.writer.numbers[id(value)])
+            return Tensor(len(self.inputs) - 1)
+        if isinstance(value, (list, tuple)) and (is_inside or len(value) >= _LONG or any(map(_is_structure, value))):
+            brackets = "[]" if isinstance(value, list) else "()"
+            return Several(brackets, tuple(self.tree(one, name, is_inside=True) for one in value))
+        return self.raw(name, self.source(value), default).tree
+
+    def source(self, value: Any) -> str:
+        if isinstance(value, np.ndarray) and value.size > INLINE:
+            return self.writer.constant(value)
+        return literal(value)
+
+    def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
+        """Arguments that any layer of the class writes, in the order of the signature."""
+        made = []
+        order = {name: place for place, name in enumerate(inspect.signature(kind).parameters)}
+        wanted = sorted(self.writer.written_arguments[target], key=lambda name: order.get(name, len(order)))
+        for name in wanted:
+            default = _default(kind, name)
+            value = given.get(name, default)
+            is_placed = default is inspect.Parameter.empty and order.get(name) == len(made)
+            usual = "" if default is inspect.Parameter.empty else self.source(default)
+            made.append(Argument(name, self.tree(value, name, usual), is_placed))
+        return made
+
+    def call(self, function: Callable[..., Any], args: Sequence[Any], arguments: dict[str, Any]) -> list[Argument]:
+        names = _parameters(function)
+        placed = [
+            Argument(name, self.tree(arg, name), True)
+            for name, arg in zip((*names, *[""] * len(args)), args, strict=False)
+        ]
+        return placed + [Argument(name, self.tree(arg, name)) for name, arg in arguments.items() if arg is not None]
+
+
+def _is_structure(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or is_tensor(value)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _function(target: str) -> Any:
+    """What ``ops.add`` or ``tf.nn.relu`` names."""
+    import tensorflow
+
+    found: Any = {"ops": keras.ops, "tf": tensorflow}[target.partition(".")[0]]
+    for part in target.split(".")[1:]:
+        found = getattr(found, part)
+    return found
+
+
+def _is_automatic(name: str, kinds: set[str]) -> bool:
+    stem, _, number = name.rpartition("_")
+    return name in kinds or (number.isdigit() and stem in kinds)
+
+
+def _default(kind: Any, name: str) -> Any:
+    """An argument's default in its shortest form; None for one that the base class takes."""
+    parameter = inspect.signature(kind).parameters.get(name)
+    if parameter is None:
+        return None
+    value = parameter.default
+    return _short(value) if isinstance(value, tuple) else value
+
+
+def _short(value: Any) -> Any:
+    """``(3, 3)`` is ``3``, and ``6.0`` is ``6``."""
+    if isinstance(value, tuple) and value and all(one == value[0] for one in value):
+        return _short(value[0])
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _shortest(kind: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that give the same configuration, without those that are the default."""
+
+    def configuration(given: dict[str, Any]) -> Any:
+        try:
+            return {**kind(**given).get_config(), "name": ""}
+        except (TypeError, ValueError):
+            return None
+
+    if any(isinstance(value, np.ndarray) for value in arguments.values()):
+        return arguments
+    wanted = configuration(arguments)
+    for name, value in arguments.items():
+        without = {key: one for key, one in arguments.items() if key != name}
+        if configuration(without) == wanted:
+            arguments = without
+        elif (short := _short(value)) is not value and configuration({**arguments, name: short}) == wanted:
+            arguments = {**arguments, name: short}
+    return arguments

@@ -1,0 +1,85 @@
+"""Source of numbers, words and small arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+# Of an array with more numbers, the source would say less than its name.
+INLINE = 16
+
+# Types that Keras gives to a plain number where a tensor does not decide.
+_PLAIN = {np.dtype("float32"), np.dtype("int32"), np.dtype("bool")}
+
+
+class Unwritable(Exception):
+    """A value has no source."""
+
+
+def quoted(words: str) -> str:
+    """A string literal in ASCII, in double quotes where that takes no backslash."""
+    source = ascii(words)
+    return f'"{source[1:-1]}"' if source[0] == "'" and '"' not in source else source
+
+
+def literal(value: Any) -> str:
+    """The source of a value.
+
+    Raises:
+        Unwritable: it is none of the kinds that a call of a model has.
+    """
+    if isinstance(value, (bool, int)) or value is None or value is Ellipsis:
+        return "..." if value is Ellipsis else repr(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, np.generic):
+        return array(np.asarray(value))
+    if isinstance(value, np.ndarray):
+        return array(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{literal(key)}: {literal(one)}' for key, one in value.items())}}}"
+    raise Unwritable(f"{type(value).__name__} cannot be written as source")
+
+
+def number(value: float) -> str:
+    """A float as short as it is the same in float32, if that is what it is; ``1 / 127.5`` for what is one over that."""
+    if not math.isfinite(value):
+        return f'float("{value}")'
+    if float(np.float32(value)) != value:
+        return repr(value)
+    short = repr(float(str(np.float32(value))))
+    inverse = round(2 / value) / 2 if value and abs(value) > 1e-6 else 0
+    if len(short) > 7 and 1 < abs(inverse) < 1e4 and np.float32(1 / inverse) == np.float32(value):
+        return f"1 / {inverse:g}"
+    return short
+
+
+def array(value: np.ndarray) -> str:
+    """A small array; a plain number where that means the same."""
+    if value.dtype.kind not in "fiub":
+        raise Unwritable(f"an array of {value.dtype} cannot be written as source")
+    # A float64 is no float32, whatever it is like.
+    is_double = value.dtype == np.float64 and bool(np.isfinite(value).all())
+    source = repr(value.tolist()) if is_double else literal(value.tolist())
+    if value.ndim == 0 and value.dtype in _PLAIN:
+        return source
+    return f"np.array({source}, {quoted(str(value.dtype))})"
+
+
+def index(value: Any) -> str:
+    """What stands between the brackets of ``x[…]``."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(_slice(part) if isinstance(part, slice) else literal(part) for part in parts)
+
+
+def _slice(part: slice) -> str:
+    bounds = ["" if bound is None else literal(bound) for bound in (part.start, part.stop)]
+    return ":".join(bounds + ([] if part.step is None else [literal(part.step)]))

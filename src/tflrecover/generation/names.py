@@ -1,0 +1,132 @@
+"""Names of functions, from the layers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tflrecover.generation.steps import Function, Loop, Repeat, Step
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a name depends on.
+
+    Attributes:
+        kinds: Classes of layers and names of functions that it calls, also by others.
+        own: Those that it calls itself.
+        inputs: Number of tensors.
+        repeats: Whether it calls functions several times.
+        adds: Whether a tensor that it is given is added to what is made of it.
+        joins: The same for a concatenation.
+        growth: What it adds to the number of places.
+        widens: Whether a depthwise convolution stands between two others.
+    """
+
+    kinds: frozenset[str]
+    own: tuple[str, ...]
+    inputs: int
+    repeats: bool
+    adds: bool
+    joins: bool
+    growth: int
+    widens: bool
+
+    def has(self, *kinds: str) -> bool:
+        return any(kind in self.kinds for kind in kinds)
+
+
+_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv2D", "DepthwiseConv2D", "Conv2DTranspose")
+_ATTENTION = ("MultiHeadAttention", "matmul", "einsum", "Dot")
+
+# Name and docstring; the first row that holds.
+_NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
+    ("cell", "Several ways from two tensors, side by side.", lambda f: f.inputs > 1 and "Concatenate" in f.own),
+    ("stage", "Halves the size, and goes on with blocks that keep it.", lambda f: f.repeats and f.growth < 0),
+    ("blocks", "Blocks that keep the size.", lambda f: f.repeats),
+    ("attention", "Attention, with its projections.", lambda f: f.has(*_ATTENTION) and f.has("softmax", "Softmax")),
+    ("squeeze_excite", "Scales channels by what is seen of all places.", lambda f: f.own[0].startswith("Global")),
+    ("upsample_block", "Enlarges features.", lambda f: f.growth > 0),
+    ("downsample_block", "Halves the size.", lambda f: f.growth < 0),
+    ("inverted_residual", "Widens, filters each channel, narrows, and adds its input.", lambda f: f.adds and f.widens),
+    ("residual_block", "Adds its input to what is made of it.", lambda f: f.adds),
+    ("inverted_bottleneck", "Widens, filters each channel, and narrows.", lambda f: f.widens),
+    ("shortcut_block", "Adds two ways from its input.", lambda f: f.inputs == 1 and "Add" in f.own),
+    ("dense_block", "Puts what is made of its input behind it.", lambda f: f.joins),
+    ("mixed_block", "Several ways from its input, side by side.", lambda f: "Concatenate" in f.own),
+    ("merge_block", "Adds two tensors.", lambda f: "Add" in f.own),
+    ("head", "Turns features into predictions.", lambda f: f.own in (("Conv2D", "Reshape"), ("Conv2D", "Flatten"))),
+    ("separable_block", "Depthwise convolutions, and pointwise ones.", lambda f: f.has("DepthwiseConv2D")),
+    ("conv_block", "Convolutions, one behind the other.", lambda f: f.own.count("Conv2D") > 1),
+    ("conv_block", "A convolution, and what belongs to it.", lambda f: f.has(*_CONVOLUTIONS)),
+    ("dense_layers", "Dense layers, one behind the other.", lambda f: f.own.count("Dense") > 1),
+    ("dense_layer", "A dense layer, and what belongs to it.", lambda f: f.has("Dense")),
+    ("function", "Steps that the network takes several times.", lambda f: True),
+)
+
+
+def name_functions(
+    functions: Sequence[Function], taken: set[str], size: Callable[[int], int]
+) -> dict[int, str]:
+    """Gives each function a name, and returns per function a sentence for its docstring.
+
+    Args:
+        functions: In the order in which they are defined.
+        taken: Names of something else.
+        size: Of a tensor the number of places, in height and width.
+    """
+    facts: dict[int, _Facts] = {}
+    sentences = {}
+    for function in functions:
+        facts[id(function)] = found = _facts(function, facts, size)
+        name, sentence, _ = next(row for row in _NAMES if row[2](found))
+        function.name = _free(name, taken)
+        taken.add(function.name)
+        sentences[id(function)] = sentence
+    return sentences
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, wanted = 1, name
+    while wanted in taken:
+        number += 1
+        wanted = f"{name}_{number}"
+    return wanted
+
+
+def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], int]) -> _Facts:
+    own: list[str] = []
+    kinds: set[str] = set()
+    repeats = False
+    steps = function.body.steps
+    for step in steps:
+        target = step.form.target
+        if isinstance(target, Repeat):
+            repeats = repeats or isinstance(target.form.target, Function)
+            target = target.form.target
+        if isinstance(target, Loop):
+            repeats = repeats or any(isinstance(one.form.target, Function) for one in target.body.steps)
+            own.append("for")
+        elif isinstance(target, Function):
+            kinds |= known[id(target)].kinds
+            own.append(target.name)
+        else:
+            own.append(target.rpartition(".")[2])
+            kinds.add(own[-1])
+    called = [name for name in own if name.islower()]
+    repeats = repeats or (len(called) * 2 > len(own) and len(called) > 2)
+    given = set(function.body.inputs)
+    return _Facts(
+        frozenset(kinds),
+        tuple(own),
+        len(given),
+        repeats,
+        _merges(steps, given, ("layers.Add", "ops.add")),
+        _merges(steps, given, ("layers.Concatenate", "ops.concatenate")),
+        size(function.body.outputs[0]) - size(function.body.inputs[0]),
+        own[:3] == ["Conv2D", "DepthwiseConv2D", "Conv2D"],
+    )
+
+
+def _merges(steps: Sequence[Step], given: set[int], targets: tuple[str, ...]) -> bool:
+    return any(step.form.target in targets and given & {*step.inputs} for step in steps)

@@ -1,0 +1,159 @@
+"""What varies between places that do the same becomes parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tflrecover.generation.steps import Name, Step
+
+Column = tuple[str, ...]
+
+# Smaller numbers are multiples of each other by chance.
+_MULTIPLES = range(2, 17)
+_CHANCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Varying:
+    """Literals of equal steps in several places, one column per literal.
+
+    Attributes:
+        columns: What differs and is given, each once, with the step and the literal that it is first in.
+        sources: Per step its literals: what is the same everywhere, or an expression of a column.
+    """
+
+    columns: tuple[tuple[Column, int, int], ...]
+    sources: tuple[tuple[str | Derived, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A literal that a column decides: the column itself, times a number, or divided by one."""
+
+    column: int
+    factor: int = 1
+    divisor: int = 1
+
+    def of(self, name: str) -> Name:
+        if self.divisor != 1:
+            return Name(f"{name} // {self.divisor}")
+        return Name(f"{self.factor} * {name}" if self.factor != 1 else name)
+
+
+def varying(places: Sequence[Sequence[Step]], *, is_one_scope: bool = False) -> Varying:
+    """Compares the literals of the same steps in several places.
+
+    Args:
+        places: Where the steps stand.
+        is_one_scope: Whether parameters mean the same in all of them and in what is made of them.
+    """
+    columns: list[_Column] = []
+    for place, steps in enumerate(zip(*places, strict=True)):
+        for slot, sources in enumerate(zip(*(step.literals for step in steps), strict=True)):
+            if len(set(sources)) > 1 or (isinstance(sources[0], Name) and not is_one_scope):
+                columns.append(_Column(sources, place, slot, steps[0].form.names[slot]))
+    chosen: list[_Column] = []
+    for column in sorted(columns, key=_preference):
+        if not any(_derived(column, known, 0) for known in chosen):
+            chosen.append(column)
+    chosen.sort(key=columns.index)
+    derived = {}
+    for column in columns:
+        made = (_derived(column, known, i) for i, known in enumerate(chosen))
+        derived[column.place, column.slot] = next(one for one in made if one is not None)
+    sources = tuple(
+        tuple(derived.get((place, slot), source) for slot, source in enumerate(step.literals))
+        for place, step in enumerate(places[0])
+    )
+    return Varying(tuple((one.sources, one.place, one.slot) for one in chosen), sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What one literal is in each of several places."""
+
+    sources: Column
+    place: int
+    slot: int
+    name: str
+
+
+# What others are multiples of.
+_BASES = ("filters", "units")
+
+
+def _preference(column: _Column) -> tuple[bool, int]:
+    """The number of filters first, and smaller numbers before their multiples."""
+    return (column.name not in _BASES, int(column.sources[0]) if column.sources[0].isdigit() else 0)
+
+
+def _derived(column: _Column, known: _Column, index: int) -> Derived | None:
+    if column.sources == known.sources:
+        return Derived(index) if column.name == known.name or _are_large(column.sources) else None
+    if not (_are_large(column.sources) and _are_large(known.sources)):
+        return None
+    pairs = [(int(a), int(b)) for a, b in zip(column.sources, known.sources, strict=True)]
+    for factor in _MULTIPLES:
+        if all(a == factor * b for a, b in pairs):
+            return Derived(index, factor=factor)
+        if all(b == factor * a for a, b in pairs):
+            return Derived(index, divisor=factor)
+    return None
+
+
+def _are_large(column: Column) -> bool:
+    """Whether these are numbers whose relation is no chance."""
+    return len(set(column)) > 1 and all(source.isdigit() and int(source) >= _CHANCE for source in column)
+
+
+def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str]) -> list[str]:
+    """A name per column: its argument's, told apart by the layers' names in the file or by a number."""
+    wanted = [_plural_free(places[0][step].form.names[slot]) for _, step, slot in found.columns]
+    made: list[str] = []
+    for i, ((_, step, _), name) in enumerate(zip(found.columns, wanted, strict=True)):
+        if wanted.count(name) > 1:
+            if role := _role(step, places):
+                name = f"{role}_{name}"
+            elif i != max(j for j, other in enumerate(wanted) if other == name) and not name.startswith("inner_"):
+                name = f"inner_{name}"
+        made.append(_free(name, {*made, *taken, *RESERVED}))
+    return made
+
+
+def _plural_free(name: str) -> str:
+    return _SHORT.get(name, name) if name.isidentifier() else "value"
+
+
+# Arguments of which a person would not write the whole name.
+_SHORT = {"target_shape": "shape", "newshape": "shape", "pad_width": "padding", "x1": "value", "x2": "value"}
+
+# What the source calls modules and tensors.
+RESERVED = frozenset(("keras", "layers", "ops", "np", "x", "y", "z", "inputs", "outputs", "range"))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number = 1
+    wanted = name
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+_ROLE = re.compile(r"[a-z]{4,12}")
+# Words that name a kind of layer say nothing of what one is for.
+_KINDS = re.compile(r"conv|depthwise|batch|norm|relu|model|dense|functional|pool|activation|dropout|layer|block|tensor")
+
+
+def _role(step: int, places: Sequence[Sequence[Step]]) -> str:
+    """A word that names of this layer have in all places, and no other layer's."""
+    words = [_words(steps[step]) for steps in places]
+    others = {word for steps in places for i, one in enumerate(steps) if i != step for word in _words(one)}
+    common = [word for word in words[0] if all(word in found for found in words) and word not in others]
+    return next((word for word in common if _ROLE.fullmatch(word) and not _KINDS.search(word)), "")
+
+
+def _words(step: Step) -> list[str]:
+    return [word for stem in step.stems for word in re.split(r"[^A-Za-z]+", stem.lower()) if word]
