@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tflrecover.generation.literals import INLINE, index, literal
+from tflrecover.generation.arguments import default, shortest
+from tflrecover.generation.literals import INLINE, index, literal, quoted
 from tflrecover.generation.steps import CHANNELS, Argument, Form, Program, Scope, Several, Slot, Step, Tensor, Tree
 from tflrecover.recovery.builder import Call
 from tflrecover.recovery.layers import is_tensor
@@ -35,10 +36,16 @@ class Written:
     tensors: dict[int, Any] = field(default_factory=dict)
     stems: dict[int, str] = field(default_factory=dict)
 
+    def channels(self, tensor: int) -> int:
+        """Size of a tensor's last axis, 0 where it has none."""
+        shape = getattr(self.tensors.get(tensor), "shape", ())
+        return shape[-1] or 0 if shape else 0
+
     def size(self, tensor: int) -> int:
         """Height times width of a tensor that is an image, else 0."""
         shape = getattr(self.tensors.get(tensor), "shape", ())
         return math.prod(n or 0 for n in shape[1:-1]) if len(shape) == 4 else 0
+
 
 # Layers whose padding says nothing where the kernel is one number; the source then leaves it out.
 _UNPADDED = ("layers.Conv1D", "layers.Conv2D", "layers.Conv3D", "layers.SeparableConv2D", "layers.DepthwiseConv2D")
@@ -64,11 +71,13 @@ class _Writer:
         self.model, self.calls = model, calls
         self.numbers: dict[int, int] = {}
         self.made = Written(Program(Scope((), [], ())))
-        automatic = {snake_case(call.target.rpartition(".")[2]) for call in calls}
+        self.automatic = {snake_case(call.target.rpartition(".")[2]) for call in calls}
         outputs = [getattr(tensor, "_keras_history", (None,))[0] for tensor in model.outputs]
         # A name like those that Keras gives to layers by itself could be one that it gives in the source.
         self.named = {
-            id(layer): layer.name for layer in outputs if layer is not None and not _is_automatic(layer.name, automatic)
+            id(layer): layer.name
+            for layer in outputs
+            if layer is not None and not _is_automatic(layer.name, self.automatic)
         }
         self.given = [self._given(call) for call in calls]
         # A window of one number is never padded; written as others are, it is like them.
@@ -82,10 +91,25 @@ class _Writer:
 
     def written(self) -> Written:
         inputs = tuple(self._number(tensor) for tensor in self.model.inputs)
-        steps = self._with_channels([self._step(call, given) for call, given in zip(self.calls, self.given, strict=True)])
-        outputs = tuple(self.numbers[id(tensor)] for tensor in self.model.outputs)
+        steps = self._with_channels(
+            [self._step(call, given) for call, given in zip(self.calls, self.given, strict=True)]
+        )
+        outputs = tuple(
+            self._output(tensor, name, steps)
+            for tensor, name in zip(self.model.outputs, self.model.output_names, strict=True)
+        )
         self.made.program = Program(Scope(inputs, steps, outputs))
         return self.made
+
+    def _output(self, tensor: Any, name: str, steps: list[Step]) -> int:
+        """The tensor of an output; the name of what a function makes is given to a layer behind it."""
+        number = self.numbers[id(tensor)]
+        is_layer = any(number in step.outputs and step.form.target.startswith("layers.") for step in steps)
+        if is_layer or _is_automatic(name, self.automatic):
+            return number
+        call = Call("layers.Identity", (tensor,), {}, object())
+        steps.append(self._step(call, {"name": name}))
+        return steps[-1].outputs[0]
 
     def _number(self, tensor: Any, stem: str = "") -> int:
         number = self.numbers.setdefault(id(tensor), len(self.numbers))
@@ -98,24 +122,22 @@ class _Writer:
         if not call.target.startswith("layers."):
             return {}
         kind = getattr(keras.layers, call.target.removeprefix("layers."))
-        given = _shortest(kind, call.arguments)
+        given = shortest(kind, call.arguments)
         return {**given, "name": self.named[id(call.layer)]} if id(call.layer) in self.named else given
 
     def _step(self, call: Call, given: dict[str, Any]) -> Step:
-        form = _FormMaker(self)
+        form, target = _FormMaker(self), call.target
         if call.target.startswith("layers."):
             own = form.constructor(getattr(keras.layers, call.target.removeprefix("layers.")), given, call.target)
             arguments = [Argument("", form.tree(arg, ""), True) for arg in call.args]
         elif call.target == "[]":
             x, where = call.args
-            own, arguments = [], [Argument("", form.tree(x, ""), True), form.raw("index", index(where))]
+            target, own, arguments = f"[{index(where)}]", [], [Argument("", form.tree(x, ""), True)]
         else:
             own, arguments = [], form.call(_function(call.target), call.args, call.arguments)
         results = call.result if isinstance(call.result, (list, tuple)) else [call.result]
         stem = "" if call.layer is None else call.layer.name
-        made = Form(
-            call.target, tuple(own), tuple(arguments), tuple(form.names), tuple(form.defaults), len(results)
-        )
+        made = Form(target, tuple(own), tuple(arguments), tuple(form.names), tuple(form.defaults), len(results))
         outputs = tuple(self._number(tensor, stem) for tensor in results)
         return Step(made, tuple(form.inputs), tuple(form.literals), outputs, (stem,))
 
@@ -124,7 +146,9 @@ class _Writer:
         kinds: dict[tuple[Form, tuple[str, ...], int], list[int]] = defaultdict(list)
         for place, step in enumerate(steps):
             words = tuple(source for source in step.literals if not source.isdigit())
-            for slot in range(len(step.literals)):
+            for slot, name in enumerate(step.form.names):
+                if name in ("filters", "units"):
+                    continue
                 kinds[step.form, words, slot].append(place)
         for (*_, slot), places in kinds.items():
             sources = [steps[place].literals[slot] for place in places]
@@ -142,13 +166,11 @@ class _Writer:
 
     def constant(self, value: np.ndarray) -> str:
         """Source of a large array: what it is called in the file beside."""
-        for name, known in self.made.constants.items():
-            if known is value or (known.dtype == value.dtype and np.array_equal(known, value)):
-                break
-        else:
-            name = f"constant_{len(self.made.constants)}"
-            self.made.constants[name] = value
-        return f'CONSTANTS["{name}"]'
+        known = self.made.constants.items()
+        same = (name for name, one in known if one.dtype == value.dtype and np.array_equal(one, value))
+        name = next(same, f"constant_{len(known)}")
+        self.made.constants[name] = value
+        return f"CONSTANTS[{quoted(name)}]"
 
 
 @dataclass(eq=False)
@@ -184,15 +206,16 @@ class _FormMaker:
 
     def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
         """Arguments that any layer of the class writes, in the order of the signature."""
-        made = []
+        made: list[Argument] = []
         order = {name: place for place, name in enumerate(inspect.signature(kind).parameters)}
-        wanted = sorted(self.writer.written_arguments[target], key=lambda name: order.get(name, len(order)))
+        known = dict.fromkeys((*self.writer.written_arguments[target], *given))
+        wanted = sorted(known, key=lambda name: order.get(name, len(order)))
         for name in wanted:
-            default = _default(kind, name)
-            value = given.get(name, default)
-            is_placed = default is inspect.Parameter.empty and order.get(name) == len(made)
-            usual = "" if default is inspect.Parameter.empty else self.source(default)
-            made.append(Argument(name, self.tree(value, name, usual), is_placed))
+            usual = default(kind, name)
+            value = given.get(name, usual)
+            is_placed = usual is inspect.Parameter.empty and order.get(name) == len(made)
+            source = "" if usual is inspect.Parameter.empty else self.source(usual)
+            made.append(Argument(name, self.tree(value, name, source), is_placed))
         return made
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], arguments: dict[str, Any]) -> list[Argument]:
@@ -228,40 +251,3 @@ def _function(target: str) -> Any:
 def _is_automatic(name: str, kinds: set[str]) -> bool:
     stem, _, number = name.rpartition("_")
     return name in kinds or (number.isdigit() and stem in kinds)
-
-
-def _default(kind: Any, name: str) -> Any:
-    """An argument's default in its shortest form; None for one that the base class takes."""
-    parameter = inspect.signature(kind).parameters.get(name)
-    if parameter is None:
-        return None
-    value = parameter.default
-    return _short(value) if isinstance(value, tuple) else value
-
-
-def _short(value: Any) -> Any:
-    """``(3, 3)`` is ``3``, and ``6.0`` is ``6``."""
-    if isinstance(value, tuple) and value and all(one == value[0] for one in value):
-        return _short(value[0])
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _shortest(kind: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that give the same configuration, without those that are the default."""
-
-    def configuration(given: dict[str, Any]) -> Any:
-        try:
-            return {**kind(**given).get_config(), "name": ""}
-        except (TypeError, ValueError):
-            return None
-
-    if any(isinstance(value, np.ndarray) for value in arguments.values()):
-        return arguments
-    wanted = configuration(arguments)
-    for name, value in arguments.items():
-        without = {key: one for key, one in arguments.items() if key != name}
-        if configuration(without) == wanted:
-            arguments = without
-        elif (short := _short(value)) is not value and configuration({**arguments, name: short}) == wanted:
-            arguments = {**arguments, name: short}
-    return arguments

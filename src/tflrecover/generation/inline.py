@@ -46,7 +46,9 @@ def _body(function: Function, call: Step, program: Program) -> list[Step]:
     for step in function.body.steps:
         outputs = tuple(values.setdefault(value, next(fresh)) for value in step.outputs)
         literals = tuple(_filled(source, given) for source in step.literals)
-        made.append(replace(step, inputs=tuple(values[value] for value in step.inputs), literals=literals, outputs=outputs))
+        made.append(
+            replace(step, inputs=tuple(values[value] for value in step.inputs), literals=literals, outputs=outputs)
+        )
     return made
 
 

@@ -1,28 +1,45 @@
-"""Where a person would not cut: inside of what the file calls one block, behind a depthwise convolution, and before an
-activation.
-"""
+"""Where a person would not cut: inside of what the file calls a block, around a depthwise convolution, before ReLU."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 from tflrecover.generation.steps import Scope, Step
 
 # ``block_2_expand`` and ``block_2_project`` are of one block.
 _BLOCK = re.compile(r".*(?:block|cell|layer|stage|unit|expanded_conv)_?\d+[a-z]?(?=_)", re.IGNORECASE)
-_DEPTHWISE = "layers.DepthwiseConv2D"
+_DEPTHWISE, _CONVOLUTION = "layers.DepthwiseConv2D", "layers.Conv2D"
 _ACTIVATIONS = tuple(
     f"layers.{kind}" for kind in ("ReLU", "PReLU", "LeakyReLU", "ELU", "Activation", "Softmax", "BatchNormalization")
 )
 
 
-def joints(scope: Scope) -> set[int]:
-    """Tensors between steps that belong together."""
+def joints(scope: Scope, channels: Callable[[int], int]) -> set[int]:
+    """Tensors between steps that belong together.
+
+    Args:
+        scope: The steps.
+        channels: Of a tensor the size of its last axis.
+    """
     makers = {value: step for step in scope.steps for value in step.outputs}
     users = {value: step for step in reversed(scope.steps) for value in step.inputs}
     uses = Counter(value for step in scope.steps for value in step.inputs)
-    return {value for value in makers if value in users and _joins(makers[value], users[value], uses[value])}
+
+    def widens(value: int) -> bool:
+        """Whether channels are made for a depthwise convolution, and fewer are made of its result."""
+        behind = users.get(users[value].outputs[0])
+        is_between = users[value].form.target == _DEPTHWISE and makers[value].form.target == _CONVOLUTION
+        narrows = behind is not None and behind.form.target == _CONVOLUTION
+        return is_between and narrows and behind is not None and channels(behind.outputs[0]) < channels(value)
+
+    between = [value for value in makers if value in users]
+    return {
+        value
+        for value in between
+        if _joins(makers[value], users[value], uses[value]) or (uses[value] == 1 and widens(value))
+    }
 
 
 def _joins(maker: Step, user: Step, uses: int) -> bool:

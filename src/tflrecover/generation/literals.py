@@ -76,10 +76,17 @@ def array(value: np.ndarray) -> str:
 
 def index(value: Any) -> str:
     """What stands between the brackets of ``x[…]``."""
-    parts = value if isinstance(value, tuple) else (value,)
-    return ", ".join(_slice(part) if isinstance(part, slice) else literal(part) for part in parts)
+    parts = [_slice(one) if isinstance(one, slice) else literal(one) for one in _tuple(value)]
+    last = parts.pop()
+    # Whole axes before the last say nothing.
+    return ", ".join(["...", last] if len(parts) > 1 and {*parts} == {":"} else [*parts, last])
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _slice(part: slice) -> str:
-    bounds = ["" if bound is None else literal(bound) for bound in (part.start, part.stop)]
-    return ":".join(bounds + ([] if part.step is None else [literal(part.step)]))
+    start = "" if part.start in (None, 0) and (part.step or 1) > 0 else literal(part.start)
+    bounds = [start, "" if part.stop is None else literal(part.stop)]
+    return ":".join(bounds + ([] if part.step in (None, 1) else [literal(part.step)]))

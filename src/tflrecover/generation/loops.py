@@ -13,7 +13,7 @@ from tflrecover.generation.steps import Form, Function, Loop, Repeat, Scope, Ste
 _LONGEST_TURN = 8
 _WIDTH = 60
 # A table that is wider than long says less than the steps.
-_MOST_COLUMNS, _COLUMNS_OF_TWO = 4, 2
+_MOST_COLUMNS, _COLUMNS_OF_TWO = 4, 0
 
 
 def make_loops(scope: Scope, taken: set[str]) -> None:
@@ -91,11 +91,11 @@ def _follows(scope: Scope, first: int, place: int, period: int, last_uses: dict[
 
 def _wiring(steps: Sequence[Step], carried: Sequence[int]) -> list[tuple[object, ...]]:
     """Per step where its tensors come from: the one that is carried, a step of the turn, or from outside."""
-    places: dict[int, object] = {value: "carried" for value in carried}
+    places: dict[int, object] = dict.fromkeys(carried, "carried")
     made: list[tuple[object, ...]] = []
     for i, step in enumerate(steps):
         made.append(tuple(places.get(value, ("outside", value)) for value in step.inputs))
-        places.update({value: i for value in step.outputs})
+        places.update(dict.fromkeys(step.outputs, i))
     return made
 
 

@@ -19,6 +19,7 @@ class _Facts:
         repeats: Whether it calls functions several times.
         adds: Whether a tensor that it is given is added to what is made of it.
         joins: The same for a concatenation.
+        called: Functions of the source that it calls.
         growth: What it adds to the number of places.
         widens: Whether a depthwise convolution stands between two others.
     """
@@ -30,6 +31,7 @@ class _Facts:
     adds: bool
     joins: bool
     growth: int
+    called: tuple[str, ...]
     widens: bool
 
     def has(self, *kinds: str) -> bool:
@@ -43,8 +45,9 @@ _ATTENTION = ("MultiHeadAttention", "matmul", "einsum", "Dot")
 _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("cell", "Several ways from two tensors, side by side.", lambda f: f.inputs > 1 and "Concatenate" in f.own),
     ("stage", "Halves the size, and goes on with blocks that keep it.", lambda f: f.repeats and f.growth < 0),
-    ("blocks", "Blocks that keep the size.", lambda f: f.repeats),
+    ("blocks", "Blocks of one kind, one behind the other.", lambda f: f.repeats),
     ("attention", "Attention, with its projections.", lambda f: f.has(*_ATTENTION) and f.has("softmax", "Softmax")),
+    ("head", "Turns features into predictions.", lambda f: f.own[-1] in ("Reshape", "Flatten") and f.has("Conv2D")),
     ("squeeze_excite", "Scales channels by what is seen of all places.", lambda f: f.own[0].startswith("Global")),
     ("upsample_block", "Enlarges features.", lambda f: f.growth > 0),
     ("downsample_block", "Halves the size.", lambda f: f.growth < 0),
@@ -55,7 +58,6 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("dense_block", "Puts what is made of its input behind it.", lambda f: f.joins),
     ("mixed_block", "Several ways from its input, side by side.", lambda f: "Concatenate" in f.own),
     ("merge_block", "Adds two tensors.", lambda f: "Add" in f.own),
-    ("head", "Turns features into predictions.", lambda f: f.own in (("Conv2D", "Reshape"), ("Conv2D", "Flatten"))),
     ("separable_block", "Depthwise convolutions, and pointwise ones.", lambda f: f.has("DepthwiseConv2D")),
     ("conv_block", "Convolutions, one behind the other.", lambda f: f.own.count("Conv2D") > 1),
     ("conv_block", "A convolution, and what belongs to it.", lambda f: f.has(*_CONVOLUTIONS)),
@@ -65,9 +67,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
 )
 
 
-def name_functions(
-    functions: Sequence[Function], taken: set[str], size: Callable[[int], int]
-) -> dict[int, str]:
+def name_functions(functions: Sequence[Function], taken: set[str], size: Callable[[int], int]) -> dict[int, str]:
     """Gives each function a name, and returns per function a sentence for its docstring.
 
     Args:
@@ -80,6 +80,8 @@ def name_functions(
     for function in functions:
         facts[id(function)] = found = _facts(function, facts, size)
         name, sentence, _ = next(row for row in _NAMES if row[2](found))
+        if name == "blocks" and found.called:
+            name = f"{found.called[-1]}s"
         function.name = _free(name, taken)
         taken.add(function.name)
         sentences[id(function)] = sentence
@@ -98,6 +100,7 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
     own: list[str] = []
     kinds: set[str] = set()
     repeats = False
+    called: list[str] = []
     steps = function.body.steps
     for step in steps:
         target = step.form.target
@@ -110,10 +113,15 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
         elif isinstance(target, Function):
             kinds |= known[id(target)].kinds
             own.append(target.name)
+            called.append(target.name)
         else:
             own.append(target.rpartition(".")[2])
             kinds.add(own[-1])
-    called = [name for name in own if name.islower()]
+    if any(parameter.name.endswith("strides") for parameter in function.parameters):
+        # It depends on the call.
+        growth = 0
+    else:
+        growth = size(function.body.outputs[0]) - size(function.body.inputs[0])
     repeats = repeats or (len(called) * 2 > len(own) and len(called) > 2)
     given = set(function.body.inputs)
     return _Facts(
@@ -123,7 +131,8 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
         repeats,
         _merges(steps, given, ("layers.Add", "ops.add")),
         _merges(steps, given, ("layers.Concatenate", "ops.concatenate")),
-        size(function.body.outputs[0]) - size(function.body.inputs[0]),
+        growth,
+        tuple(called),
         own[:3] == ["Conv2D", "DepthwiseConv2D", "Conv2D"],
     )
 

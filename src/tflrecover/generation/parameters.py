@@ -37,6 +37,7 @@ class Derived:
     divisor: int = 1
 
     def of(self, name: str) -> Name:
+        """The expression, of the column's name."""
         if self.divisor != 1:
             return Name(f"{name} // {self.divisor}")
         return Name(f"{self.factor} * {name}" if self.factor != 1 else name)
@@ -52,6 +53,7 @@ def varying(places: Sequence[Sequence[Step]], *, is_one_scope: bool = False) -> 
     columns: list[_Column] = []
     for place, steps in enumerate(zip(*places, strict=True)):
         for slot, sources in enumerate(zip(*(step.literals for step in steps), strict=True)):
+            sources = _settled(sources, steps, slot)
             if len(set(sources)) > 1 or (isinstance(sources[0], Name) and not is_one_scope):
                 columns.append(_Column(sources, place, slot, steps[0].form.names[slot]))
     chosen: list[_Column] = []
@@ -64,10 +66,23 @@ def varying(places: Sequence[Sequence[Step]], *, is_one_scope: bool = False) -> 
         made = (_derived(column, known, i) for i, known in enumerate(chosen))
         derived[column.place, column.slot] = next(one for one in made if one is not None)
     sources = tuple(
-        tuple(derived.get((place, slot), source) for slot, source in enumerate(step.literals))
+        tuple(
+            derived.get((place, slot), _settled((source,), [steps[place] for steps in places], slot)[0])
+            for slot, source in enumerate(step.literals)
+        )
         for place, step in enumerate(places[0])
     )
     return Varying(tuple((one.sources, one.place, one.slot) for one in chosen), sources)
+
+
+def _settled(sources: Column, steps: Sequence[Step], slot: int) -> Column:
+    """Paddings; where the kernel is one number there is nothing to pad, and any padding will do."""
+    form = steps[0].form
+    if form.names[slot] != "padding" or "kernel_size" not in form.names:
+        return sources
+    kernel = form.names.index("kernel_size")
+    known = {step.literals[slot] for step in steps if step.literals[kernel] != "1"}
+    return (known.pop(),) * len(sources) if len(known) == 1 else sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,7 @@ def _are_large(column: Column) -> bool:
 
 def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str]) -> list[str]:
     """A name per column: its argument's, told apart by the layers' names in the file or by a number."""
-    wanted = [_plural_free(places[0][step].form.names[slot]) for _, step, slot in found.columns]
+    wanted = [_argument(places[0][step].form.names[slot]) for _, step, slot in found.columns]
     made: list[str] = []
     for i, ((_, step, _), name) in enumerate(zip(found.columns, wanted, strict=True)):
         if wanted.count(name) > 1:
@@ -122,7 +137,9 @@ def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str])
     return made
 
 
-def _plural_free(name: str) -> str:
+def _argument(name: str) -> str:
+    """The argument of a layer that a parameter comes from."""
+    name = re.sub(r"_\d+$", "", name.removeprefix("inner_"))
     return _SHORT.get(name, name) if name.isidentifier() else "value"
 
 
@@ -130,7 +147,7 @@ def _plural_free(name: str) -> str:
 _SHORT = {"target_shape": "shape", "newshape": "shape", "pad_width": "padding", "x1": "value", "x2": "value"}
 
 # What the source calls modules and tensors.
-RESERVED = frozenset(("keras", "layers", "ops", "np", "x", "y", "z", "inputs", "outputs", "range"))
+RESERVED = frozenset("keras layers ops np tf operator x y z skip inputs outputs range".split())
 
 
 def _free(name: str, taken: set[str]) -> str:

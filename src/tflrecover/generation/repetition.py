@@ -6,8 +6,9 @@ What a function was found for is one step from then on, so that functions of fun
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from tflrecover.generation.joints import joints
 from tflrecover.generation.parameters import Derived, names_for, varying
@@ -39,14 +40,14 @@ _FEW = 4
 _TORN = 1.0
 
 
-def find_functions(program: Program, longest: int) -> None:
+def find_functions(program: Program, longest: int, channels: Callable[[int], int]) -> None:
     """Puts functions of at most so many steps in the place of what is repeated, until that saves no line."""
     while True:
         for scope in program.scopes:
             join_repeats(scope)
         _count_single(program.scopes)
         best, most = None, _LEAST_SAVING
-        bound = {id(scope): joints(scope) for scope in program.scopes}
+        bound = {id(scope): joints(scope, channels) for scope in program.scopes}
         for windows in _candidates(program.scopes, longest):
             # What is saved at most, before it is looked at closely.
             if _lines(windows[0].steps) * (len(windows) - 1) - _FRAME <= most:
@@ -114,7 +115,7 @@ def _saving(windows: Sequence[Window]) -> float:
 def _runs(windows: Sequence[Window]) -> Iterable[int]:
     """Lengths of runs of windows, each on the result of the one before: two lines, however long they are."""
     length = 1
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         is_next = before.scope is after.scope and before.end == after.start and before.outputs[0] in after.inputs
         if is_next and before.literals == after.literals:
             length += 1
@@ -178,7 +179,9 @@ def join_repeats(scope: Scope, *, of_layers: bool = False) -> None:
 
 def _count_single(scopes: Sequence[Scope]) -> None:
     """What is called several times in some places is called once in others: so they are alike."""
-    several = {step.form.target.form for scope in scopes for step in scope.steps if isinstance(step.form.target, Repeat)}
+    several = {
+        step.form.target.form for scope in scopes for step in scope.steps if isinstance(step.form.target, Repeat)
+    }
     for scope in scopes:
         for place, step in enumerate(scope.steps):
             if step.form in several:

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tflrecover.generation import tensorflow_function
 from tflrecover.generation.layout import STEP, laid_out
-from tflrecover.generation.parameters import RESERVED
-from tflrecover.generation.steps import CHANNELS, Argument, Form, Function, Loop, Program, Repeat, Scope, Several, Slot, Step, Tensor, Tree
+from tflrecover.generation.literals import quoted
+from tflrecover.generation.steps import (
+    CHANNELS,
+    Argument,
+    Form,
+    Function,
+    Loop,
+    Repeat,
+    Scope,
+    Several,
+    Slot,
+    Step,
+    Tensor,
+    Tree,
+)
 from tflrecover.generation.variables import Variables
 
 _MERGES = ("layers.Add", "layers.Concatenate", "layers.Multiply", "ops.add", "ops.concatenate", "ops.multiply")
@@ -59,7 +73,9 @@ class Writer:
         if last is not None:
             yield f"{indent}return {', '.join(variables.names[value] for value in last)}"
 
-    def _repeated(self, step: Step, given: Sequence[str], result: str, variables: Variables, indent: str) -> Iterator[str]:
+    def _repeated(
+        self, step: Step, given: Sequence[str], result: str, variables: Variables, indent: str
+    ) -> Iterator[str]:
         target = step.form.target
         if given[0] != result:
             yield f"{indent}{result} = {given[0]}"
@@ -83,7 +99,11 @@ class Writer:
 def _input_names(scope: Scope) -> list[str]:
     made = ["x"]
     for value in scope.inputs[1:]:
-        merges = [step.form.target in _MERGES for step in scope.steps if value in step.inputs and isinstance(step.form.target, str)]
+        merges = [
+            step.form.target in _MERGES
+            for step in scope.steps
+            if value in step.inputs and isinstance(step.form.target, str)
+        ]
         wanted = "skip" if merges and all(merges) else "y"
         made.append(next(name for name in (wanted, "y", "z", "w") if name not in made))
     return made[: len(scope.inputs)]
@@ -98,12 +118,24 @@ def _call(form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
     target = form.target
     if isinstance(target, Function):
         return f"{target.name}({', '.join(_of_function(target, given, literals))})"
+    if target.startswith("tf."):
+        return _tensorflow(form, given, literals)
     arguments = _arguments(form.arguments, form, given, literals)
-    if target == "[]":
-        return f"{arguments[0]}[{arguments[1]}]"
+    if target.startswith("["):
+        return f"{arguments[0]}{target}"
     if target.startswith("layers."):
         return f"{target}({', '.join(_arguments(form.own, form, given, literals))})({', '.join(arguments)})"
     return f"{target}({', '.join(arguments)})"
+
+
+def _tensorflow(form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
+    """A layer whose arguments have None in the places of tensors."""
+    nothing = ["None"] * len(given)
+    placed = [_source(one.tree, nothing, literals) for one in form.arguments if one.is_placed]
+    named = [f"{one.name}={_source(one.tree, nothing, literals)}" for one in form.arguments if not one.is_placed]
+    own = [quoted(form.target.removeprefix("tf.")), *placed, *named]
+    tensors = given[0] if len(given) == 1 else f"[{', '.join(given)}]"
+    return f"{tensorflow_function.NAME}({', '.join(own)})({tensors})"
 
 
 def _of_function(function: Function, given: Sequence[str], literals: Sequence[str]) -> list[str]:
@@ -145,6 +177,3 @@ def _source(tree: Tree, given: Sequence[str], literals: Sequence[str]) -> str:
     items = [_source(item, given, literals) for item in tree.items]
     comma = "," if tree.brackets == "()" and len(items) == 1 else ""
     return f"{tree.brackets[0]}{', '.join(items)}{comma}{tree.brackets[1]}"
-
-
-__all__ = ["RESERVED", "Program", "Writer"]

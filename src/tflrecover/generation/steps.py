@@ -1,7 +1,7 @@
 """What code is made of: steps that call something, with tensors and pieces of source in their places.
 
-A literal is kept as its Python source. So equal code is equal text, ``1`` and ``True`` are not mixed up, and what once is
-source never depends on a value of the file again.
+A literal is kept as its Python source. So equal code is equal text, ``1`` and ``True`` are not mixed up, and what once
+is source never depends on a value of the file again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Form:
     """All of a step but its tensors and literals.
 
     Attributes:
-        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.relu"``, ``"[]"``, a function of the source, or a loop.
+        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.relu"``, ``"[:, 0]"``, a function of the source, or a loop.
         own: Arguments of a layer's constructor.
         arguments: Arguments of the call.
         names: Per literal the argument that it is in.
@@ -186,6 +186,7 @@ class Program:
 
     @property
     def scopes(self) -> list[Scope]:
+        """Bodies of all functions, and the main one."""
         return [*(function.body for function in self.functions), self.main]
 
 
@@ -195,5 +196,3 @@ def walked(scope: Scope) -> Iterator[Step]:
         yield step
         if isinstance(step.form.target, Loop):
             yield from walked(step.form.target.body)
-
-

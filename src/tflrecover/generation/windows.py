@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tflrecover.generation.steps import Scope, Step
 
+
 @dataclass(eq=False, slots=True)
 class Window:
     """Steps in a row.
@@ -32,6 +33,7 @@ class Window:
 
     @property
     def end(self) -> int:
+        """Place behind the last step."""
         return self.start + len(self.steps)
 
     @property
@@ -41,6 +43,7 @@ class Window:
 
     @property
     def literals(self) -> tuple[str, ...]:
+        """Those of all steps."""
         return tuple(source for step in self.steps for source in step.literals)
 
 

@@ -1,0 +1,114 @@
+"""Readable source of a model, from a file alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflrecover.errors import InvalidModel, UnsupportedOperators
+from tflrecover.generation.calls import Written, written
+from tflrecover.generation.literals import Unwritable
+from tflrecover.generation.module import module_source
+from tflrecover.recovery import Recovered, recovered
+from tflrecover.tflite import read
+
+__all__ = ["generate", "generate_from", "targets"]
+
+
+def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Writes Python source that builds the model of a file, and the weights beside it.
+
+    The source needs Keras, and TensorFlow where Keras has no name for an operator, but not tflrecover. What the network
+    repeats is a function or a loop. The file's names are only in it as string literals, or as identifiers of letters,
+    digits and underscores. All is written, or nothing: the source is run, and its weights are compared, before it is
+    put in its place.
+
+    Args:
+        path: A path, the file's bytes, or what :func:`tflrecover.read` gave.
+        out: The source, ``NAME.py``. Weights are written to ``NAME.weights.h5``, and arrays that are operands of
+            functions, if there are any, to ``NAME.constants.npz``.
+        overwrite: Replace files that are there.
+
+    Returns:
+        The files that were written, the source first.
+
+    Raises:
+        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them.
+        InvalidFile: it cannot be read.
+        InvalidModel: ``out`` does not end with ``.py``.
+        FileExistsError: a file to be written is there.
+
+    Example:
+        >>> tflrecover.generate("palm_detection_full.tflite", "palm_detection.py")
+        (PosixPath('palm_detection.py'), PosixPath('palm_detection.weights.h5'))
+    """
+    require_free(Path(out), overwrite=overwrite)
+    file = read(path)
+    return generate_from(recovered(file), file.source, out)
+
+
+def targets(out: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+    """Where the source, the weights and the constants go.
+
+    Raises:
+        InvalidModel: the name does not end with ``.py``.
+    """
+    source = Path(out)
+    if source.suffix != ".py":
+        raise InvalidModel(f"the source must be a .py file, got {str(out)!r}")
+    return source, source.with_suffix(".weights.h5"), source.with_suffix(".constants.npz")
+
+
+def require_free(out: Path, *, overwrite: bool) -> None:
+    """Refuses names of files that are there."""
+    for target in targets(out):
+        if target.exists() and not overwrite:
+            raise FileExistsError(errno.EEXIST, "is there already", str(target))
+
+
+def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The same for a model that was recovered, whatever is there.
+
+    Args:
+        found: The model and its calls.
+        origin: The file that it was recovered from.
+        out: As for :func:`generate`.
+    """
+    source, weights, constants = targets(out)
+    try:
+        made = written(found.model, found.calls)
+    except Unwritable as error:
+        raise UnsupportedOperators(origin, [("?", "argument", str(error))]) from error
+    source.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        drafts = [Path(folder) / target.name for target in (source, weights, constants)]
+        _write(found.model, made, module_source(found.model, made, origin), drafts)
+        _try(drafts[0], found.model)
+        # The source comes last: where it is, all is.
+        pairs = [(draft, target) for draft, target in zip(drafts, (source, weights, constants), strict=True)]
+        kept = [(draft, target) for draft, target in pairs if draft.exists()]
+        for draft, target in reversed(kept):
+            draft.replace(target)
+    return tuple(target for _, target in kept)
+
+
+def _write(model: Any, made: Written, source: str, drafts: list[Path]) -> None:
+    drafts[0].write_text(source, encoding="utf-8")
+    model.save_weights(drafts[1])
+    if made.constants:
+        np.savez(drafts[2], **made.constants)  # type: ignore[arg-type]  # names are no options
+
+
+def _try(source: Path, model: Any) -> None:
+    """Runs the source: it has to give the same weights, and tensors of the same kinds."""
+    again = runpy.run_path(str(source))["load_model"]()
+    for one, other in ((model.inputs, again.inputs), (model.outputs, again.outputs)):
+        assert [(x.shape, x.dtype) for x in one] == [(x.shape, x.dtype) for x in other], "the source is another network"
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes(), "the source has other weights"

@@ -1,0 +1,51 @@
+"""Names for tensors of the model: what the file calls them, else their size."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from tflrecover.generation.calls import Written
+
+_KINDS = re.compile(
+    r"(depthwise|separable|transpose|conv|batch|normalization|norm|bn|(p_?)?re_?lu6?|activation|max|average|global"
+    r"|pooling|pool|add|multiply|mul|reshape|flatten|concatenate|concat|zero|pad(ding)?|up|sampling|dense|softmax"
+    r"|rescaling|identity|model|functional|sequential|statefulpartitionedcall|dropout|\d+d?|_)+"
+)
+_NEARLY_ALL = 0.8
+_LONGEST_NAME = 20
+_TELLING = re.compile(r"[a-z]{4}")
+
+
+class Describer:
+    """Telling names for tensors: what the file calls them, else the size of their features."""
+
+    def __init__(self, made: Written, outputs: Sequence[int]) -> None:
+        self.made, self.outputs = made, outputs
+        stems = [stem for stem in made.stems.values() if stem]
+        first = Counter(stem.partition("_")[0] + "_" for stem in stems).most_common(1)
+        # The first word of nearly all names is the model's.
+        self.prefix = first[0][0] if first and first[0][1] > _NEARLY_ALL * len(stems) else ""
+
+    def describe(self, value: int) -> str:
+        """What the file calls it, as an identifier; ``""`` where that is only a kind of layer."""
+        stem = re.sub(r"[^a-z0-9]+", "_", self.made.stems.get(value, "").removeprefix(self.prefix).lower()).strip("_")
+        while len(stem) > _LONGEST_NAME:
+            stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
+        if _TELLING.search(re.sub(_KINDS, "", stem)) and stem[0].isalpha() and not keyword.iskeyword(stem):
+            return stem
+        return ""
+
+    def size(self, value: int) -> str:
+        """Features by their height."""
+        shape = tuple(getattr(self.made.tensors.get(value), "shape", ()))
+        return f"features_{shape[1]}" if len(shape) == 4 and shape[1] is not None else "features"
+
+    def output(self, value: int) -> str:
+        """A name for one of the model's outputs."""
+        if value not in self.outputs:
+            return ""
+        number = f"output_{self.outputs.index(value) + 1}" if len(self.outputs) > 1 else "outputs"
+        return self.describe(value) if len(self.outputs) > 1 and self.describe(value) else number

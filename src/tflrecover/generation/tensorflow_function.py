@@ -1,0 +1,31 @@
+"""The class by which a source calls functions of TensorFlow, where Keras has no name for them."""
+
+NAME = "TensorFlowFunction"
+
+SOURCE = '''\
+@keras.saving.register_keras_serializable()
+class TensorFlowFunction(layers.Layer):
+    """Calls a function of TensorFlow by its name; None stands for the next input."""
+
+    def __init__(self, function, *args, name=None, **kwargs):
+        super().__init__(name=name)
+        self.function, self.given = function, (args, kwargs)
+
+    def call(self, inputs):
+        tensors = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+        args, kwargs = self.given
+        args = [next(tensors) if arg is None else arg for arg in args]
+        kwargs = {k: next(tensors) if v is None else v for k, v in kwargs.items()}
+        result = operator.attrgetter(self.function)(tf)(*args, **kwargs)
+        return list(result) if isinstance(result, tuple) else result
+
+    def get_config(self):
+        args, kwargs = self.given
+        own = {"args": [self.function, *args], "kwargs": dict(kwargs)}
+        return {"name": self.name, **own}
+
+    @classmethod
+    def from_config(cls, config):
+        config = keras.saving.deserialize_keras_object(config)
+        return cls(*config["args"], name=config["name"], **config["kwargs"])
+'''
