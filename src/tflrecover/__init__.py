@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         WrongBackend,
     )
     from tflrecover.freezing import freeze
+    from tflrecover.generation import generate
     from tflrecover.mapping import Mapping
     from tflrecover.ops import OpSpec, register_op
     from tflrecover.recovery import recover
@@ -66,6 +67,7 @@ __all__ = [
     "diff",
     "explain_mapping",
     "freeze",
+    "generate",
     "init_mapping",
     "port",
     "read",
@@ -87,6 +89,7 @@ _HOME = {
     "explain_mapping": "effects",
     "diff": "api",
     "freeze": "freezing",
+    "generate": "generation",
     "init_mapping": "settling",
     "port": "api",
     "read": "tflite",

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from tflrecover import __version__
-from tflrecover.errors import EvaluationError, InvalidModel, MappingError, TFLRecoverError
-from tflrecover.loading import load_model, names_model
+from tflrecover.errors import InvalidModel, MappingError, TFLRecoverError
+from tflrecover.loading import import_keras, load_inputs, load_model, names_model
 from tflrecover.mistaken import is_file
 from tflrecover.render.text import full as full_text
 from tflrecover.render.text import safe
@@ -221,10 +220,7 @@ def port(
     from tflrecover.render.selection import Selection
 
     selection = Selection(full, only_differences, layer)
-    if not output.endswith(".keras"):
-        raise InvalidModel(f"the output must be a .keras file, got {output!r}")
-    if Path(output).is_file() and not force:
-        raise InvalidModel(f"{output} is there already; --force overwrites it")
+    _require_output(output, force)
     read, loaded = _loaded(file, model)
     try:
         report = tflrecover.port(read, loaded, mapping, strict=strict)
@@ -236,13 +232,62 @@ def port(
     return _finish(report, selection, json, html, model_explorer)
 
 
-def _save(model: Any, target: Path) -> None:
-    """Saves beside the target first, so that the target is complete or not there at all."""
+def _require_output(output: str, force: bool) -> None:
+    if not output.endswith(".keras"):
+        raise InvalidModel(f"the output must be a .keras file, got {output!r}")
+    _require_free(Path(output), force)
+
+
+def _require_free(target: Path, force: bool) -> None:
+    if target.is_file() and not force:
+        raise InvalidModel(f"{target} is there already; --force overwrites it")
+
+
+def _save(model: Any, target: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Saves beside the target first, so that the target is complete or not there at all.
+
+    Args:
+        model: What is saved.
+        target: Where to.
+        meanwhile: Writes what belongs to it; if that fails, the target is not there either.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
         model.save(made)
+        meanwhile()
         made.replace(target)
+
+
+@app.command()
+@exits
+def recover(
+    file: FileArgument,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")],
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="OUT.py", help="Also write Python source that builds it, and its weights beside that."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> int:
+    """Rebuild a file as a Keras model and save it; folders on the way are made."""
+    from tflrecover.render.terminal import waiting
+    from tflrecover.source_files import source_files
+    from tflrecover.tflite import read
+
+    _require_output(output, force)
+    for target in source_files(source) if source else ():
+        _require_free(target, force)
+    found = read(file)
+    with waiting(f"Rebuilding {safe(file)}"):
+        import_keras()
+        from tflrecover.generation import generate_from
+        from tflrecover.recovery import recovered
+
+        made = recovered(found)
+        _save(made.model, Path(output), lambda: generate_from(made, found.source, source) if source else None)
+    typer.echo(f"{output}: written" if source is None else f"{output}, {source}: written")
+    return SAME
 
 
 @app.command()
@@ -270,28 +315,6 @@ def verify(
     given = None if inputs is None else load_inputs(inputs)
     report = tflrecover.verify(*_loaded(file, model), mapping, inputs=given)
     return _finish(report, selection, json, html, model_explorer)
-
-
-def load_inputs(path: str) -> Any:
-    """What ``--inputs`` names: an array, a dict of arrays, or a list where ``numpy.savez`` was given no names.
-
-    Raises:
-        EvaluationError: the file holds no arrays that can be read safely.
-    """
-    import numpy as np
-
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            named = {name: found[name] for name in found.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        # NumPy advises to unpickle, which runs whatever is in the file.
-        why = "pickled Python objects" if "pickle" in str(error) else error
-        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {why}") from error
-    unnamed = [f"arr_{i}" for i in range(len(named))]
-    return [named[name] for name in unnamed] if set(named) == set(unnamed) else named
 
 
 @mapping_app.command()

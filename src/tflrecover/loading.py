@@ -1,4 +1,4 @@
-"""From what the command line is given for a model to the model: a file of Keras's, or a function that makes one."""
+"""From what the command line is given to what it means: models of a file or of a function, and arrays of a file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import importlib
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tflrecover import mistaken
-from tflrecover.errors import InvalidModel
+from tflrecover.errors import EvaluationError, InvalidModel
 
 _FILES = (".keras", ".h5", ".hdf5")
 _WEIGHTS = (".weights.h5", ".weights.json")
@@ -33,8 +34,6 @@ def load_model(target: str) -> Any:
     Raises:
         InvalidModel: there is no such file, module or function, or it gives no model.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if target.endswith(_WEIGHTS):
         raise InvalidModel(f"{target!r} holds weights only; pass package.module:function, which makes the layers too")
     if target.endswith(_FILES):
@@ -50,18 +49,20 @@ def _load_file(path: str) -> Any:
         raise InvalidModel(f"there is no model file {path!r}; give a .keras or .h5 file, or package.module:function")
     if mistaken.kind_of(path) == mistaken.TFLITE:
         raise InvalidModel(mistaken.file_for_model(path))
-    keras = _import_keras()
+    keras = import_keras()
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
         raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
 
 
-def _import_keras() -> Any:
+def import_keras() -> Any:
     """Keras, without the lines that TensorFlow's native code writes to stderr while it is loaded.
 
     No log level stops those. If loading fails they are shown.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         return sys.modules["keras"]
     with tempfile.TemporaryFile() as written:
@@ -114,7 +115,7 @@ def _imported(module: str) -> ModuleType | None:
 def _import(module: str) -> ModuleType:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    _import_keras()
+    import_keras()
     return importlib.import_module(module)
 
 
@@ -150,3 +151,25 @@ def _attribute(module: ModuleType, name: str) -> Any:
         from tflrecover.mapping.loader import nearest
 
         raise AttributeError(f"{error}{nearest(name, _makers(module))}") from error
+
+
+def load_inputs(path: str) -> Any:
+    """What ``--inputs`` names: an array, a dict of arrays, or a list where ``numpy.savez`` was given no names.
+
+    Raises:
+        EvaluationError: the file holds no arrays that can be read safely.
+    """
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            named = {name: found[name] for name in found.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        # NumPy advises to unpickle, which runs whatever is in the file.
+        why = "pickled Python objects" if "pickle" in str(error) else error
+        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {why}") from error
+    unnamed = [f"arr_{i}" for i in range(len(named))]
+    return [named[name] for name in unnamed] if set(named) == set(unnamed) else named

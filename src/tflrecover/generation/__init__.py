@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.errors import InvalidModel, UnsupportedOperators
+from tflrecover.errors import UnsupportedOperators
 from tflrecover.generation.calls import Written, written
 from tflrecover.generation.literals import Unwritable
 from tflrecover.generation.module import module_source
 from tflrecover.recovery import Recovered, recovered
+from tflrecover.source_files import source_files
 from tflrecover.tflite import read
 
-__all__ = ["generate", "generate_from", "targets"]
+__all__ = ["generate", "generate_from"]
 
 
 def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, ...]:
@@ -48,28 +49,11 @@ def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False)
         >>> tflrecover.generate("palm_detection_full.tflite", "palm_detection.py")
         (PosixPath('palm_detection.py'), PosixPath('palm_detection.weights.h5'))
     """
-    require_free(Path(out), overwrite=overwrite)
-    file = read(path)
-    return generate_from(recovered(file), file.source, out)
-
-
-def targets(out: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
-    """Where the source, the weights and the constants go.
-
-    Raises:
-        InvalidModel: the name does not end with ``.py``.
-    """
-    source = Path(out)
-    if source.suffix != ".py":
-        raise InvalidModel(f"the source must be a .py file, got {str(out)!r}")
-    return source, source.with_suffix(".weights.h5"), source.with_suffix(".constants.npz")
-
-
-def require_free(out: Path, *, overwrite: bool) -> None:
-    """Refuses names of files that are there."""
-    for target in targets(out):
+    for target in source_files(out):
         if target.exists() and not overwrite:
             raise FileExistsError(errno.EEXIST, "is there already", str(target))
+    file = read(path)
+    return generate_from(recovered(file), file.source, out)
 
 
 def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -80,7 +64,7 @@ def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) ->
         origin: The file that it was recovered from.
         out: As for :func:`generate`.
     """
-    source, weights, constants = targets(out)
+    source, weights, constants = source_files(out)
     try:
         made = written(found.model, found.calls)
     except Unwritable as error:

@@ -16,14 +16,16 @@ from tflrecover.generation.literals import literal, quoted
 from tflrecover.generation.loops import make_loops, set_defaults
 from tflrecover.generation.names import name_functions
 from tflrecover.generation.order import depth_first, forward
-from tflrecover.generation.parameters import RESERVED
+from tflrecover.generation.parameters import MODULES
 from tflrecover.generation.repetition import find_functions, join_repeats
 from tflrecover.generation.source import Writer
 from tflrecover.generation.steps import Loop, Program, Scope, Step, walked
-from tflrecover.generation.variables import POOL, Variables
+from tflrecover.generation.variables import Variables
 
 # Lengths of functions that are looked for, one after the other: blocks first and then what they are in, or all at once.
 _LENGTHS = ((48,), (4, 48), (8, 48))
+
+_LONGEST_INPUT = 20
 
 
 def module_source(model: Any, made: Written, origin: str) -> str:
@@ -91,7 +93,7 @@ def _build(model: Any, program: Program, writer: Writer, describer: Describer) -
     names = dict(zip(inputs, _input_names(model), strict=True))
     for value, tensor in zip(inputs, model.inputs, strict=True):
         lines += laid_out(f"{names[value]} = keras.Input({', '.join(_input(tensor))})", STEP)
-    taken = {*names.values(), *(function.name for function in program.functions), *RESERVED} - {*POOL}
+    taken = {*names.values(), *(function.name for function in program.functions), *MODULES}
     variables = Variables(names.copy(), describer.describe, describer.size, describer.output, taken)
     body = writer.main(program.main, variables)
     outputs = [variables.names[value] for value in program.main.outputs]
@@ -117,4 +119,5 @@ def _input_names(model: Any) -> list[str]:
     if len(names) == 1:
         return ["inputs"]
     made = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in names]
-    return [f"input_{name if made.count(name) == 1 and name else i}" for i, name in enumerate(made)]
+    is_plain = [made.count(name) == 1 and 0 < len(name) <= _LONGEST_INPUT for name in made]
+    return [f"input_{name if fits else i}" for i, (name, fits) in enumerate(zip(made, is_plain, strict=True))]

@@ -133,7 +133,7 @@ def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str])
                 name = f"{role}_{name}"
             elif i != max(j for j, other in enumerate(wanted) if other == name) and not name.startswith("inner_"):
                 name = f"inner_{name}"
-        made.append(_free(name, {*made, *taken, *RESERVED}))
+        made.append(_free(name, {*made, *taken, *MODULES, *TENSORS}))
     return made
 
 
@@ -146,8 +146,9 @@ def _argument(name: str) -> str:
 # Arguments of which a person would not write the whole name.
 _SHORT = {"target_shape": "shape", "newshape": "shape", "pad_width": "padding", "x1": "value", "x2": "value"}
 
-# What the source calls modules and tensors.
-RESERVED = frozenset("keras layers ops np tf operator x y z skip inputs outputs range".split())
+# What else a source uses names for.
+MODULES = frozenset(("keras", "layers", "ops", "np", "tf", "operator", "range", "float"))
+TENSORS = frozenset(("x", "y", "z", "w", "skip", "inputs", "outputs"))
 
 
 def _free(name: str, taken: set[str]) -> str:

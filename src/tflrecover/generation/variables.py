@@ -13,7 +13,7 @@ from tflrecover.generation.steps import Loop, Repeat, Scope, Step
 
 # What is needed for more steps than this gets a name of its own.
 _SOON = 5
-POOL = ("x", "y", "z")
+_POOL = ("x", "y", "z")
 _BRANCH = "branch_1"
 
 
@@ -64,12 +64,12 @@ class Variables:
         if "x" in used:
             # What goes on beside x keeps its name.
             for name in freed:
-                if name not in used and (name in (*POOL, *self._telling) or name.startswith("branch_")):
+                if name not in used and (name in (*_POOL, *self._telling) or name.startswith("branch_")):
                     return name
         begins = not freed or any(name.startswith("branch_") for name in used)
         if begins and line.is_branch:
             return self._free(_BRANCH)
-        short = next((name for name in POOL if name not in used), "")
+        short = next((name for name in _POOL if name not in used), "")
         return short or self._free(self.size(line.value) or _BRANCH)
 
     def _free(self, wanted: str) -> str:
