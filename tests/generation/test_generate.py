@@ -174,7 +174,7 @@ def test_files_that_are_there_are_kept(tmp_path):
     with pytest.raises(FileExistsError, match="is there already"):
         tflrecover.generate(file_of("plain"), tmp_path / "m.py")
     assert [path.name for path in tmp_path.iterdir()] == ["m.weights.h5"]
-    files = tflrecover.generate(file_of("plain"), tmp_path / "m.py", overwrite=True)
+    files = tflrecover.generate(file_of("plain"), tmp_path / "m.py", force=True)
     assert sorted(tmp_path.iterdir()) == sorted(files)
 
 

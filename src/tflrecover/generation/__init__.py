@@ -22,7 +22,7 @@ from tflrecover.tflite import read
 __all__ = ["generate", "generate_from"]
 
 
-def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, ...]:
+def generate(path: Any, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, ...]:
     """Writes Python source that builds the model of a file, and the weights beside it.
 
     The source needs Keras, and TensorFlow where Keras has no name for an operator, but not tflrecover. What the network
@@ -34,7 +34,7 @@ def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False)
         path: A path, the file's bytes, or what :func:`tflrecover.read` gave.
         out: The source, ``NAME.py``. Weights are written to ``NAME.weights.h5``, and arrays that are operands of
             functions, if there are any, to ``NAME.constants.npz``.
-        overwrite: Replace files that are there.
+        force: Overwrite files that are there.
 
     Returns:
         The files that were written, the source first.
@@ -50,7 +50,7 @@ def generate(path: Any, out: str | os.PathLike[str], *, overwrite: bool = False)
         (PosixPath('palm_detection.py'), PosixPath('palm_detection.weights.h5'))
     """
     for target in source_files(out):
-        if target.exists() and not overwrite:
+        if target.exists() and not force:
             raise FileExistsError(errno.EEXIST, "is there already", str(target))
     file = read(path)
     return generate_from(recovered(file), file.source, out)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tflrecover.generation.arguments import default, shortest
-from tflrecover.generation.literals import INLINE, index, literal, quoted
+from tflrecover.generation.literals import INLINE, Unwritable, index, literal, quoted
 from tflrecover.generation.steps import CHANNELS, Argument, Form, Program, Scope, Several, Slot, Step, Tensor, Tree
 from tflrecover.recovery.builder import Call
 from tflrecover.recovery.layers import is_tensor
@@ -49,6 +49,8 @@ class Written:
 
 # Layers whose padding says nothing where the kernel is one number; the source then leaves it out.
 _UNPADDED = ("layers.Conv1D", "layers.Conv2D", "layers.Conv3D", "layers.SeparableConv2D", "layers.DepthwiseConv2D")
+# What targets can begin with.
+_KNOWN = ("layers", "ops", "tf")
 # In fewer calls it may be by chance.
 _SURE = 3
 # Sizes of a shape are numbers of their own.
@@ -127,6 +129,8 @@ class _Writer:
 
     def _step(self, call: Call, given: dict[str, Any]) -> Step:
         form, target = _FormMaker(self), call.target
+        if target.partition(".")[0] not in _KNOWN and target != "[]":
+            raise Unwritable(f"{target} is no layer of Keras's")
         if call.target.startswith("layers."):
             own = form.constructor(getattr(keras.layers, call.target.removeprefix("layers.")), given, call.target)
             arguments = [Argument("", form.tree(arg, ""), True) for arg in call.args]
@@ -135,6 +139,9 @@ class _Writer:
             target, own, arguments = f"[{index(where)}]", [], [Argument("", form.tree(x, ""), True)]
         else:
             own, arguments = [], form.call(_function(call.target), call.args, call.arguments)
+        if not form.inputs:
+            # A constant: its layer is called on what it does not look at.
+            form.inputs += [self.numbers[id(tensor)] for tensor in call.layer._inbound_nodes[0].input_tensors]
         results = call.result if isinstance(call.result, (list, tuple)) else [call.result]
         stem = "" if call.layer is None else call.layer.name
         made = Form(target, tuple(own), tuple(arguments), tuple(form.names), tuple(form.defaults), len(results))
@@ -202,7 +209,25 @@ class _FormMaker:
     def source(self, value: Any) -> str:
         if isinstance(value, np.ndarray) and value.size > INLINE:
             return self.writer.constant(value)
-        return literal(value)
+        if isinstance(value, keras.layers.Layer):
+            return self._layer(value)
+        if isinstance(value, (list, tuple)) and any(isinstance(one, keras.layers.Layer) for one in value):
+            return f"[{', '.join(map(self.source, value))}]"
+        # A type of TensorFlow's can be given by its name.
+        return literal(value.name if type(value).__name__ == "DType" else value)
+
+    def _layer(self, layer: Any) -> str:
+        """A layer that another is given, such as the cell of a recurrent one."""
+        kind, config = type(layer), layer.get_config()
+        if getattr(keras.layers, kind.__name__, None) is not kind:
+            raise Unwritable(f"{kind.__name__} is no layer of Keras's")
+        names = [name for name in inspect.signature(kind).parameters if name in config]
+        given = shortest(kind, {name: getattr(layer, name, config[name]) for name in names})
+        parts = [
+            self.source(value) if default(kind, name) is inspect.Parameter.empty else f"{name}={self.source(value)}"
+            for name, value in given.items()
+        ]
+        return f"layers.{kind.__name__}({', '.join(parts)})"
 
     def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
         """Arguments that any layer of the class writes, in the order of the signature."""

@@ -13,9 +13,14 @@ class TensorFlowFunction(layers.Layer):
 
     def call(self, inputs):
         tensors = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+
+        def filled(value):
+            if isinstance(value, (list, tuple)):
+                return [filled(one) for one in value]
+            return next(tensors) if value is None else value
+
         args, kwargs = self.given
-        args = [next(tensors) if arg is None else arg for arg in args]
-        kwargs = {k: next(tensors) if v is None else v for k, v in kwargs.items()}
+        args, kwargs = filled(args), {key: filled(one) for key, one in kwargs.items()}
         result = operator.attrgetter(self.function)(tf)(*args, **kwargs)
         return list(result) if isinstance(result, tuple) else result
 
