@@ -62,10 +62,9 @@ def _matrix(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
     factor = np.array(a["scale"][::-1], np.float32) / size
     linear = op("multiply", back, op("expand_dims", op("multiply", op("subtract", high, low), factor), 1))
     shift = op("subtract", middle, op("matmul", linear, size[:, None] / 2))
-    nothing = op("multiply", shift, np.float32(0))
-    above = op("concatenate", [linear, nothing, shift], axis=2)
-    below = op("add", op("multiply", above, np.float32(0)), np.eye(4, dtype=np.float32)[2:])
-    return op("concatenate", [above, below], axis=1)
+    rows = op("concatenate", [op("pad", linear, ((0, 0), (0, 0), (0, 1)), constant_values=0.0), shift], axis=2)
+    rows = op("pad", rows, ((0, 0), (0, 2), (0, 0)), constant_values=0.0)
+    return op("add", rows, np.diag(np.array([0, 0, 1, 1], np.float32)))
 
 
 def _square(calls: Calls, a: Any, b: Any, c: Any, d: Any) -> Any:
