@@ -6,6 +6,7 @@ import pytest
 import recurrent_models as recurrent
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from fused_files import File, options
 from keras import layers as L
 
 import tflrecover
@@ -71,6 +72,29 @@ def test_other_way_on_other_numbers(function, tmp_path):
         for mine, wanted in zip(listed(model(x)), answers(interpreter, x), strict=True):
             assert mine.shape == wanted.shape
             np.testing.assert_allclose(mine, wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+def svdf(rank, steps):
+    """One SVDF of three units on batches of two, five features each."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    generator = np.random.default_rng(8)
+    shapes = (3 * rank, 5), (3 * rank, steps), (3,)
+    weights = [generator.normal(size=shape).astype("float32") for shape in shapes]
+    made = options("SVDF", rank=rank, fusedActivationFunction=schema.ActivationFunctionType.RELU)
+    return File((2, 5)).write("SVDF", made, [*weights, (2, 3 * rank * steps)], (2, 3))
+
+
+@pytest.mark.parametrize(("rank", "steps"), [(1, 1), (2, 3)])
+def test_memory_of_svdf(rank, steps):
+    content = svdf(rank, steps)
+    model = tflrecover.recover(content)
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    interpreter.reset_all_variables()
+    for x in np.random.default_rng(6).uniform(-1, 1, (4, 2, 5)).astype("float32"):
+        (wanted,) = answers(interpreter, x)
+        np.testing.assert_allclose(model(x), wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("layer", [L.LSTM(4, stateful=True), L.GRU(4, stateful=True, unroll=True)])

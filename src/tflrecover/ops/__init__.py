@@ -34,6 +34,7 @@ from tflrecover.ops import (
     shape,
     slicing,
     states,
+    svdf,
     unpool,
     windows,
 )
@@ -73,6 +74,7 @@ _FAMILIES = (
     shape,
     slicing,
     states,
+    svdf,
     unpool,
     windows,
 )

@@ -24,7 +24,8 @@ _CONVERTER_CLIP = 10.0
 _TIME_AND_BATCH = np.array([1, 0, 2], np.int32)
 
 
-def _activation(write: Writer, name: object, x: int) -> int:
+def activated(write: Writer, name: object, x: int) -> int:
+    """A value behind the activation that an operator has fused."""
     return x if name in ("NONE", None) else write(str(name), x)[0]
 
 
@@ -40,9 +41,9 @@ def _lstm_step(write: Writer, gates: Sequence[int], cell: int, activation: objec
     """``(h', c')`` from the parts of z in the order input, forget, cell, output."""
     i, f, g, o = gates
     kept = write("MUL", write("LOGISTIC", f)[0], cell)[0]
-    added = write("MUL", write("LOGISTIC", i)[0], _activation(write, activation, g))[0]
+    added = write("MUL", write("LOGISTIC", i)[0], activated(write, activation, g))[0]
     cell = write("ADD", kept, added)[0]
-    return write("MUL", write("LOGISTIC", o)[0], _activation(write, activation, cell))[0], cell
+    return write("MUL", write("LOGISTIC", o)[0], activated(write, activation, cell))[0], cell
 
 
 def _joined(write: Writer, parts: Sequence[int]) -> int:
@@ -87,7 +88,7 @@ class _Simple:
 
     def step(self, write: Writer, x: int, states: Sequence[int], activation: object) -> tuple[int, ...]:
         x = _product(write, x, self.kernel, self.bias)
-        return (_activation(write, activation, write("ADD", x, _product(write, states[0], self.recurrent))[0]),)
+        return (activated(write, activation, write("ADD", x, _product(write, states[0], self.recurrent))[0]),)
 
 
 def _sequence(source: Source, write: Writer, cell: _Lstm | _Simple, *, backwards: bool = False) -> int:

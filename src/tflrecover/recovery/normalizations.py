@@ -19,6 +19,7 @@ import numpy as np
 from tflrecover.ir import Op
 from tflrecover.recovery.match import array, factor, maker, offset, pairs
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 
 _LARGEST_INVERSE = np.float32(1e12)
@@ -151,7 +152,7 @@ def _products(draft: Draft, value: int) -> Iterator[_Normalized]:
             yield _Normalized(statistics, inner if gamma is None else gamma, beta)
 
 
-def _along(draft: Draft, x: int, axes: tuple[int, ...], given: Array | None) -> Array | None:
+def _along(draft: Draft, x: int | None, axes: tuple[int, ...], given: Array | None) -> Array | None:
     """A constant as Keras has it, with the axes of the statistics alone; None where it has others."""
     shape = draft.shape(x)
     if given is None or given.ndim > len(shape):
@@ -173,7 +174,9 @@ def fuse_normalizations(draft: Draft) -> int:
     return count
 
 
-def _replaced(draft: Draft, op: Op, kind: str, x: int, weights: tuple[Array | None, ...], **attributes: object) -> bool:
+def _replaced(
+    draft: Draft, op: Op, kind: str, x: int | None, weights: tuple[Array | None, ...], **attributes: object
+) -> bool:
     operands = tuple(None if one is None else draft.constant(Literal.of(one)) for one in weights)
     draft.replace(op.evolve(type=kind, inputs=(x, *operands), attributes=attributes))
     return True
@@ -196,25 +199,48 @@ def _layer(draft: Draft, op: Op) -> bool:
 
 
 def _group(draft: Draft, op: Op) -> bool:
-    back = draft.only_consumer(op.outputs[0])
     for find in (_sums, _products):
         for found in find(draft, op.outputs[0]):
-            statistics = found.statistics
-            before = maker(draft, statistics.x, "RESHAPE")
-            if back is None or back.type != "RESHAPE" or before is None or before.inputs[0] is None:
+            statistics, grouped = found.statistics, draft.shape(found.statistics.x)
+            before, rank = maker(draft, statistics.x, "RESHAPE"), len(grouped) - 1
+            if before is None or statistics.mean is None or statistics.axes != (*range(1, rank - 1), rank):
                 continue
-            shape, grouped = draft.shape(before.inputs[0]), draft.shape(statistics.x)
-            rank = len(shape)
-            is_split = grouped[:-2] == shape[:-1] and len(grouped) == rank + 1 and draft.shape(back.outputs[0]) == shape
-            if not is_split or statistics.axes != (*range(1, rank - 1), rank) or statistics.mean is None:
+            *lead, groups, size = grouped
+            sizes, given = (1,) * (rank - 1) + (groups, size), (found.gamma, found.beta)
+            if not all(_fits(one, sizes) for one in given):
                 continue
-            sizes = (1,) * (rank - 1) + grouped[-2:]
-            given = [
-                None if one is None else np.broadcast_to(one, sizes).reshape(-1) for one in (found.gamma, found.beta)
-            ]
-            attributes = {"groups": grouped[-2], "epsilon": statistics.epsilon}
-            return _replaced(draft, back, "GROUP_NORMALIZATION", before.inputs[0], tuple(given), **attributes)
+            weights = tuple(None if one is None else np.broadcast_to(one, sizes).reshape(-1) for one in given)
+            write, old = Writer(draft, op), op.outputs[0]
+            shape = (*lead, groups * size)
+            x = write.reshaped(before.inputs[0], shape)
+            made = draft.new_value(shape, draft.values[old].dtype, draft.values[old].name)
+            attributes = {"groups": groups, "epsilon": statistics.epsilon}
+            _replaced(draft, op.evolve(outputs=(made,)), "GROUP_NORMALIZATION", x, weights, **attributes)
+            _reshaped_users(draft, write, old, made)
+            return True
     return False
+
+
+def _fits(given: Array | None, sizes: tuple[int, ...]) -> bool:
+    """Whether broadcasting brings a constant to these sizes."""
+    if given is None:
+        return True
+    pairs_of_sizes = zip(given.shape[::-1], sizes[::-1], strict=False)
+    return given.ndim <= len(sizes) and all(n in (1, m) for n, m in pairs_of_sizes)
+
+
+def _reshaped_users(draft: Draft, write: Writer, old: int, new: int) -> None:
+    """Whoever takes a value takes another one, which differs in its shape."""
+    for user, _ in draft.consumers(old):
+        if user.type == "RESHAPE" and draft.shape(user.outputs[0]) == draft.shape(new):
+            draft.redirect(user.outputs[0], new)
+            draft.remove(user.id)
+        elif user.type == "RESHAPE":
+            draft.replace(user.evolve(inputs=(new,)))
+    if draft.consumers(old) or old in draft.outputs:
+        made = write.reshaped(new, draft.shape(old))
+        assert made is not None
+        draft.redirect(old, made)
 
 
 def _root_mean_square(draft: Draft, op: Op) -> bool:
@@ -237,17 +263,23 @@ def _rows(draft: Draft, op: Op) -> bool:
         last = None if back is None else draft.only_consumer(back.outputs[0])
         if turned is None or apart is None or apart.inputs[0] is None or back is None or last is None:
             continue
-        shape = draft.shape(apart.inputs[0])
+        shape = draft.shape(last.outputs[0])
         perms = tuple(turned.attributes["perm"]), back.attributes.get("perm")
         is_row = draft.shape(apart.outputs[0]) == (1, math.prod(shape[:-1]), shape[-1], 1)
-        is_back = last.type == "RESHAPE" and draft.shape(last.outputs[0]) == shape
         is_bare = found.gamma is None and (found.beta is None or not found.beta.any())
-        if is_row and is_back and is_bare and perms == ((0, 2, 3, 1), (0, 3, 1, 2)) and statistics.axes == (0, 1, 2):
-            return _whole(draft, last, apart.inputs[0], statistics.epsilon)
+        if (
+            is_row
+            and last.type == "RESHAPE"
+            and is_bare
+            and perms == ((0, 2, 3, 1), (0, 3, 1, 2))
+            and statistics.axes == (0, 1, 2)
+        ):
+            x = Writer(draft, op).reshaped(apart.inputs[0], shape)
+            return _whole(draft, last, x, statistics.epsilon)
     return False
 
 
-def _whole(draft: Draft, last: Op, x: int, epsilon: float) -> bool:
+def _whole(draft: Draft, last: Op, x: int | None, epsilon: float) -> bool:
     """With the scale and the offset behind it, where they are."""
     behind = draft.only_consumer(last.outputs[0])
     axes = (len(draft.shape(x)) - 1,)
