@@ -31,6 +31,31 @@ COMPUTED = {
     "RESIZE_BILINEAR": Example(
         (Given(real(1, 7, 6, 2)), Given(whole(14, 12))), "ResizeBilinear", {"halfPixelCenters": True}
     ),
+    "FULLY_CONNECTED": Example(
+        (Given(real(2, 3, 4)), Given(real(5, 4, low=-1)), real(5)),
+        "FullyConnected",
+        {"keepNumDims": True, "fusedActivationFunction": file_builders.FUSED.RELU},
+    ),
+    "CONV_2D": Example(
+        (Given(real(1, 7, 6, 3)), Given(real(4, 3, 2, 3, low=-1)), real(4)),
+        "Conv2D",
+        {
+            "strideH": 2,
+            "strideW": 1,
+            "padding": schema.Padding.SAME,
+            "fusedActivationFunction": file_builders.FUSED.RELU6,
+        },
+    ),
+    "DEPTHWISE_CONV_2D": Example(
+        (Given(real(1, 7, 6, 3)), Given(real(1, 3, 2, 6, low=-1)), real(6)),
+        "DepthwiseConv2D",
+        {"strideH": 1, "strideW": 1, "padding": schema.Padding.VALID, "depthMultiplier": 2},
+    ),
+    "CONV_3D": Example(
+        (Given(real(1, 5, 6, 7, 2)), Given(real(2, 3, 2, 2, 3)), real(3)),
+        "Conv3D",
+        {"strideD": 1, "strideW": 2, "strideH": 2, "padding": schema.Padding.VALID},
+    ),
     "SPLIT": Example((Given(whole(1).reshape(())), Given(real(2, 6))), "Split", {"numSplits": 3}, 3),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops import computed
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand
 from tflrecover.ops.shape import RESHAPE
@@ -161,6 +162,7 @@ def keras_conv(builder: Builder, part: Part) -> Any:
 CONV_2D = OpSpec(
     "CONV_2D",
     keras=keras_conv,
+    computed=computed.conv_2d,
     tflite=_tflite_conv,
     tf={"Conv2D": _tf_conv},
     roles=("input", "kernel", "bias"),
@@ -225,6 +227,7 @@ def _keras_depthwise(builder: Builder, part: Part) -> Any:
 DEPTHWISE_CONV_2D = OpSpec(
     "DEPTHWISE_CONV_2D",
     keras=_keras_depthwise,
+    computed=computed.depthwise_conv_2d,
     tflite=_tflite_depthwise,
     tf={"DepthwiseConv2dNative": _tf_depthwise},
     roles=("input", "kernel", "bias"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tflrecover.ir import Shape
+from tflrecover.ops import computed
 from tflrecover.ops.conv import (
     TRANSPOSE_CONV,
     WINDOW,
@@ -58,6 +59,7 @@ def _conv_3d_lower(attributes: Attributes, shapes: Sequence[Shape]) -> Attribute
 CONV_3D = OpSpec(
     "CONV_3D",
     keras=keras_conv,
+    computed=computed.conv_3d,
     tflite=_tflite_conv_3d,
     tf={"Conv3D": _tf_conv_3d},
     roles=("input", "kernel", "bias"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops import computed
 from tflrecover.ops.conv import bias_of, with_bias
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand, operands
@@ -81,6 +82,7 @@ def _keras_dense(builder: Builder, part: Part) -> Any:
 FULLY_CONNECTED = OpSpec(
     "FULLY_CONNECTED",
     keras=_keras_dense,
+    computed=computed.dense,
     tflite=_tflite_dense,
     tf={"MatMul": _tf_matmul, "BatchMatMulV2": _tf_matmul, "BatchMatMulV3": _tf_matmul},
     roles=("input", "kernel", "bias"),

@@ -135,7 +135,9 @@ class Assembly:
                 self.unknown.update(op.outputs)
 
     def _made(self, op: Op) -> Sequence[Any]:
-        spec, is_opaque = ops.by_name(op.type), op.id in self.draft.opaque
+        is_opaque = op.id in self.draft.opaque
+        # What cannot be read has a type of its own, and the file's as its origin.
+        spec = ops.by_name(op.origins[0].type if is_opaque and op.origins else op.type)
         build = None if spec is None else spec.computed if is_opaque else spec.keras
         is_flex = is_opaque and op.custom and str(op.origins[0].type).startswith(nodedef.PREFIX)
         if build is None and not is_flex:

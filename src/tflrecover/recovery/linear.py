@@ -85,9 +85,10 @@ def _plus(one: Array | None, other: Array | None) -> Array | None:
 
 def _affine(draft: Draft, op: Op) -> Linear | None:
     scale, offset = (_constant(draft, value) for value in op.inputs[1:3])
-    if op.inputs[0] is None or any(
-        array is None and value is not None for array, value in zip((scale, offset), op.inputs[1:3], strict=True)
-    ):
+    # A number alone has no channels that a kernel could have.
+    if op.inputs[0] is None or not draft.shape(op.outputs[0]):
+        return None
+    if any(array is None and value is not None for array, value in zip((scale, offset), op.inputs[1:3], strict=True)):
         return None
     inner = linear(draft, op.inputs[0])
     if scale is not None:
