@@ -53,6 +53,10 @@ def _keras(builder: Builder, part: Part) -> Any:
     )
     if scale is None:
         return builder.ops("add", x, offset)
+    if len(part.shape(0)) < 2:
+        # A layer takes examples.
+        x = builder.ops("multiply", x, scale)
+        return x if offset is None else builder.ops("add", x, offset)
     arguments: dict[str, Any] = (
         {"weights": (scale,)} if offset is None else {"weights": (scale, offset), "bias_axes": "c"}
     )
