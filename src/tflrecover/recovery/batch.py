@@ -1,4 +1,4 @@
-"""Whether the batch of a model may be free: tried, not reasoned about."""
+"""Whether the batch and other sizes of a model may be free: tried, not reasoned about."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tflrecover.inputs import SIZES
 from tflrecover.recovery.layers import TensorFlowFunction
 
 _log = logging.getLogger(__name__)
@@ -43,13 +44,29 @@ def _same(whole: Any, parts: Any) -> bool:
     return bool(np.allclose(whole, parts, rtol=0, atol=1e-4 * scale, equal_nan=True))
 
 
+def are_same(model: Any, fixed: Any) -> bool:
+    """Whether a model gives what another one gives, on inputs of the other's shapes."""
+    generator = np.random.default_rng(0)
+    given = [_of_shape(generator, tensor.shape, tensor.dtype) for tensor in fixed.inputs]
+    try:
+        return all(map(_same, _called(model, given), _called(fixed, given)))
+    # Whatever the backend raises, it is because of the sizes.
+    except Exception as error:
+        _log.info("no free sizes: %s", error)
+        return False
+
+
 def _random(generator: np.random.Generator, tensor: Any) -> Any:
-    shape = (2, *(1 if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
-    if str(tensor.dtype).startswith("float"):
-        return np.asarray(generator.uniform(0, 1, shape), tensor.dtype)
+    shape = (2, *(SIZES[0] if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
+    return _of_shape(generator, shape, tensor.dtype)
+
+
+def _of_shape(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
+    if str(dtype).startswith("float"):
+        return np.asarray(generator.uniform(0, 1, shape), dtype)
     numbers = generator.integers(0, 2, shape)
     # Texts of digits: what reads a number out of them finds one.
-    return np.asarray(numbers, "S").astype(object) if tensor.dtype == "string" else np.asarray(numbers, tensor.dtype)
+    return np.asarray(numbers, "S").astype(object) if dtype == "string" else np.asarray(numbers, dtype)
 
 
 def _called(model: Any, inputs: Sequence[Any]) -> list[Any]:

@@ -212,7 +212,11 @@ class ModelBuilder:
         if _is_swap(before, after) and free[0] in (0, 1) and before[free[0]] == 1:
             # For a batch of one a converter writes the transpose of batch and time as a reshape.
             return self.ops("transpose", x, (1, 0, *range(2, len(before))))
-        place = _place(before, after, free[0])
+        place, *others = dict.fromkeys(_place(before, after, axis) for axis in free)
+        if others:
+            if len(others) > 1 or place or after[0] != before[0]:
+                raise Unsupported("several of its sizes are free")
+            return self.layer("Reshape", x, target_shape=(*after[1 : others[0]], -1, *after[others[0] + 1 :]))
         if place == 0 and free == [0] and after[0] == before[0] and len(after) > 1:
             return self._reshape_layer(x, after[1:])
         return self.ops("reshape", x, (*after[:place], -1, *after[place + 1 :]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from tflrecover.errors import UnsupportedOperators
-from tflrecover.inputs import SIZES, end_names
+from tflrecover.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
 from tflrecover.ir import Shape
 from tflrecover.networks import FileNetwork
 from tflrecover.ops.quantize import real_dtype
@@ -58,40 +58,74 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
     rounds = quantized == "simulate"
-    found = _attempt(file, is_free=True)
-    is_free = found is not None and batch.is_free(found.model)
-    if not is_free:
-        _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
-    if found is None or rounds or not is_free:
-        # Whether the batch is free is asked without rounding, as a number between two steps would look like an answer.
-        found = _attempt(file, is_free=is_free, rounds=rounds)
-    assert found is not None
+    free, found = _freest(file)
+    if rounds:
+        # What is free is asked without rounding, as a number between two steps would look like an answer.
+        found = _Maker(file, free, rounds=True).made()
     for note in found.notes:
         _log.info("%s: %s", file.source, note)
     return found
 
 
-def _attempt(file: TFLiteModel, *, is_free: bool, rounds: bool = False) -> Recovered | None:
-    """None where a free batch does not fit what operators do with it."""
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """What inputs of a model leave open.
+
+    Attributes:
+        batch: The first axis.
+        sizes: Other axes that the file leaves open.
+    """
+
+    batch: bool
+    sizes: bool
+
+
+def _freest(file: TFLiteModel) -> tuple[_Free, Recovered]:
+    """As free as can be proved."""
+    shapes = [one.shape for one in FileNetwork(file, False).inputs]
+    has_sizes = any(shape is not None and None in shape[1:] for shape in shapes)
+    for free in [_Free(True, True), _Free(False, True)] if has_sizes else []:
+        found = _attempt(file, free)
+        if found is not None and _is_proved(file, found, free):
+            return free, found
+        _log.info("%s: sizes are part of what it computes and stay fixed", file.source)
+    free = _Free(True, False)
+    found = _attempt(file, free)
+    if found is not None and batch.is_free(found.model):
+        return free, found
+    _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
+    free = _Free(False, False)
+    return free, _Maker(file, free).made()
+
+
+def _is_proved(file: TFLiteModel, found: Recovered, free: _Free) -> bool:
+    """Whether on other sizes it gives what the file gives, looked at on those."""
+    other = _attempt(file, _Free(False, False), OTHER_SIZES[0])
+    same = other is not None and batch.are_same(found.model, other.model)
+    return same and (not free.batch or batch.is_free(found.model))
+
+
+def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0]) -> Recovered | None:
+    """None where operators do not fit what is free."""
     try:
-        maker = _Maker(file, is_free, rounds)
+        maker = _Maker(file, free, size=size)
         # A state has the batch that the file gives it, and a condition is one for all examples.
         is_fixed = maker.draft.has("STATE") or has_conditions(maker.draft)
-        return None if is_free and is_fixed else maker.made()
+        return None if free.batch and is_fixed else maker.made()
     except UnsupportedOperators as error:
-        if not is_free:
-            raise
-        _log.info("%s: no free batch: %s", file.source, error)
+        _log.info("%s: %s: %s", file.source, free, error)
         return None
 
 
 class _Maker:
     """Makes one model."""
 
-    def __init__(self, file: TFLiteModel, is_free: bool, rounds: bool) -> None:
-        self.file, self.is_free, self.rounds = file, is_free, rounds
+    def __init__(self, file: TFLiteModel, free: _Free, *, rounds: bool = False, size: int = SIZES[0]) -> None:
+        self.file, self.rounds = file, rounds
         network = FileNetwork(file, False, conditions=True)
-        shapes = [_sizes(file.graph.values[value].shape or (), one.shape) for value, one in _inputs(file, network)]
+        opened = [one.shape for one in network.inputs]
+        stored = [file.graph.values[value].shape or () for value in file.graph.inputs]
+        shapes = [_sizes(shape, own, size) for shape, own in zip(stored, opened, strict=True)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
             draft = self.draft = side.draft({})
@@ -106,14 +140,13 @@ class _Maker:
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
         self.known: dict[int, Any] = {}
         self.inputs: list[Any] = []
-        for name, value, shape in zip(names, self.draft.inputs, shapes, strict=True):
+        for name, value, shape, own in zip(names, self.draft.inputs, shapes, opened, strict=True):
             dtype = real_dtype(file.graph.values[file.graph.inputs[len(self.inputs)]])
-            first = None if is_free and shape else shape[0] if shape else None
-            made = keras.Input(batch_shape=(first, *shape[1:]) if shape else (), dtype=dtype, name=name)
+            made = keras.Input(batch_shape=_freed(shape, own, free), dtype=dtype, name=name)
             self.inputs.append(made)
             self.known[value] = made
         self.builder.anchor = self.inputs[0] if self.inputs else None
-        self.assembly = Assembly(self.draft, self.builder, is_free, self.known, outputs=self.outputs, sizes=sizes)
+        self.assembly = Assembly(self.draft, self.builder, free.batch, self.known, outputs=self.outputs, sizes=sizes)
 
     def made(self) -> Recovered:
         if not self.inputs:
@@ -146,15 +179,17 @@ def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:
     return (f"The file is quantized ({found.kind}). {told}",)
 
 
-def _inputs(file: TFLiteModel, network: FileNetwork) -> Iterator[tuple[int, Any]]:
-    return zip(file.graph.inputs, network.inputs, strict=True)
-
-
-def _sizes(stored: Shape, free: tuple[int | None, ...] | None) -> Shape:
+def _sizes(stored: Shape, opened: FreeShape | None, size: int) -> Shape:
     """The shape of an input that is looked at: of a free batch one, of other free sizes a few."""
-    if free is None:
+    if opened is None:
         return stored
-    return tuple(n if n is not None else 1 if axis == 0 else SIZES[0] for axis, n in enumerate(free))
+    return tuple(n if n is not None else 1 if axis == 0 else size for axis, n in enumerate(opened))
+
+
+def _freed(shape: Shape, opened: FreeShape | None, free: _Free) -> FreeShape:
+    """The same as the model has it."""
+    is_open = [free.sizes and opened is not None and opened[axis] is None for axis in range(len(shape))]
+    return tuple(None if (free.batch if axis == 0 else is_open[axis]) else n for axis, n in enumerate(shape))
 
 
 def _single(tensors: list[Any]) -> Any:

@@ -1,0 +1,53 @@
+"""Sizes that a file leaves open stay open where that is proved."""
+
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers as L
+
+import tflrecover
+from tests.core.lite import converted
+from tflrecover import tolerances
+
+IMAGE, SEQUENCE = (None, None, 3), (None, 6)
+NETWORKS = {
+    "image": (lambda x: L.Conv2DTranspose(2, 2, strides=2)(L.Conv2D(4, 3, strides=2, padding="same")(x)), IMAGE),
+    "classifier": (lambda x: L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))), IMAGE),
+    "rows": (lambda x: L.LayerNormalization()(L.Dense(4)(x)), SEQUENCE),
+    "attention": (lambda x: L.MultiHeadAttention(2, 3)(x, x), SEQUENCE),
+    "recurrent": (lambda x: L.Bidirectional(L.GRU(3, return_sequences=True))(x), SEQUENCE),
+}
+
+
+def file_of(function, shape):
+    return recurrent.convert(recurrent.randomize(recurrent.model(function, shape, batch=1), 1), "builtin")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_any_size(name):
+    function, shape = NETWORKS[name]
+    content = file_of(function, shape)
+    model = tflrecover.recover(content)
+    assert model.inputs[0].shape == (None, *shape)
+    given = np.random.default_rng(2).uniform(-1, 1, [1, *(9 + i if n is None else n for i, n in enumerate(shape))])
+    interpreter = Interpreter(model_content=content)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], given.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given.astype("float32"))
+    interpreter.invoke()
+    wanted = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+def test_size_that_is_a_number_in_what_is_computed_stays():
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None, 6))])
+    def network(x):
+        return x * tf.cast(tf.shape(x)[1], tf.float32)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    model = tflrecover.recover(converted(converter))
+    assert model.inputs[0].shape == (None, 16, 6)
+    assert np.array_equal(model(np.ones((2, 16, 6))), np.full((2, 16, 6), 16.0))
