@@ -1,11 +1,14 @@
 """Texts: operators that take them, tables that are looked up, and operators that only TensorFlow has."""
 
+import runpy
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
+import tflrecover
 from tests.core import file_builders
 from tests.tflite.builders import flex_options
 from tflrecover.errors import UnsupportedOperators
@@ -44,7 +47,9 @@ def test_tables_are_looked_up(is_text, tmp_path):
     model = recover(content)
     assert model.input_shape == (None, 3)
     model.save(tmp_path / "model.keras")
-    for made in (model, keras.saving.load_model(tmp_path / "model.keras")):
+    tflrecover.generate(content, tmp_path / "model.py")
+    source = runpy.run_path(str(tmp_path / "model.py"))
+    for made in (model, keras.saving.load_model(tmp_path / "model.keras"), source["build_model"]()):
         found, size = made(tf.constant(fed))
         wanted = file_builders.run(content, fed)
         assert np.array_equal(found, wanted[0])

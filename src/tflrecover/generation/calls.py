@@ -173,6 +173,9 @@ class _Writer:
 
     def constant(self, value: np.ndarray) -> str:
         """Source of a large array: what it is called in the file beside."""
+        if value.dtype.kind == "O":
+            # Texts of one length, so that nothing has to be unpickled.
+            value = value.astype("S")
         known = self.made.constants.items()
         same = (name for name, one in known if one.dtype == value.dtype and np.array_equal(one, value))
         name = next(same, f"constant_{len(known)}")

@@ -64,11 +64,14 @@ def number(value: float) -> str:
 
 def array(value: np.ndarray) -> str:
     """A small array; a plain number where that means the same."""
-    if value.dtype.kind not in "fiub":
+    if value.dtype.kind == "O":
+        # Texts, which TensorFlow takes in either form.
+        value = value.astype("S")
+    if value.dtype.kind not in "fiubS":
         raise Unwritable(f"an array of {value.dtype} cannot be written as source")
     # A float64 is no float32, whatever it is like.
     is_double = value.dtype == np.float64 and bool(np.isfinite(value).all())
-    source = repr(value.tolist()) if is_double else literal(value.tolist())
+    source = repr(value.tolist()) if is_double or value.dtype.kind == "S" else literal(value.tolist())
     if value.ndim == 0 and value.dtype in _PLAIN:
         return source
     return f"np.array({source}, {quoted(str(value.dtype))})"
