@@ -152,9 +152,9 @@ ROLL = OpSpec(
     declared=("shift", "axis"),
 )
 
-# TFLite's name to TensorFlow's type and function: the same operands, and no option that matters.
+# TFLite's name to TensorFlow's type and function, or that of keras.ops: the same operands, and no option that matters.
 _SAME_IN_BOTH = {
-    "ATAN2": ("Atan2", "math.atan2"),
+    "ATAN2": ("Atan2", "ops.arctan2"),
     "COMPLEX_ABS": ("ComplexAbs", "abs"),
     "COMPLEX": ("Complex", "complex"),
     "FFT": ("FFT", "signal.fft"),
@@ -184,7 +184,12 @@ SPECS = (
     MATRIX_BAND_PART,
     ROLL,
     *(
-        OpSpec(name, tflite=plain(name), tf={tf: plain(name)}, keras=tensorflow(call))
+        OpSpec(
+            name,
+            tflite=plain(name),
+            tf={tf: plain(name)},
+            keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
+        )
         for name, (tf, call) in _SAME_IN_BOTH.items()
     ),
 )

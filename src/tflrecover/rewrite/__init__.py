@@ -21,6 +21,7 @@ from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
 from tflrecover.rewrite.reshape import (
@@ -49,6 +50,7 @@ Rule = Callable[[Draft], int]
 RULES: tuple[Rule, ...] = (
     write_formulas,
     drop_identity,
+    plain_positions,
     tidy_loops,
     unroll_loops,
     drop_broadcasts,
