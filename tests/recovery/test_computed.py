@@ -81,6 +81,16 @@ def test_outputs_that_no_input_decides():
     assert np.array_equal(constant, table)
 
 
+def test_zeros_have_the_type_of_the_file():
+    file = file_builders.File()
+    x = file.input((1, 3), "int32")
+    zeros = file.op("ZEROS_LIKE", [x], (1, 3), "int32", "ZerosLikeOptions")
+    content = file.content(file.op("ADD", [x, zeros], (1, 3), "int32", "AddOptions"), zeros)
+    total, zeros = recover(content)(np.int32([[1, 2, 3]]))
+    assert total.dtype == zeros.dtype == "int32"
+    assert np.array_equal(total, [[1, 2, 3]])
+
+
 def test_a_shape_that_the_data_decide_is_no_constant():
     file = file_builders.File()
     x = file.input((6,), "bool")

@@ -178,8 +178,8 @@ class Assembly:
         weight = self.draft.weight(value)
         if value is not None and weight is not None:
             array, dtype = np.asarray(evaluate(weight, self.draft.env)), str(self.draft.values[value].dtype)
-            # Shapes are counted in 64 bits, whatever the file counts them in.
-            return array.astype(dtype) if array.dtype == "int64" and dtype == "int32" else array
+            # What the draft writes of shapes, counts and zeros has a type of its own.
+            return array.astype(dtype) if dtype in ("int32", "int64", "bool") and array.dtype.kind in "if" else array
         if value is not None and value not in self.known:
             raise Unsupported(f"its operand {self.draft.values[value].name!r} has no contents, and nothing makes it")
         return None if value is None else self.known[value]
