@@ -81,6 +81,17 @@ def test_outputs_that_no_input_decides():
     assert np.array_equal(constant, table)
 
 
+def test_quantized_bias_of_a_computed_kernel():
+    grids = {name: {"quantization": file_builders.quantization(scale)} for name, scale in (("x", 0.5), ("y", 0.25))}
+    file = file_builders.File()
+    x, kernel = (file.input(shape, "int8", **grids["x"]) for shape in ((1, 4), (3, 4)))
+    bias = file.const(np.int32([3, -5, 1]), quantization=file_builders.quantization(0.25))
+    y = file.op("FULLY_CONNECTED", [x, kernel, bias], (1, 3), "int8", "FullyConnectedOptions", result=grids["y"])
+    given = [np.float32([[1, -0.5, 0, 2]]), real(3, 4)]
+    wanted = given[0] @ given[1].T + np.float32([0.75, -1.25, 0.25])
+    assert_close(recover(file.content(y))(given), wanted)
+
+
 def test_zeros_have_the_type_of_the_file():
     file = file_builders.File()
     x = file.input((1, 3), "int32")

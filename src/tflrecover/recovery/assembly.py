@@ -177,7 +177,7 @@ class Assembly:
         """What was made for an operand, or the array that it is."""
         weight = self.draft.weight(value)
         if value is not None and weight is not None:
-            array, dtype = np.asarray(evaluate(weight, self.draft.env)), str(self.draft.values[value].dtype)
+            array, dtype = np.asarray(evaluate(weight, self.draft.env)), real_dtype(self.draft.values[value])
             # What the draft writes of shapes, counts and zeros has a type of its own.
             return array.astype(dtype) if dtype in ("int32", "int64", "bool") and array.dtype.kind in "if" else array
         if value is not None and value not in self.known:
