@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,34 @@ _SAME_IN_BOTH = {
     "WHERE": ("Where", "where"),
 }
 
+# How segments are put together, and what one that is empty is; shapes with a free batch are computed so.
+_COMBINE: Mapping[str, tuple[np.ufunc, Callable[[np.dtype[Any]], Any]]] = {
+    "UNSORTED_SEGMENT_MAX": (np.maximum, lambda dtype: _limits(dtype).min),
+    "UNSORTED_SEGMENT_MIN": (np.minimum, lambda dtype: _limits(dtype).max),
+    "UNSORTED_SEGMENT_PROD": (np.multiply, lambda dtype: 1),
+    "UNSORTED_SEGMENT_SUM": (np.add, lambda dtype: 0),
+}
+
+
+def _limits(dtype: np.dtype[Any]) -> Any:
+    return np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+
+
+def _segments(name: str) -> Callable[[Sequence[Array], Attributes], Sequence[Array]] | None:
+    if name not in _COMBINE:
+        return None
+    combine, empty = _COMBINE[name]
+
+    def evaluate(args: Sequence[Array], _: Attributes) -> Sequence[Array]:
+        data, segments, count = args
+        made = np.full((int(count), *data.shape[segments.ndim :]), empty(data.dtype), data.dtype)
+        kept = segments >= 0
+        combine.at(made, segments[kept], data[kept])
+        return [made]
+
+    return evaluate
+
+
 SPECS = (
     CUMSUM,
     ONE_HOT,
@@ -189,6 +217,7 @@ SPECS = (
             tflite=plain(name),
             tf={tf: plain(name)},
             keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
+            evaluate=_segments(name),
         )
         for name, (tf, call) in _SAME_IN_BOTH.items()
     ),

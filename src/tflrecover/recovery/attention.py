@@ -84,8 +84,7 @@ def _attention(draft: Draft, op: Op) -> tuple[_Projection, _Projection, _Project
 
 def _scaled(draft: Draft, value: int | None) -> tuple[int | None, float]:
     """``(x, number)`` of ``x · number``."""
-    made = maker(draft, value, "AFFINE", "MUL", "BATCH_MATMUL", "TRANSPOSE", "ADD", "RESHAPE")
-    inner, number = factor(draft, made.outputs[0] if made is not None else value)
+    inner, number = factor(draft, value)
     return (value, 1.0) if number is None or number.size != 1 else (inner, float(number.reshape(-1)[0]))
 
 

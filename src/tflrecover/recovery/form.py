@@ -14,7 +14,7 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import drop_rows, fuse_biases
+from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases
 from tflrecover.recovery.separable import fuse_separable
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
@@ -60,6 +60,7 @@ def fuse_activations(draft: Draft) -> int:
 
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
+    drop_reshapes,
     tidy_whole_loops,
     zeros_to_pad,
     fuse_dilation,

@@ -11,10 +11,8 @@ from tflrecover.weight import Array
 
 
 def maker(draft: Draft, value: int | None, *types: str) -> Op | None:
-    """The operator that makes a value, if it is of one of those types; reshapes that change nothing are passed."""
+    """The operator that makes a value, if it is of one of those types."""
     op = draft.producer(value)
-    while op is not None and op.type == "RESHAPE" and draft.shape(op.inputs[0]) == draft.shape(op.outputs[0]):
-        op = draft.producer(op.inputs[0])
     return op if op is not None and op.type in types and op.id not in draft.opaque else None
 
 

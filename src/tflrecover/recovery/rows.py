@@ -12,6 +12,18 @@ from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
+def drop_reshapes(draft: Draft) -> int:
+    """A reshape to the shape that is there already, as converters leave it where sizes are computed, goes."""
+    count = 0
+    for op in draft.of_type("RESHAPE"):
+        x, result = op.inputs[0], op.outputs[0]
+        if x is not None and draft.shape(x) == draft.shape(result) and draft.values[x].shape is not None:
+            draft.remove(op.id)
+            draft.redirect(result, x)
+            count += 1
+    return count
+
+
 def drop_rows(draft: Draft) -> int:
     """A dense layer between two reshapes that keep the last axis works on what was there before the first."""
     count = 0
