@@ -70,20 +70,16 @@ def test_windows_that_overlap_and_are_padded(rng):
         assert indices[n, row, column, c] == window.argmax()
 
 
+def attention_options(**others):
+    indices = {"left_rotation_idx": 2, "right_rotation_idx": 5, "subset_idxs": INDICES}
+    return {**indices, "target_rotation_radians": 0.3, "scale_x": 1.5, "scale_y": 1.25, **PART, **others}
+
+
 def attention(landmarks, image):
     """A part of the image that landmarks choose, and landmarks of that part put back."""
     file = File()
     points, pixels = file.input(landmarks), file.input(image)
-    options = {
-        "left_rotation_idx": 2,
-        "right_rotation_idx": 5,
-        "target_rotation_radians": 0.3,
-        "subset_idxs": INDICES,
-        "scale_x": 1.5,
-        "scale_y": 1.25,
-        **PART,
-    }
-    (matrix,) = file.custom("Landmarks2TransformMatrix", (points,), (1, 4, 4), options=options, version=2)
+    (matrix,) = file.custom("Landmarks2TransformMatrix", (points,), (1, 4, 4), options=attention_options(), version=2)
     (part,) = file.custom("TransformTensorBilinear", (pixels, matrix), (1, 5, 4, image[-1]), options=PART, version=2)
     (back,) = file.custom("TransformLandmarks", (points, matrix), landmarks, version=2)
     return file.content(matrix, part, back)
@@ -117,6 +113,23 @@ def test_attention_to_a_part(rng, tmp_path):
         outside += not wanted.any()
         np.testing.assert_allclose(part[row, column], wanted, atol=1e-4)
     assert 0 < outside < 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "options"),
+    [
+        ("MaxUnpooling2D", [(1, 2, 2, 1), (1, 2, 2, 1)], b"\1\0"),
+        ("Landmarks2TransformMatrix", [(1, 4, 3)], attention_options(subset_idxs=[3, 4])),
+        ("Landmarks2TransformMatrix", [(1, 4, 3)], {"subset_idxs": []}),
+        ("TransformTensorBilinear", [(1, 4, 4, 1), (1, 4, 4)], {"output_height": -1, "output_width": 2**40}),
+    ],
+)
+def test_damaged_options_are_told(kind, shapes, options):
+    file = File()
+    content = file.content(*file.custom(kind, [file.input(shape) for shape in shapes], (1, 4, 4), options=options))
+    with pytest.raises(tflrecover.UnsupportedOperators, match=kind):
+        tflrecover.recover(content)
+    assert tflrecover.diff(content, content).ok
 
 
 @pytest.mark.parametrize("regular", [False, True])

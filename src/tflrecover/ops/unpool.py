@@ -20,6 +20,7 @@ from tflrecover.ops.spec import Attributes, Calls, Lowered, Reader, Source, Unsu
 from tflrecover.ops.window import lowered_window, window_output
 from tflrecover.weight import Array
 
+_OPTIONS = struct.Struct("<6i")
 _WINDOW = ("pool_size", "strides", "padding")
 _PADDING = {1: "same", 2: "valid"}
 _ACTIVATION = {0: None, 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
@@ -27,7 +28,9 @@ _ACTIVATION = {0: None, 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 
 def _reader(name: str) -> Reader:
     def read(source: Source) -> Lowered | None:
-        padding, *strides, width, height, fused = struct.unpack_from("<6i", source.custom_options)
+        if len(source.custom_options) < _OPTIONS.size:
+            return None
+        padding, *strides, width, height, fused = _OPTIONS.unpack_from(source.custom_options)
         attributes = {
             "pool_size": (height, width),
             "strides": (strides[1], strides[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,15 @@ from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.formula import numpy_calls, results
 from tflrecover.ops.slicing import plain_slice
-from tflrecover.ops.spec import Formula, Unsupported
+from tflrecover.ops.spec import Formula
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 
+_log = logging.getLogger(__name__)
+
+# What a formula raises that does not fit its operands, as in a damaged file.
+_MISFITS = (ValueError, IndexError, TypeError, KeyError, ArithmeticError, MemoryError)
 # Functions of all operands that are one operator without attributes.
 _PLAIN = {
     "abs": "ABS",
@@ -58,15 +63,20 @@ def write_formulas(draft: Draft) -> int:
 
 def _written(draft: Draft, op: Op, formula: Formula) -> bool:
     writer = Writer(draft, op)
-    args = [_Tensor(v, np.ones(draft.shape(v), str(draft.values[v].dtype))) for v in op.inputs if v is not None]
     try:
+        args = [_Tensor(v, _ones(draft, v)) for v in op.inputs if v is not None]
         made = results(formula(_Calls(draft, writer), args, op.attributes))
-    except Unsupported:
+    except _MISFITS as error:
+        _log.info("operator %s (%s) is compared as it is: %r", op.id, op.type, error)
         return False
     for value, result in zip(op.outputs[1:], made[1:], strict=False):
         draft.redirect(value, result.value)
     writer.finish(made[0].value)
     return True
+
+
+def _ones(draft: Draft, value: int) -> Array:
+    return np.broadcast_to(np.ones((), str(draft.values[value].dtype)), draft.shape(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from tflrecover import ops
+from tflrecover.errors import EvaluationError
 from tflrecover.ir import Op
 from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.contents import Contents
@@ -79,8 +80,14 @@ def by_depth(found: Sequence[StandIn]) -> Mapping[int, Sequence[StandIn]]:
 
 
 def without(content: bytes | memoryview, found: Sequence[StandIn]) -> bytes:
-    """The file without these operators: their results are inputs, their operands outputs, which no delegate keeps."""
+    """The file without these operators: their results are inputs, their operands outputs, which no delegate keeps.
+
+    Raises:
+        EvaluationError: it has contents behind its flatbuffer, which would be lost.
+    """
     model = schema.ModelT.InitFromPackedBuf(bytes(content), 0)
+    if any(buffer.offset > 1 for buffer in model.buffers):
+        raise EvaluationError("a file with contents behind its flatbuffer cannot be run without its custom operators")
     graph, indices = model.subgraphs[0], {one.index for one in found}
     graph.operators = [op for index, op in enumerate(graph.operators) if index not in indices]
     graph.inputs = [*graph.inputs, *(value for one in found for value in one.outputs)]
