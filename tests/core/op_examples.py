@@ -253,7 +253,7 @@ NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(
         ["RECURRENT", "BIDIRECTIONAL"], "is a loop of the file; run against LiteRT in recovery/test_recurrent.py"
     ),
-    **dict.fromkeys(index._SAME_IN_BOTH.keys() - index._COMBINE.keys(), _TAKEN_AS_IT_IS),
+    **dict.fromkeys(sorted(index._SAME_IN_BOTH.keys() - index._COMBINE.keys()), _TAKEN_AS_IT_IS),
     **dict.fromkeys(["HASHTABLE_FIND", "HASHTABLE_SIZE"], "is asked of a table; run in recovery/test_strings.py"),
 }
 
@@ -267,7 +267,7 @@ NO_FILE: dict[str, str] = {
     "FAKE_QUANT": _CHANGES_STORAGE,
     "DENSIFY": _CHANGES_STORAGE,
     **{name: NOT_EVALUATED[name] for name in ("SHAPE", "HASHTABLE_FIND", "HASHTABLE_SIZE")},
-    **dict.fromkeys(index._SAME_IN_BOTH.keys() - FILES.keys(), _TAKEN_AS_IT_IS),
+    **dict.fromkeys(sorted(index._SAME_IN_BOTH.keys() - FILES.keys()), _TAKEN_AS_IT_IS),
     "Convolution2DTransposeBias": "custom; ported and run in the tests of BlazePalm",
     **dict.fromkeys(
         [
