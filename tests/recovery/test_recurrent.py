@@ -23,6 +23,14 @@ def steps(function, batch=1):
     return recurrent.model(function, (STEPS, SIZE), batch=batch)
 
 
+def assert_ported(content, model):
+    """The model takes the file's weights back, whatever it has learned."""
+    assert tflrecover.port(content, recurrent.randomize(model, 5)).ok
+    wanted = tflrecover.recover(content).get_weights()
+    for mine, theirs in zip(model.get_weights(), wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerances.WEIGHT * np.abs(theirs).max())
+
+
 def example(lead):
     return np.random.default_rng(3).uniform(-1, 1, (*lead, SIZE)).astype("float32")
 
@@ -37,7 +45,8 @@ def all_kinds(x):
 
 def test_each_layer_is_one_again():
     built = steps(all_kinds)
-    model = recovered(file_of(built))
+    content = file_of(built)
+    model = recovered(content)
     made = [layer for layer in model.layers if isinstance(layer, (L.RNN, L.Bidirectional))]
     wanted = [layer for layer in built.layers if isinstance(layer, (L.RNN, L.Bidirectional))]
     assert [type(layer) for layer in made] == [type(layer) for layer in wanted]
@@ -49,6 +58,7 @@ def test_each_layer_is_one_again():
     assert made[2].recurrent_activation is keras.activations.hard_sigmoid
     assert not made[3].forward_layer.cell.use_bias
     assert model.inputs[0].shape[0] is None
+    assert_ported(content, model)
 
 
 def test_states_are_asked_for_and_given():
@@ -108,6 +118,7 @@ def test_cell_of_ones_own_stays_a_loop_that_learns(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert_ported(content, loaded)
 
 
 def test_what_is_nearly_a_layer_stays_a_loop():

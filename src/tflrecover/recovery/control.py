@@ -18,6 +18,11 @@ def _listed(tensors: Any) -> list[Any]:
     return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
 
 
+def _scalar(test: Any) -> Any:
+    """A file may have a condition of one number with axes."""
+    return keras.ops.reshape(test, ()) if test.shape else test
+
+
 def _single(tensors: list[Any]) -> Any:
     return tensors if len(tensors) > 1 else tensors[0]
 
@@ -89,7 +94,7 @@ class WhileLoop(_WithModels):
         def goes_on(index: Any, now: Any, written: Any) -> Any:
             if self.condition is None:
                 return index < self.trips
-            return keras.ops.reshape(_listed(self.condition([index, *now, *outside]))[0], ())
+            return _scalar(_listed(self.condition([index, *now, *outside]))[0])
 
         def step(index: Any, now: Any, written: Any) -> Any:
             made = _listed(self.body([index, *now, *outside]))
@@ -127,8 +132,7 @@ class Conditional(_WithModels):
     def call(self, inputs: Any) -> Any:
         """What the chosen model gives."""
         given = _listed(inputs)
-        test = keras.ops.reshape(given[0], ())
-        return keras.ops.cond(test, lambda: self.then(given), lambda: self.otherwise(given))
+        return keras.ops.cond(_scalar(given[0]), lambda: self.then(given), lambda: self.otherwise(given))
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """Sizes that the two models do not have alike are free."""

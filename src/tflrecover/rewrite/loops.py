@@ -4,6 +4,7 @@
 * ``index < n`` as the condition becomes the attribute ``trips``.
 * ``list[index] = item`` as a state becomes an item that END_LOOP stacks.
 * A state that nothing but itself depends on goes.
+* The index is never less than zero.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def _tidy(draft: Draft, start: Op, end: Op, is_exact: bool) -> None:
         if _counter(draft, state) == (0, 1):
             draft.redirect(state.value, index)
         _single(draft, state)
+    _count_from_zero(draft, index)
     end = draft.ops[end.id]
     condition = end.inputs[1] if trips is None else None
     stacked = [(state, item) for state in states if (item := _item(draft, state, index)) is not None]
@@ -86,6 +88,17 @@ def _tidy(draft: Draft, start: Op, end: Op, is_exact: bool) -> None:
         draft.values[state.final] = replace(draft.values[state.final], shape=draft.shape(state.next))
     initial = tuple(None if any(state is other for other in unread) else state.initial for state in kept)
     draft.replace(start.evolve(inputs=initial, outputs=(index, *(state.value for state in kept))))
+
+
+def _count_from_zero(draft: Draft, index: int) -> None:
+    """The index is never negative: what is asked for, as Keras does before it takes an item, is known."""
+    for test, slot in draft.consumers(index):
+        if test.type != "LESS" or slot != 0 or _number(draft, test.inputs[1]) != 0:
+            continue
+        for choice, place in draft.consumers(test.outputs[0]):
+            if choice.type == "SELECT_V2" and place == 0 and choice.inputs[2] is not None:
+                draft.redirect(choice.outputs[0], choice.inputs[2])
+                draft.remove(choice.id)
 
 
 def _next(draft: Draft, end: Op, states: list[_State], state: _State) -> int | None:
