@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schema coverage kinds zoo faults recovery bench clean
+.PHONY: help demo test lint format schema coverage generated kinds zoo faults recovery bench clean
 
 help:
 	@echo "make demo    port MediaPipe's palm detector into Keras and verify it (writes build/demo/)"
@@ -16,6 +16,7 @@ help:
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make schema  write docs/*.schema.json from the classes of mappings and reports"
 	@echo "make coverage  write the derived sections of docs/coverage.md"
+	@echo "make generated  write the sources that docs/generated.md shows, of files that are there"
 	@echo "make kinds   port every kind of layer and model of the tests in every form of file; resumes; KINDS_OPTIONS=…"
 	@echo "make zoo     port all 40 Keras Applications in every mode, names removed; resumes; MODELS=… MODES=… QUICK=1"
 	@echo "make faults  plant every fault that fits, one at a time, and look for each in the diff; FAULTS_OPTIONS=…"
@@ -87,6 +88,10 @@ endef
 coverage: $(VENV)/.dev
 	@echo "== writing docs/coverage.md"
 	@$(RUN) -m benchmarks.coverage
+
+generated: $(VENV)/.dev
+	@echo "== writing docs/generated.md"
+	@$(RUN) -m tests.generation.documented
 
 # KINDS_OPTIONS="lstm gru --forms int8 --again" chooses less or more; it goes on where it was cut off.
 kinds: $(VENV)/.dev

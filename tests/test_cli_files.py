@@ -67,6 +67,22 @@ def test_a_model_file_that_is_corrupt(real: Path) -> None:
     assert_one_line_of_trouble(run("diff", str(real / "a.tflite"), corrupt), corrupt, "cannot be loaded by Keras")
 
 
+def test_recover(real: Path, tmp_path: Path) -> None:
+    file, out, source = str(real / "a.tflite"), tmp_path / "new" / "out.keras", tmp_path / "code.py"
+    result = run("recover", file, "-o", str(out), "--source", str(source))
+    assert (result.exit_code, result.stdout) == (cli.SAME, f"{out}, {source}: written\n"), result.output
+    assert run("verify", file, str(out)).exit_code == cli.SAME
+    written = sorted(path.name for path in (*out.parent.iterdir(), *tmp_path.glob("*.*")))
+    assert written == ["code.py", "code.weights.h5", "out.keras"]
+    out.unlink()
+    refused = run("recover", file, "-o", str(out), "--source", str(source))
+    assert_one_line_of_trouble(refused, f"{source} is there already; --force overwrites it")
+    assert not out.exists()
+    assert run("recover", file, "-o", str(out), "--source", str(source), "--force").exit_code == cli.SAME
+    assert_one_line_of_trouble(run("recover", file, "-o", "out.h5"), "must be a .keras file", "out.h5")
+    assert_one_line_of_trouble(run("recover", file, "-o", "o.keras", "--source", "o.txt"), "must be a .py file")
+
+
 @pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])
 def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
     import numpy as np

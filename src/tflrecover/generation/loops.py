@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tflrecover.generation.parameters import Derived, names_for, varying
+from tflrecover.generation.parameters import Derived, main_first, names_for, varying
 from tflrecover.generation.repetition import join_repeats
 from tflrecover.generation.steps import Form, Function, Loop, Repeat, Scope, Step
 
@@ -122,8 +122,9 @@ def _make_loop(scope: Scope, start: int, period: int, turns: int, taken: set[str
     ]
     inside = {value for step in body for value in step.outputs}
     inputs = tuple(dict.fromkeys(value for step in body for value in step.inputs if value not in inside))
-    rows = tuple(zip(*(column for column, _, _ in found.columns), strict=True)) or ((),) * turns
-    loop = Loop(Scope(inputs, body, body[-1].outputs), tuple(names), rows)
+    order = main_first(names)
+    rows = tuple(zip(*(found.columns[i][0] for i in order), strict=True)) or ((),) * turns
+    loop = Loop(Scope(inputs, body, body[-1].outputs), tuple(names[i] for i in order), rows)
     outputs = steps[-1].outputs
     scope.steps[start:end] = [Step(Form(loop, (), (), (), ()), inputs, (), outputs)]
 

@@ -137,6 +137,11 @@ def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str])
     return made
 
 
+def main_first(names: Sequence[str]) -> list[int]:
+    """The order in which a person gives them: how many filters, before how they are made."""
+    return sorted(range(len(names)), key=lambda i: names[i] not in _BASES)
+
+
 def _argument(name: str) -> str:
     """The argument of a layer that a parameter comes from."""
     name = re.sub(r"_\d+$", "", name.removeprefix("inner_"))

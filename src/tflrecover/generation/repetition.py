@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tflrecover.generation.joints import joints
-from tflrecover.generation.parameters import Derived, names_for, varying
+from tflrecover.generation.parameters import Derived, main_first, names_for, varying
 from tflrecover.generation.steps import (
     Argument,
     Form,
@@ -138,14 +138,13 @@ def _make_function(program: Program, windows: Sequence[Window]) -> None:
         replace(step, literals=tuple(one.of(names[one.column]) if isinstance(one, Derived) else one for one in sources))
         for step, sources in zip(first.steps, found.sources, strict=True)
     ]
-    parameters = [
-        Parameter(name, first.steps[step].form.defaults[slot])
-        for name, (_, step, slot) in zip(names, found.columns, strict=True)
-    ]
+    order = main_first(names)
+    kept = [(names[i], *found.columns[i]) for i in order]
+    parameters = [Parameter(name, first.steps[step].form.defaults[slot]) for name, _, step, slot in kept]
     function = Function(Scope(first.inputs, body, first.outputs), parameters)
     form = _call_form(function)
     for i, window in reversed(list(enumerate(windows))):
-        literals = tuple(column[i] for column, _, _ in found.columns)
+        literals = tuple(column[i] for _, column, _, _ in kept)
         stems = tuple(stem for step in window.steps for stem in step.stems)
         step = Step(form, window.inputs, literals, window.outputs, stems)
         window.scope.steps[window.start : window.end] = [step]

@@ -25,6 +25,9 @@ from tflrecover.generation.variables import Variables
 
 _MERGES = ("layers.Add", "layers.Concatenate", "layers.Multiply", "ops.add", "ops.concatenate", "ops.multiply")
 
+# So many arguments are understood by their places.
+_PLACED = 2
+
 
 class Writer:
     """Writes the functions of a program."""
@@ -139,13 +142,11 @@ def _tensorflow(form: Form, given: Sequence[str], literals: Sequence[str]) -> st
 
 
 def _of_function(function: Function, given: Sequence[str], literals: Sequence[str]) -> list[str]:
-    placed = [source for one, source in zip(function.parameters, literals, strict=True) if not one.default]
-    named = [
-        f"{one.name}={source}"
-        for one, source in zip(function.parameters, literals, strict=True)
-        if one.default and source != one.default
-    ]
-    return [*given, *placed, *named]
+    pairs = list(zip(function.parameters, literals, strict=True))
+    needed = [(one.name, source) for one, source in pairs if not one.default]
+    placed = [source for _, source in needed[:_PLACED]]
+    others = [(one.name, source) for one, source in pairs if one.default and source != one.default]
+    return [*given, *placed, *(f"{name}={source}" for name, source in (*needed[_PLACED:], *others))]
 
 
 def _arguments(arguments: Sequence[Argument], form: Form, given: Sequence[str], literals: Sequence[str]) -> list[str]:
