@@ -14,7 +14,19 @@ import numpy as np
 
 from tflrecover.generation.arguments import default, shortest
 from tflrecover.generation.literals import INLINE, Unwritable, index, literal, quoted
-from tflrecover.generation.steps import CHANNELS, Argument, Form, Program, Scope, Several, Slot, Step, Tensor, Tree
+from tflrecover.generation.steps import (
+    CHANNELS,
+    SHAPE,
+    Argument,
+    Form,
+    Program,
+    Scope,
+    Several,
+    Slot,
+    Step,
+    Tensor,
+    Tree,
+)
 from tflrecover.recovery.builder import Call
 from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import snake_case
@@ -86,10 +98,25 @@ class _Writer:
         for call, given in zip(calls, self.given, strict=True):
             if call.target in _UNPADDED and given.get("kernel_size") == 1:
                 given["padding"] = "same"
+        self._tell_shapes()
         self.written_arguments: dict[str, list[str]] = defaultdict(list)
         for call, given in zip(calls, self.given, strict=True):
             known = self.written_arguments[call.target]
             known += [name for name in given if name not in known]
+
+    def _tell_shapes(self) -> None:
+        """Says it of a shape that is, in all calls of a kind, that of what they are called on."""
+        kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, (call, given) in enumerate(zip(self.calls, self.given, strict=True)):
+            words = (word for word in given.values() if isinstance(word, str))
+            for name in (name for name, value in given.items() if isinstance(value, tuple) and len(value) > 1):
+                kinds[call.target, name, *words].append(place)
+        for (_, name, *_), places in kinds.items():
+            shapes = {self.given[place][name] for place in places}
+            own = [tuple(getattr(self.calls[place].args[0], "shape", ()))[1:] for place in places]
+            if len(shapes) > 1 and own == [self.given[place][name] for place in places]:
+                for place in places:
+                    self.given[place][name] = _Told(SHAPE)
 
     def written(self) -> Written:
         inputs = tuple(self._number(tensor) for tensor in self.model.inputs)
@@ -183,6 +210,13 @@ class _Writer:
         return f"CONSTANTS[{quoted(name)}]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An argument that is told by what a layer is called on."""
+
+    source: str
+
+
 @dataclass(eq=False)
 class _FormMaker:
     """Takes the tensors and literals out of the arguments of one call."""
@@ -212,6 +246,8 @@ class _FormMaker:
     def source(self, value: Any) -> str:
         if isinstance(value, np.ndarray) and value.size > INLINE:
             return self.writer.constant(value)
+        if isinstance(value, _Told):
+            return value.source
         if isinstance(value, keras.layers.Layer):
             return self._layer(value)
         if isinstance(value, (list, tuple)) and any(isinstance(one, keras.layers.Layer) for one in value):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 # Of an array with more numbers, the source would say less than its name.
-INLINE = 16
+INLINE = 8
 
 # Types that Keras gives to a plain number where a tensor does not decide.
 _PLAIN = {np.dtype("float32"), np.dtype("int32"), np.dtype("bool")}

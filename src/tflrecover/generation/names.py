@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tflrecover.generation.steps import Function, Loop, Repeat, Step
+from tflrecover.generation.steps import Function, Loop, Repeat, Step, walked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("residual_block", "Adds its input to what is made of it.", lambda f: f.adds),
     ("inverted_bottleneck", "Widens, filters each channel, and narrows.", lambda f: f.widens),
     ("shortcut_block", "Adds two ways from its input.", lambda f: f.inputs == 1 and "Add" in f.own),
-    ("dense_block", "Puts what is made of its input behind it.", lambda f: f.joins),
+    ("dense_block", "Puts what is made of its input behind it.", lambda f: f.joins and f.inputs == 1),
     ("mixed_block", "Several ways from its input, side by side.", lambda f: "Concatenate" in f.own),
     ("merge_block", "Adds two tensors.", lambda f: "Add" in f.own),
     ("separable_block", "Depthwise convolutions, and pointwise ones.", lambda f: f.has("DepthwiseConv2D")),
@@ -63,7 +63,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("conv_block", "A convolution, and what belongs to it.", lambda f: f.has(*_CONVOLUTIONS)),
     ("dense_layers", "Dense layers, one behind the other.", lambda f: f.own.count("Dense") > 1),
     ("dense_layer", "A dense layer, and what belongs to it.", lambda f: f.has("Dense")),
-    ("function", "Steps that the network takes several times.", lambda f: True),
+    ("transform", "Steps that the network takes several times.", lambda f: True),
 )
 
 
@@ -80,8 +80,8 @@ def name_functions(functions: Sequence[Function], taken: set[str], size: Callabl
     for function in functions:
         facts[id(function)] = found = _facts(function, facts, size)
         name, sentence, _ = next(row for row in _NAMES if row[2](found))
-        if name == "blocks" and found.called:
-            name = f"{found.called[-1]}s"
+        if name == "blocks":
+            name = f"{found.called[-1] if found.called else 'block'}s"
         function.name = _free(name, taken)
         taken.add(function.name)
         sentences[id(function)] = sentence
@@ -102,14 +102,13 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
     repeats = False
     called: list[str] = []
     steps = function.body.steps
-    for step in steps:
+    for step in walked(function.body):
         target = step.form.target
         if isinstance(target, Repeat):
             repeats = repeats or isinstance(target.form.target, Function)
             target = target.form.target
         if isinstance(target, Loop):
-            repeats = repeats or any(isinstance(one.form.target, Function) for one in target.body.steps)
-            own.append("for")
+            repeats = True
         elif isinstance(target, Function):
             kinds |= known[id(target)].kinds
             own.append(target.name)
@@ -117,11 +116,10 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
         else:
             own.append(target.rpartition(".")[2])
             kinds.add(own[-1])
-    if any(parameter.name.endswith("strides") for parameter in function.parameters):
-        # It depends on the call.
-        growth = 0
-    else:
-        growth = size(function.body.outputs[0]) - size(function.body.inputs[0])
+    before, after = size(function.body.inputs[0]), size(function.body.outputs[0])
+    # What has strides as a parameter depends on the call.
+    is_fixed = before and after and not any(one.name.endswith("strides") for one in function.parameters)
+    growth = after - before if is_fixed else 0
     repeats = repeats or (len(called) * 2 > len(own) and len(called) > 2)
     given = set(function.body.inputs)
     return _Facts(

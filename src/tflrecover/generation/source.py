@@ -9,6 +9,7 @@ from tflrecover.generation.layout import STEP, laid_out
 from tflrecover.generation.literals import quoted
 from tflrecover.generation.steps import (
     CHANNELS,
+    SHAPE,
     Argument,
     Form,
     Function,
@@ -173,7 +174,7 @@ def _source(tree: Tree, given: Sequence[str], literals: Sequence[str]) -> str:
         return given[tree.index]
     if isinstance(tree, Slot):
         source = literals[tree.index]
-        return given[0] + source if source == CHANNELS else source
+        return given[0] + source if source in (CHANNELS, SHAPE) else source
     assert isinstance(tree, Several)
     items = [_source(item, given, literals) for item in tree.items]
     comma = "," if tree.brackets == "()" and len(items) == 1 else ""

@@ -35,8 +35,8 @@ class Several:
 
 Tree: TypeAlias = Tensor | Slot | Several
 
-# A literal that is the size of the last axis of what the step works on.
-CHANNELS = ".shape[-1]"
+# Literals that are told by what a step works on: the size of its last axis, and of all but the batch.
+CHANNELS, SHAPE = ".shape[-1]", ".shape[1:]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tflrecover.generation.steps import Loop, Repeat, Scope, Step
+from tflrecover.generation.steps import Loop, Repeat, Scope, Several, Step
 
 # What is needed for more steps than this gets a name of its own.
 _SOON = 5
@@ -90,7 +90,7 @@ class _Line:
         place: Place of the step that makes it.
         behind_loops: What comes of it by loops that take over its name.
         end: What comes of it by steps that take nothing else.
-        is_branch: Whether that is merged with more than one other tensor.
+        is_branch: Whether that is in a list of more than two.
         is_needed_later: Whether it, or what loops make of it, is used many steps on.
         leads_far: Whether its end is.
     """
@@ -106,7 +106,7 @@ class _Line:
         self.end, at = self._followed(lambda step: len({*step.inputs}) == 1)
         self.leads_far = self.last_uses[self.end] - at > _SOON
         last = self.last_uses[self.end]
-        self.is_branch = last < len(self.scope.steps) and len({*self.scope.steps[last].inputs}) > 2
+        self.is_branch = last < len(self.scope.steps) and _merges_many(self.scope.steps[last])
 
     def _followed(self, goes_on: Callable[[Step], bool]) -> tuple[int, int]:
         """The last of the tensors that come one from the other, each used only for the next, and where it is made."""
@@ -120,3 +120,8 @@ class _Line:
                 break
             value, place = step.outputs[0], last
         return value, place
+
+
+def _merges_many(step: Step) -> bool:
+    lists = (argument.tree for argument in step.form.arguments)
+    return len({*step.inputs}) > 2 and any(isinstance(tree, Several) for tree in lists)
