@@ -54,7 +54,9 @@ class Variables:
         used = {*self.names.values(), *self.taken}
         if name := self.output(line.behind_loops):
             return self._free(name)
-        if line.is_needed_later or (line.leads_far and "x" in used):
+        begins = not freed or any(name.startswith("branch_") for name in used)
+        is_branch = begins and line.is_branch
+        if line.is_needed_later or ((line.leads_far or is_branch) and "x" in used):
             kept = next((name for name in freed if name in self._telling and name not in used), "")
             if name := kept or self.describe(line.value) or self.describe(line.end):
                 self._telling.add(name := kept or self._free(name))
@@ -66,8 +68,7 @@ class Variables:
             for name in freed:
                 if name not in used and (name in (*_POOL, *self._telling) or name.startswith("branch_")):
                     return name
-        begins = not freed or any(name.startswith("branch_") for name in used)
-        if begins and line.is_branch:
+        if is_branch:
             return self._free(_BRANCH)
         short = next((name for name in _POOL if name not in used), "")
         return short or self._free(self.size(line.value) or _BRANCH)
