@@ -125,6 +125,13 @@ def test_every_operator_that_is_missing_is_told_at_once():
     ]
 
 
+def test_constants_of_keras_ops_are_saved(tmp_path):
+    content, feeds, (wanted,) = run("MAXIMUM", Example((Given(real(2, 3000)), real(3000))))
+    model = recover(content)
+    model.save(tmp_path / "model.keras")
+    assert np.array_equal(keras.saving.load_model(tmp_path / "model.keras")(feeds[0]), wanted)
+
+
 @pytest.mark.parametrize("size", [3, 300])
 def test_constants_of_functions_are_saved(size, tmp_path):
     table = real(size, 2)
