@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow.python.eager import context
 
 from tflrecover.errors import EvaluationError
@@ -34,15 +36,19 @@ def planned(assignments: Iterable[Assignment]) -> Numbers:
 @dataclass(frozen=True, eq=False)
 class _Variable:
     path: str
-    shape: tuple[int, ...]
-    dtype: Any
+    variable: Any
     array: Array | None
+
+    @property
+    def dtype(self) -> Any:
+        """TensorFlow's type of it."""
+        return tf.as_dtype(self.variable.dtype).base_dtype
 
     def handle(self, name: str) -> NodeDef:
         """Where the session holds it."""
         node = NodeDef(op="VarHandleOp", name=name)
         node.attr["dtype"].type = self.dtype.as_datatype_enum
-        node.attr["shape"].shape.CopyFrom(tf.TensorShape(self.shape).as_proto())
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(tuple(self.variable.shape)).as_proto())
         node.attr["shared_name"].s = self.path.encode()
         return node
 
@@ -53,6 +59,23 @@ class _Variable:
         for node in (given, put):
             node.attr["dtype"].type = self.dtype.as_datatype_enum
         return given, put
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """Tensors of the network by the contents of others.
+
+    Attributes:
+        wanted: Ids of the values that are asked for.
+        given: Ids of those whose contents are given.
+        told: Answers it, given these contents and then those that are known.
+        known: Contents besides: of variables, and of tensors that the model has closed over.
+    """
+
+    wanted: tuple[int, ...]
+    given: tuple[int, ...]
+    told: Callable[..., Sequence[Array]]
+    known: tuple[Array, ...]
 
 
 class KerasRun:
@@ -85,10 +108,16 @@ class KerasRun:
         }
         for name, variable in held.items():
             if name in reads and variable.array is not None:
-                self._known |= {one.name: (self._named(one.outputs[0]), variable.array) for one in reads[name]}
+                for one in reads[name]:
+                    result = one.outputs[0]
+                    self._known[one.name] = self._named(result), variable.array.astype(_kind(result), copy=False)
         self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
         if filled:
-            self._run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
+            with self._telling():
+                puts, numbers_of = [put for put, _ in filled.values()], {k: v for k, (_, v) in filled.items()}
+                self._session.run(puts, numbers_of)
+        # The last one: what differs is looked at twice, with other numbers in the same places.
+        self._question: _Question | None = None
 
     def compute(self, wanted: Sequence[int], arrays: Mapping[int, Array]) -> list[Array]:
         """Tensors of the model.
@@ -100,22 +129,37 @@ class KerasRun:
         Raises:
             EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
         """
+        given = {value: _cast(array, self._trace.tensors[value]) for value, array in arrays.items()}
+        asked, question = tuple(value for value in wanted if value not in given), self._question
+        if not asked:
+            return [given[value] for value in wanted]
+        with self._telling():
+            if question is None or (question.wanted, question.given) != (asked, tuple(given)):
+                self._question = question = self._asked(asked, tuple(given))
+            told = question.told(*given.values(), *question.known)
+        found = {**given, **dict(zip(asked, map(np.asarray, told), strict=True))}
+        return [found[value] for value in wanted]
+
+    def _asked(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> _Question:
+        """A question made ready: a session looks at each name that it is given a tensor by, and takes long for it."""
         tensors = self._trace.tensors
-        part = _part([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
+        part = _part([tensors[value] for value in wanted], [tensors[value] for value in given])
         if lacking := sorted(path for name, path in self._lacking.items() if name in part):
             raise EvaluationError(f"the file gives no numbers for variable {lacking[0]!r}")
+        feeds = [self._named(tensors[value]) for value in given]
         known = dict(self._known[name] for name in self._known.keys() & part)
-        feeds = {self._named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
-        results = self._run([self._named(tensors[value]) for value in wanted], {**known, **feeds})
-        return [np.asarray(result) for result in results]
+        fetches = [self._named(tensors[value]) for value in wanted]
+        options = CallableOptions(feed=[*feeds, *known], fetch=fetches)
+        return _Question(wanted, given, self._session._make_callable_from_options(options), tuple(known.values()))
 
     def _named(self, tensor: Any) -> str:
         """Name in the session of a tensor of the trace."""
         return f"{self._scope}{tensor.name}"
 
-    def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            return self._session.run(wanted, feeds)
+            yield
         except tf.errors.OpError as error:
             raise EvaluationError(self._told(error)) from error
 
@@ -156,8 +200,7 @@ def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
     read = {inner.op.name: paths[id(outer)] for outer, inner in trace.graph.captures if id(outer) in paths}
     arrays = {**present({p: trace.variables[p] for p in read.values() if p not in numbers}), **numbers}
     for name, path in read.items():
-        variable = trace.variables[path]
-        yield name, _Variable(path, tuple(variable.shape), tf.as_dtype(variable.dtype).base_dtype, arrays[path])
+        yield name, _Variable(path, trace.variables[path], arrays[path])
 
 
 def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[str, Array]]]:
@@ -187,5 +230,9 @@ def _unoptimized() -> Any:
     return config
 
 
+def _kind(tensor: Any) -> Any:
+    return tensor.dtype.as_numpy_dtype
+
+
 def _cast(array: Array, tensor: Any) -> Array:
-    return np.asarray(array).astype(tensor.dtype.as_numpy_dtype).reshape(tensor.shape.as_list())
+    return np.asarray(array).astype(_kind(tensor)).reshape(tensor.shape.as_list())
