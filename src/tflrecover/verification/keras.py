@@ -88,7 +88,7 @@ class KerasRun:
             EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
         """
         given = {value: _cast(array, self._trace.tensors[value]) for value, array in arrays.items()}
-        asked, question = tuple(value for value in wanted if value not in given), self._question
+        asked, question = tuple(dict.fromkeys(v for v in wanted if v not in given)), self._question
         if not asked:
             return [given[value] for value in wanted]
         with self._telling():
