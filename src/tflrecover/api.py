@@ -20,6 +20,7 @@ from tflrecover.tflite import TFLiteModel, read
 from tflrecover.trials import explained
 
 
+@given_back()
 def diff(path: Any, model: Any, mapping: Any = None) -> Report:
     """Compares a TFLite file with a Keras model, or two files, or two models; none is ever touched.
 
@@ -95,14 +96,16 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
         del comparison
     report = replace(report, weights=_statistics(assignments, variables))
     if refused is not None:
-        clear = measured(explained(refused))
-        report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
+        with given_back():
+            clear = measured(explained(refused))
+            report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
         if strict:
             raise PortError(_refusal(report), report)
     apply(assignments, variables)
     return replace(report, applied=True)
 
 
+@given_back()
 def verify(
     path: Any,
     model: Any,

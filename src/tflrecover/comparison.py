@@ -21,7 +21,6 @@ from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape, WeightCheck
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
-from tflrecover.memory import given_back
 from tflrecover.rewrite.variables import unfilled
 from tflrecover.side import FileSide, ModelSide
 from tflrecover.sides import Facing, Sides, aligned
@@ -120,7 +119,6 @@ class Comparison(Outcome):
         return _solved(self.file, reading, aligned(both))
 
 
-@given_back()
 def compare(
     path: Path | TFLiteModel, model: Any, mapping: Any = None, shapes: Sequence[Shape] | None = None
 ) -> Comparison:

@@ -12,7 +12,8 @@ from tflrecover.comparison import Comparison, compare
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Assignment, short_name
 from tflrecover.mapping import Mapping
-from tflrecover.tflite import read
+from tflrecover.memory import given_back
+from tflrecover.tflite import TFLiteModel, read
 from tflrecover.trials import explained
 
 # The sections whose entries are left out in turn; those of the others are read from the comparison.
@@ -43,6 +44,7 @@ class Effect:
         return f"{place}: {'.'.join(map(str, self.key))}: {verdict}: {self.reason}"
 
 
+@given_back()
 def explain_mapping(path: Any, model: Any, mapping: Any) -> tuple[Effect, ...]:
     """Which entries of a mapping took effect, and which were not needed.
 
@@ -78,7 +80,7 @@ def explain_mapping(path: Any, model: Any, mapping: Any) -> tuple[Effect, ...]:
             for key, smaller in _without_each(getattr(user.model, section)):
                 rest = replace(user, model=user.model.model_copy(update={section: smaller}))
                 try:
-                    told = _lost(found, compare(file, model, rest))
+                    told = _lost(found, file, model, rest)
                 except TFLRecoverError as error:
                     told = str(error)
                 yield effect(bool(told), f"without it: {told}" if told else _spare(section), section, key)
@@ -100,8 +102,10 @@ def _spare(section: str) -> str:
     return "its layers would get the file's weights" if section == "skip" else "without it the outcome is the same"
 
 
-def _lost(found: Comparison, without: Comparison) -> str:
-    """What is worse without an entry, or copied otherwise; empty if nothing is."""
+@given_back()
+def _lost(found: Comparison, file: TFLiteModel, model: Any, rest: Mapping) -> str:
+    """What is worse without an entry, under the rest of the mapping, or copied otherwise; empty if nothing is."""
+    without = compare(file, model, rest)
     worse = [told for told in _troubles(without) if told not in set(_troubles(found))]
     if worse:
         return _first(worse)

@@ -156,31 +156,30 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
         """
         self = cls(name=name, values=dict(values), inputs=tuple(inputs), outputs=tuple(outputs))
         producers: dict[int, tuple[int | str, int]] = {}
-        listed = list(ops)
+        listed, where = list(ops), name or "graph"
         for op in listed:
             self.add_node(op.id, op=op)
             for slot, value in enumerate(op.outputs):
                 if value in producers:
-                    raise InvalidGraph(
-                        f"{name or 'graph'}: operators {producers[value][0]} and {op.id} both make value {value}"
-                    )
+                    raise InvalidGraph(f"{where}: operators {producers[value][0]} and {op.id} both make value {value}")
                 producers[value] = (op.id, slot)
-        known = self.graph["values"]
+        behind: set[int | str] = set()
+        is_ordered = True
         for op in listed:
             for operand in (*op.inputs, *op.outputs):
-                if operand is not None and operand not in known:
-                    raise InvalidGraph(
-                        f"{name or 'graph'}: operator {op.id} ({op.type}) names value {operand}, which is not there"
-                    )
+                if operand is not None and operand not in values:
+                    told = f"operator {op.id} ({op.type}) names value {operand}, which is not there"
+                    raise InvalidGraph(f"{where}: {told}")
             for slot, operand in enumerate(op.inputs):
                 if operand in producers:
                     source, output_slot = producers[operand]
+                    is_ordered = is_ordered and source in behind
                     self.add_edge(source, op.id, key=(output_slot, slot), value=operand)
-        if not nx.is_directed_acyclic_graph(self):
+            behind.add(op.id)
+        # Where everything comes behind what it takes, as in nearly every graph, there is no cycle to look for.
+        if not is_ordered and not nx.is_directed_acyclic_graph(self):
             cycle = [edge[0] for edge in nx.find_cycle(self)]
-            raise InvalidGraph(
-                f"{name or 'graph'}: operators {cycle[:8]} form a cycle; a TFLite graph runs in one pass"
-            )
+            raise InvalidGraph(f"{where}: operators {cycle[:8]} form a cycle; a TFLite graph runs in one pass")
         return self
 
     @property
@@ -200,11 +199,11 @@ class Graph(nx.MultiDiGraph):  # type: ignore[misc]  # networkx ships no types f
 
     def op(self, op_id: int | str) -> Op:
         """The operator with that id."""
-        return self.nodes[op_id]["op"]  # type: ignore[no-any-return]
+        return self._node[op_id]["op"]  # type: ignore[no-any-return]
 
     def ops(self) -> Iterator[Op]:
         """The operators, in the order in which they were added (file order, or order of the trace)."""
-        return (op for _, op in self.nodes(data="op"))
+        return (node["op"] for node in self._node.values())
 
 
 def short_name(name: str) -> str:

@@ -13,15 +13,15 @@ def given_back() -> Iterator[None]:
 
     TensorFlow's graphs do, and only Python's collector frees them. It does not run inside, where hundreds of thousands
     of objects are made that it would look through again and again, with all of TensorFlow's. So they are of its
-    youngest generation at the end, and looking through that alone is enough. Nothing that is made and dropped in great
-    numbers belongs inside. Of several inside each other the outermost counts.
+    youngest generation at the end, and looking through that alone is enough. To look through what is still held then is
+    in vain, and takes as long: it is best put around a whole function, whose own names are gone at its end. What is
+    made and dropped in great numbers inside, such as a trace per trial, has one of its own.
     """
-    if not gc.isenabled():
-        yield
-        return
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.collect(0)
-        gc.enable()
+        if was_on:
+            gc.enable()

@@ -12,7 +12,6 @@ from tflrecover.differences.between import far_apart, inputs_alone, other_order,
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, resolve
-from tflrecover.memory import given_back
 from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks
 from tflrecover.report import PAIR
 from tflrecover.side import FileSide, ModelSide, Side
@@ -40,7 +39,6 @@ class Pair(Outcome):
         return _solved(replace(self.both, theirs=stood_in, in_all_forms=False))
 
 
-@given_back()
 def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
     """Compares two files.
 
@@ -55,7 +53,6 @@ def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
     return _compared(FileNetwork(files[0], is_second=False), FileNetwork(files[1], is_second=True), mapping)
 
 
-@given_back()
 def compare_models(first: Any, second: Any, mapping: Any = None) -> Pair:
     """Compares two built Keras models; changes neither."""
     from tflrecover.tracing.tracer import check

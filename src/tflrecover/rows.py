@@ -64,7 +64,7 @@ def _places(file: Graph, keras: Graph, pairs: Mapping[OpId, OpId]) -> list[Place
 def _cell(graph: Graph, op_id: OpId, numbers: Mapping[OpId, int]) -> Cell:
     op = graph.op(op_id)
     value = graph.values[op.outputs[0]] if op.outputs else None
-    taken = sorted((key[1], source) for source, _, key in graph.in_edges(op_id, keys=True))
+    taken = sorted((slot, source) for source, edges in graph.pred[op_id].items() for _, slot in edges)
     return Cell(
         describe.file_index(op),
         op.type,

@@ -117,20 +117,32 @@ def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | 
     done: dict[int, Array] = {} if memo is None else memo
     stack = [weight]
     while stack:
-        node = stack.pop()
+        node = stack[-1]
         if id(node) in done:
-            continue
-        if isinstance(node, Leaf):
-            done[id(node)] = env[node.key]
-        elif isinstance(node, Literal):
-            done[id(node)] = node.array
+            stack.pop()
         elif isinstance(node, Apply):
-            waiting = [arg for arg in node.args if id(arg) not in done]
-            if waiting:
-                stack += (node, *waiting)
-            else:
+            waiting = False
+            for arg in node.args:
+                if id(arg) in done:
+                    continue
+                if isinstance(arg, Apply):
+                    stack.append(arg)
+                    waiting = True
+                else:
+                    done[id(arg)] = _given(arg, env)
+            if not waiting:
                 done[id(node)] = node.function.compute([done[id(arg)] for arg in node.args], node.attributes)
+        else:
+            done[id(node)] = _given(node, env)
     return done[id(weight)]
+
+
+def _given(weight: Weight, env: Mapping[Key, Array]) -> Array:
+    """What is not computed."""
+    if isinstance(weight, Literal):
+        return weight.array
+    assert isinstance(weight, Leaf)
+    return env[weight.key]
 
 
 def rms(array: Array) -> float:

@@ -31,10 +31,13 @@ def test_what_refers_to_itself_is_freed_at_the_end():
     assert gc.isenabled()
 
 
-def test_the_outermost_counts():
+def test_of_several_each_frees_and_the_outermost_turns_on_again():
     with given_back():
         with given_back():
-            pass
+            dropped = _Ring()
+            found = weakref.ref(dropped)
+            del dropped
+        assert found() is None
         assert not gc.isenabled()
     assert gc.isenabled()
 

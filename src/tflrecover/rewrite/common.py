@@ -50,7 +50,7 @@ def merge_common(draft: Draft) -> int:
 
 
 def _activations(draft: Draft, op: Op) -> frozenset[int | None]:
-    return frozenset(value for value in op.inputs if draft.weight(value) is None)
+    return frozenset([value for value in op.inputs if draft.weight(value) is None])
 
 
 def _key(draft: Draft, op: Op, spec: OpSpec) -> Hashable:
@@ -65,9 +65,10 @@ def freeze(value: Any) -> Hashable:
     if type(value) in _PLAIN:
         return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
-        return tuple(sorted((name, freeze(item)) for name, item in value.items()))
+        return tuple(sorted([(name, freeze(item)) for name, item in value.items()]))
     if isinstance(value, (list, tuple)):
-        return tuple(freeze(item) for item in value)
+        # Most are sizes and strides.
+        return tuple([item if type(item) in _PLAIN else freeze(item) for item in value])
     if hasattr(value, "tobytes"):
         return (value.shape, value.tobytes())
     return value if isinstance(value, Hashable) else repr(value)

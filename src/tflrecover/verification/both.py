@@ -144,6 +144,7 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
     pairs = _inputs(comparison, arrays)
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
     found, notes = sites(comparison)
+    run.look_at(site.tensor for site in found)
     shown = tuple(site for site in found if run.shape(site.tensor) is not None)
     if len(shown) < len(found):
         notes = (*notes, f"{len(found) - len(shown)} tensors were kept by LiteRT and are covered by the next one.")

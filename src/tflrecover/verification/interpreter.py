@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -37,8 +37,8 @@ class Run(Protocol):
     None that nobody asks for: fetching a resource of a file with states can end the process.
     """
 
-    def shape(self, index: int) -> tuple[int, ...] | None:
-        """Shape of a tensor, or None where a delegate kept it to itself."""
+    def shapes(self, indices: Sequence[int]) -> list[tuple[int, ...] | None]:
+        """Shapes of tensors, or None where a delegate kept one to itself."""
 
     def tensor(self, index: int) -> Array | None:
         """Contents of a tensor, or None where a delegate kept them to itself."""
@@ -80,10 +80,10 @@ class Here:
             raise Failed(str(error).strip().partition("\n")[0] or type(error).__name__) from error
         self._interpreter = made
 
-    def shape(self, index: int) -> tuple[int, ...] | None:
-        """Shape of a tensor, or None where a delegate kept it to itself."""
-        found = self.tensor(index)
-        return None if found is None else found.shape
+    def shapes(self, indices: Sequence[int]) -> list[tuple[int, ...] | None]:
+        """Shapes of tensors, or None where a delegate kept one to itself."""
+        found = map(self.tensor, indices)
+        return [None if array is None else array.shape for array in found]
 
     def tensor(self, index: int) -> Array | None:
         """Contents of a tensor, or None where a delegate kept them to itself."""
@@ -127,19 +127,19 @@ class Elsewhere:
         if "error" in answer:
             raise Failed(answer["error"])
 
-    def shape(self, index: int) -> tuple[int, ...] | None:
-        """Shape of a tensor, or None where a delegate kept it to itself."""
-        found = json.loads(self._answer("shape", index))
-        return None if found is None else tuple(found)
+    def shapes(self, indices: Sequence[int]) -> list[tuple[int, ...] | None]:
+        """Shapes of tensors, or None where a delegate kept one to itself."""
+        found = json.loads(self._answer("shapes", list(indices)))
+        return [None if shape is None else tuple(shape) for shape in found]
 
     def tensor(self, index: int) -> Array | None:
         """Contents of a tensor, or None where a delegate kept them to itself."""
         found = self._answer("tensor", index)
         return _unpacked(found) if found else None
 
-    def _answer(self, what: str, index: int) -> bytes:
+    def _answer(self, what: str, of: int | list[int]) -> bytes:
         try:
-            self._ask(json.dumps([what, index]).encode())
+            self._ask(json.dumps([what, of]).encode())
             return _receive(self._process.stdout)
         except (EOFError, OSError) as error:
             raise Failed("it ended while its tensors were read") from error
@@ -195,11 +195,11 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         return
     _send(sink, json.dumps({}).encode())
     while True:
-        what, index = json.loads(_receive(source))
-        if what == "shape":
-            _send(sink, json.dumps(run.shape(index)).encode())
+        what, of = json.loads(_receive(source))
+        if what == "shapes":
+            _send(sink, json.dumps(run.shapes(of)).encode())
         else:
-            found = run.tensor(index)
+            found = run.tensor(of)
             _send(sink, b"" if found is None else _packed(found))
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.python.eager import context
 
 from tflrecover.errors import EvaluationError
 from tflrecover.ir import Assignment
 from tflrecover.tracing import Trace
 from tflrecover.tracing.layers import handle_of
 from tflrecover.tracing.present import present
+from tflrecover.verification.parts import Parts, Variable
 from tflrecover.weight import Array
 
 Numbers = Mapping[str, Array | None]
 """Path of a variable to what it holds; None: nothing."""
-
-# Before the names of the network's operators in a session, lest those that hold its numbers have one of them.
-_SCOPE = "model"
 
 
 def planned(assignments: Iterable[Assignment]) -> Numbers:
@@ -32,35 +29,28 @@ def planned(assignments: Iterable[Assignment]) -> Numbers:
 
 
 @dataclass(frozen=True, eq=False)
-class _Variable:
-    path: str
-    shape: tuple[int, ...]
-    dtype: Any
-    array: Array | None
+class _Question:
+    """Tensors of the network by the contents of others.
 
-    def handle(self, name: str) -> NodeDef:
-        """Where the session holds it."""
-        node = NodeDef(op="VarHandleOp", name=name)
-        node.attr["dtype"].type = self.dtype.as_datatype_enum
-        node.attr["shape"].shape.CopyFrom(tf.TensorShape(self.shape).as_proto())
-        node.attr["shared_name"].s = self.path.encode()
-        return node
+    Attributes:
+        wanted: Ids of the values that are asked for.
+        given: Ids of those whose contents are given.
+        told: Answers it, given these contents and then those that are known.
+        known: Contents besides: of variables, and of tensors that the model has closed over.
+    """
 
-    def filling(self, handle: str) -> tuple[NodeDef, NodeDef]:
-        """What is given its numbers, and what puts them there. Nothing else is named below a handle."""
-        given = NodeDef(op="Placeholder", name=f"{handle}/given")
-        put = NodeDef(op="AssignVariableOp", name=f"{handle}/put", input=[handle, given.name])
-        for node in (given, put):
-            node.attr["dtype"].type = self.dtype.as_datatype_enum
-        return given, put
+    wanted: tuple[int, ...]
+    given: tuple[int, ...]
+    told: Callable[..., Sequence[Any]]
+    known: tuple[Array, ...]
 
 
 class KerasRun:
     """A traced model, ready to compute any of its tensors from any others.
 
-    It runs in a session, as one takes and gives tensors anywhere in a graph; a function would have to be cut out anew
-    for each question. What a variable holds is given where it is read. One that is not only read, but looked up in or
-    assigned to, has to be there: the session is then one of a copy of the graph that has it.
+    It runs in sessions, as these take and give tensors anywhere in a graph; a function would have to be cut out anew
+    for each question, which takes longer. What a variable holds is given where it is read. One that is not only read,
+    but looked up in or assigned to, has to be there: the session then has it.
     """
 
     def __init__(self, trace: Trace, numbers: Numbers | None = None) -> None:
@@ -71,24 +61,21 @@ class KerasRun:
             numbers: Of variables that shall hold others than the model's do now.
         """
         self._trace = trace
-        held = dict(_held(trace, numbers or {}))
-        reads = _reads(trace)
-        others = {name: variable for name, variable in held.items() if name not in reads}
-        self._scope = f"{_SCOPE}/" if others else ""
-        graph, filled = _copied(trace, others) if others else (trace.graph, {})
-        self._session = tf.compat.v1.Session(graph=graph, config=_unoptimized())
-        # What is given to an operation of the trace whenever it has a part: by its name, with that of its result.
+        held, reads = dict(_held(trace, numbers or {})), _reads(trace)
+        self._parts = Parts(
+            trace.graph,
+            {name: _variable(trace, path, array) for name, (path, array) in held.items() if name not in reads},
+        )
+        # What is given to an operation of the trace whenever it has a part: its result.
         self._known = {
-            inner.op.name: (self._named(inner), np.asarray(outer))
-            for outer, inner in trace.graph.captures
-            if inner.dtype != tf.resource
+            inner.op.name: np.asarray(outer) for outer, inner in trace.graph.captures if inner.dtype != tf.resource
         }
-        for name, variable in held.items():
-            if name in reads and variable.array is not None:
-                self._known |= {one.name: (self._named(one.outputs[0]), variable.array) for one in reads[name]}
-        self._lacking = {name: variable.path for name, variable in held.items() if variable.array is None}
-        if filled:
-            self._run([operation for operation, _ in filled.values()], {k: v for k, (_, v) in filled.items()})
+        for name, (_, array) in held.items():
+            if name in reads and array is not None:
+                self._known.update((one.name, array.astype(_kind(one.outputs[0]), copy=False)) for one in reads[name])
+        self._lacking = {name: path for name, (path, array) in held.items() if array is None}
+        # The last one: what differs is looked at twice, with other numbers in the same places.
+        self._question: _Question | None = None
 
     def compute(self, wanted: Sequence[int], arrays: Mapping[int, Array]) -> list[Array]:
         """Tensors of the model.
@@ -100,22 +87,33 @@ class KerasRun:
         Raises:
             EvaluationError: TensorFlow cannot run an operator here, or one reads a variable that holds nothing.
         """
+        given = {value: _cast(array, self._trace.tensors[value]) for value, array in arrays.items()}
+        asked, question = tuple(dict.fromkeys(v for v in wanted if v not in given)), self._question
+        if not asked:
+            return [given[value] for value in wanted]
+        with self._telling():
+            if question is None or (question.wanted, question.given) != (asked, tuple(given)):
+                self._question = question = self._asked(asked, tuple(given))
+            told = question.told(*given.values(), *question.known)
+        found = {**given, **dict(zip(asked, map(np.asarray, told), strict=True))}
+        return [found[value] for value in wanted]
+
+    def _asked(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> _Question:
+        """A question made ready to be answered."""
         tensors = self._trace.tensors
-        part = _part([tensors[value] for value in wanted if value not in arrays], [tensors[v] for v in arrays])
-        if lacking := sorted(path for name, path in self._lacking.items() if name in part):
+        names = [tensors[value].name for value in wanted]
+        types = {tensors[value].name: tensors[value].dtype.as_datatype_enum for value in given}
+        part = self._parts.needed(names, types, self._known)
+        if lacking := sorted(self._lacking[name] for name in part if name in self._lacking):
             raise EvaluationError(f"the file gives no numbers for variable {lacking[0]!r}")
-        known = dict(self._known[name] for name in self._known.keys() & part)
-        feeds = {self._named(tensors[value]): _cast(array, tensors[value]) for value, array in arrays.items()}
-        results = self._run([self._named(tensors[value]) for value in wanted], {**known, **feeds})
-        return [np.asarray(result) for result in results]
+        known = [name for name in part if name in self._known]
+        told = self._parts.callable(part, names, types, known)
+        return _Question(wanted, given, told, tuple(self._known[name] for name in known))
 
-    def _named(self, tensor: Any) -> str:
-        """Name in the session of a tensor of the trace."""
-        return f"{self._scope}{tensor.name}"
-
-    def _run(self, wanted: Sequence[Any], feeds: Mapping[str, Array]) -> Any:
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            return self._session.run(wanted, feeds)
+            yield
         except tf.errors.OpError as error:
             raise EvaluationError(self._told(error)) from error
 
@@ -128,64 +126,30 @@ class KerasRun:
         return f"TensorFlow cannot run model {self._trace.model.name!r} here: {said}{hint}"
 
 
-def _part(wanted: Iterable[Any], given: Iterable[Any]) -> set[str]:
-    """Names of the operations that tensors are computed by when others are given.
-
-    TensorFlow's own walk looks through a list at every step.
-    """
-    stops, found = {id(tensor) for tensor in given}, set[str]()
-    open_ = [tensor.op for tensor in wanted]
-    while open_:
-        operation = open_.pop()
-        if operation.name not in found:
-            found.add(operation.name)
-            open_ += operation.control_inputs
-            open_ += [tensor.op for tensor in operation.inputs if id(tensor) not in stops]
-    return found
-
-
 def _reads(trace: Trace) -> dict[str, list[Any]]:
     """Name of the placeholder of a variable to the operations that read it, of those that nothing else takes."""
     takers = {inner.op.name: inner.consumers() for _, inner in trace.graph.captures if inner.dtype == tf.resource}
     return {name: found for name, found in takers.items() if all(one.type == "ReadVariableOp" for one in found)}
 
 
-def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, _Variable]]:
-    """Name of the placeholder of a variable in the trace to the variable there, for those that it reads."""
+def _held(trace: Trace, numbers: Numbers) -> Iterator[tuple[str, tuple[str, Array | None]]]:
+    """Name of the placeholder of a variable in the trace to its path and what it holds, for those that it reads."""
     paths = {id(handle_of(variable)): path for path, variable in trace.variables.items()}
     read = {inner.op.name: paths[id(outer)] for outer, inner in trace.graph.captures if id(outer) in paths}
     arrays = {**present({p: trace.variables[p] for p in read.values() if p not in numbers}), **numbers}
-    for name, path in read.items():
-        variable = trace.variables[path]
-        yield name, _Variable(path, tuple(variable.shape), tf.as_dtype(variable.dtype).base_dtype, arrays[path])
+    yield from ((name, (path, arrays[path])) for name, path in read.items())
 
 
-def _copied(trace: Trace, held: Mapping[str, _Variable]) -> tuple[Any, dict[str, tuple[str, Array]]]:
-    """The graph with variables of its own; tensor that fills one to the operation that does, and its numbers.
-
-    All is put in as one definition: to make operators one by one takes longer than what they compute.
-    """
-    definition, filled = trace.graph.as_graph_def(), {}
-    for node in definition.node:
-        if (variable := held.get(node.name)) is not None:
-            node.CopyFrom(variable.handle(node.name))
-    for name, variable in held.items():
-        if variable.array is not None:
-            given, put = variable.filling(name)
-            definition.node.extend((given, put))
-            filled[f"{_SCOPE}/{given.name}:0"] = f"{_SCOPE}/{put.name}", variable.array
-    with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(definition, name=_SCOPE)
-    return graph, filled
+def _variable(trace: Trace, path: str, array: Array | None) -> Variable:
+    variable = trace.variables[path]
+    kind = tf.as_dtype(variable.dtype).base_dtype
+    held = None if array is None else array.astype(kind.as_numpy_dtype, copy=False)
+    return Variable(path, tuple(variable.shape), kind.as_datatype_enum, held)
 
 
-def _unoptimized() -> Any:
-    """The devices and threads of the process. A part runs once or twice: to rewrite it costs more than it saves."""
-    config = context.context().config
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    config.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
-    return config
+def _kind(tensor: Any) -> Any:
+    return tensor.dtype.as_numpy_dtype
 
 
 def _cast(array: Array, tensor: Any) -> Array:
-    return np.asarray(array).astype(tensor.dtype.as_numpy_dtype).reshape(tensor.shape.as_list())
+    return np.asarray(array).astype(_kind(tensor)).reshape(tensor.shape.as_list())

@@ -129,7 +129,8 @@ def _region(producers: Mapping[int, Op], stops: Collection[int], target: int) ->
 def lone(graph: Graph) -> set[int]:
     """Values that are all that anybody takes of their operator: what a run can be given instead of it."""
     used = {value for op in graph.ops() for value in op.inputs} | set(graph.outputs)
-    several = {v for op in graph.ops() if len(used & set(op.outputs)) > 1 for v in op.outputs}
+    many = (op for op in graph.ops() if len(op.outputs) > 1)
+    several = {v for op in many if len(used & set(op.outputs)) > 1 for v in op.outputs}
     return set(graph.values) - several
 
 
@@ -139,10 +140,16 @@ def repeats(graph: Graph) -> dict[int, int]:
     Both sides merge such operators before they are aligned, so that only one of them has a partner.
     """
     first: dict[int, int] = {}
+    alone: dict[Hashable, Op] = {}
     made: dict[Hashable, Op] = {}
     for op in graph.ops():
-        operands = tuple(first.get(v, v) if v is not None else None for v in op.inputs)
-        same = made.setdefault((op.type, operands, freeze(op.attributes)), op)
+        taken = op.type, tuple([first.get(v, v) if v is not None else None for v in op.inputs])
+        # Attributes are looked at only where another of the type takes the same.
+        other = alone.setdefault(taken, op)
+        if other is op:
+            continue
+        made.setdefault((taken, freeze(other.attributes)), other)
+        same = made.setdefault((taken, freeze(op.attributes)), op)
         if same is not op:
             first.update(zip(op.outputs, same.outputs, strict=False))
     return first
