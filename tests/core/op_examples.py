@@ -237,7 +237,9 @@ NOT_EVALUATED: dict[str, str] = {
         ],
         "is written out as a loop; ported and run against LiteRT in test_fused_recurrent.py",
     ),
-    "SVDF": "is written out with its memory as a state; run call by call in recovery/test_control.py",
+    **dict.fromkeys(
+        ["SVDF", "RNN"], "is written out with its memory as a state; run call by call in recovery/test_control.py"
+    ),
     **dict.fromkeys(["WHILE", "IF"], "runs graphs of its own; run against LiteRT in recovery/test_control.py"),
     **dict.fromkeys(
         [

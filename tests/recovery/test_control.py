@@ -85,9 +85,15 @@ def svdf(rank, steps):
     return File((2, 5)).write("SVDF", made, [*weights, (2, 3 * rank * steps)], (2, 3))
 
 
-@pytest.mark.parametrize(("rank", "steps"), [(1, 1), (2, 3)])
-def test_memory_of_svdf(rank, steps):
-    content = svdf(rank, steps)
+def step():
+    """One step of a simple recurrent cell."""
+    generator = np.random.default_rng(8)
+    weights = [generator.normal(size=shape).astype("float32") for shape in ((3, 5), (3, 3), (3,))]
+    return File((2, 5)).write("RNN", options("RNN"), [*weights, (2, 3)], (2, 3))
+
+
+@pytest.mark.parametrize("content", [svdf(1, 1), svdf(2, 3), step()])
+def test_operator_that_remembers(content):
     model = tflrecover.recover(content)
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()

@@ -18,16 +18,14 @@ ELSEWHERE = {
     **dict.fromkeys(["QUANTIZE", "DEQUANTIZE", "FAKE_QUANT", "DENSIFY", "CALL"], "test_operators.py"),
     **dict.fromkeys(["HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE"], "test_strings.py"),
     **dict.fromkeys(["WHILE", "IF", "CALL_ONCE"], "test_control.py"),
-    **dict.fromkeys(["VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "SVDF"], "test_control.py"),
-    **dict.fromkeys(["UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"], "test_recurrent.py"),
+    **dict.fromkeys(["VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "SVDF", "RNN"], "test_control.py"),
+    **dict.fromkeys(["UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "LSTM"], "test_recurrent.py"),
     **dict.fromkeys(["BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN"], "test_recurrent.py"),
     "CUSTOM": "test_custom_ops.py",
 }
 NOT_RECOVERED = {
     "CONCAT_EMBEDDINGS": "LiteRT has no kernel for it either",
     "DELEGATE": "an operator of a running interpreter, in no file",
-    "LSTM": "one step of a cell with its states as operands; no layer of Keras is one",
-    "RNN": "one step of a cell with its state as an operand; no layer of Keras is one",
     "SKIP_GRAM": "TensorFlow has no operator that leaves words out",
 }
 

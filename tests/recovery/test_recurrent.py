@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 import recurrent_models as recurrent
+from ai_edge_litert import schema_py_generated as schema
 from fused_files import bidirectional_lstm, bidirectional_rnn, run, run_both, unidirectional_lstm, unidirectional_rnn
 from keras import layers as L
 
 import tflrecover
+from tests.core import file_builders
 from tests.core.lite import converted, stripped
 from tests.recovery.recovering import kinds, recovered
 from tflrecover import tolerances
@@ -92,6 +94,22 @@ def test_fused_operator(make, kind, is_time_major):
     assert model.inputs[0].shape[0] == (STEPS if is_time_major else None)
     (wanted,) = run(content, given := example((STEPS, 2) if is_time_major else (2, STEPS)))
     np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+def test_one_step_with_its_states_as_operands():
+    generator = np.random.default_rng(3)
+    kernel, bias = (generator.normal(size=n).astype("float32") for n in ((4 * UNITS, SIZE + UNITS), 4 * UNITS))
+    file = file_builders.File()
+    x, h, c = (file.input((2, n)) for n in (SIZE, UNITS, UNITS))
+    fields = {"kernelType": schema.LSTMKernelType.BASIC, "fusedActivationFunction": file_builders.FUSED.TANH}
+    operands = [x, h, file.const(kernel), file.const(bias), c]
+    result = file.op("LSTM", operands, (2, UNITS), options="LSTMOptions", version=2, **fields)
+    others = [file.tensor((2, n)) for n in (UNITS, SIZE + UNITS, 4 * UNITS)]
+    file.operators[-1].outputs = [result, *others]
+    content = file.content(result, others[0])
+    given = [generator.uniform(-1, 1, (2, n)).astype("float32") for n in (SIZE, UNITS, UNITS)]
+    for mine, wanted in zip(tflrecover.recover(content)(given), file_builders.run(content, *given), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(

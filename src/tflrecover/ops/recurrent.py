@@ -188,6 +188,19 @@ def _basic_lstm(source: Source, write: Writer) -> Result:
     return _lstm_step(write, _gates(write, z), cell, "TANH")
 
 
+def _basic_rnn(source: Source, write: Writer) -> Result:
+    """One step; its state is a variable of the file that goes on in the next call."""
+    cell, x = _Simple(source, write, 1), source.inputs[0]
+    if x is None:
+        raise ValueError("RNN has no input")
+    variable = f"tensor {source.inputs[4]}"
+    zeros = write.constant(np.zeros((source.shape(0)[0], cell.units), np.float32))
+    state = write("STATE", zeros, variable=variable)[0]
+    (result,) = cell.step(write, x, [state], source.attributes.get("fused_activation_function"))
+    write("NEXT_STATE", state, result, variable=variable)
+    return (result,)
+
+
 def _rows(write: Writer, kernel: int, bias: int, start: int, units: int, size: int) -> tuple[int, int, int]:
     def part(value: int, begin: list[int], extent: list[int]) -> int:
         arrays = (write.constant(np.array(numbers, np.int32)) for numbers in (begin, extent))
@@ -206,4 +219,5 @@ SPECS = (
     OpSpec("UNIDIRECTIONAL_SEQUENCE_RNN", expand=_unidirectional_rnn),
     OpSpec("BIDIRECTIONAL_SEQUENCE_RNN", expand=_bidirectional_rnn),
     OpSpec("LSTM", expand=_basic_lstm),
+    OpSpec("RNN", expand=_basic_rnn),
 )
