@@ -10,6 +10,7 @@ from fused_files import File, options
 from keras import layers as L
 
 import tflrecover
+from tests.core import file_builders
 from tests.core.lite import converted
 from tests.recovery.recovering import kinds
 from tflrecover import tolerances
@@ -72,6 +73,24 @@ def test_other_way_on_other_numbers(function, tmp_path):
         for mine, wanted in zip(listed(model(x)), answers(interpreter, x), strict=True):
             assert mine.shape == wanted.shape
             np.testing.assert_allclose(mine, wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+def test_composite_is_its_decomposition():
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import flexbuffers
+
+    inner, file = file_builders.File(), file_builders.File()
+    inner_model = inner.model(inner.op("NEG", [inner.input((2, 3))], (2, 3)))
+    called = file.op("STABLEHLO_COMPOSITE", [file.input((2, 3))], (2, 3))
+    table = schema.StableHLOCompositeOptionsT()
+    table.name, table.decompositionSubgraphIndex = "mine.negative", 1
+    table.compositeAttributes = list(flexbuffers.Dumps({}))
+    (operator,) = file.operators
+    operator.builtinOptions2, operator.builtinOptions2Type = table, schema.BuiltinOptions2.StableHLOCompositeOptions
+    content = file_builders.with_subgraph(file.model(called), inner_model)
+    fed = np.float32([[0, 0.25, -1.5], [3, 7.25, 2]])
+    (wanted,) = file_builders.run(content, fed)
+    assert np.array_equal(tflrecover.recover(content)(fed), wanted)
 
 
 def svdf(rank, steps):
