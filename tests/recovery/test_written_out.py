@@ -58,7 +58,7 @@ def test_those_of_tf_keras_are_of_keras():
     y = old.layers.LayerNormalization()(old.layers.GroupNormalization(2)(x))
     x = x + old.layers.MultiHeadAttention(2, 3)(y, y)
     x = old.layers.GRU(4, recurrent_activation="hard_sigmoid", return_sequences=True)(x)
-    x = old.layers.Bidirectional(old.layers.LSTM(3))(x)
+    x = old.layers.Bidirectional(old.layers.SimpleRNN(3))(x)
     built = recurrent.randomize(old.Model(inputs, x), 1)
     model = recovered(converted(tf.lite.TFLiteConverter.from_keras_model(built)))
     wanted = ["GroupNormalization", "LayerNormalization", "MultiHeadAttention", "Add", "GRU", "Bidirectional"]
