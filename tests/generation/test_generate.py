@@ -121,6 +121,20 @@ assert all(np.array_equal(y, io[f"y{i}"]) for i, y in enumerate(made))
     assert_formatted(tmp_path / "heads.py")
 
 
+@pytest.mark.parametrize("units", [(3, 3, 3, 3), (3, 4, 5, 6)])
+def test_what_every_turn_of_a_loop_takes_is_kept(tmp_path, units):
+    net = Network((4,), (4,))
+    x = first = net.layer("Dense", net.inputs[0], units=4)
+    y = net.layer("Dense", net.inputs[1], units=4)
+    for n in units:
+        x = net.layer("Dense", net.layer("Dense", x, units=n, activation="relu"), units=4)
+        x = net.layer("Add", [x, y])
+    found = net.recovered(net.layer("Multiply", [x, first]))
+    path, *_ = generate_from(found, "loop.tflite", tmp_path / "loop.py")
+    assert "    for " in path.read_text(encoding="utf-8")
+    assert_same(path, found.model)
+
+
 HOSTILE = (
     '"""; import os; """',
     "'; __import__('os').system('x')",

@@ -68,7 +68,9 @@ def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) ->
     try:
         made = written(found.model, found.calls)
     except Unwritable as error:
-        raise UnsupportedOperators(origin, [("?", "argument", str(error))]) from error
+        raise UnsupportedOperators(
+            origin, [("recovered", "layer", f"no source without tflrecover: {error}")]
+        ) from error
     source.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         drafts = [Path(folder) / target.name for target in (source, weights, constants)]

@@ -93,7 +93,8 @@ def _build(model: Any, program: Program, writer: Writer, describer: Describer) -
     names = dict(zip(inputs, _input_names(model), strict=True))
     for value, tensor in zip(inputs, model.inputs, strict=True):
         lines += laid_out(f"{names[value]} = keras.Input({', '.join(_input(tensor))})", STEP)
-    taken = {*names.values(), *(function.name for function in program.functions), *MODULES}
+    functions = {function.name for function in program.functions}
+    taken = {*names.values(), *functions, *MODULES, *_names(program)}
     variables = Variables(names.copy(), describer.describe, describer.size, describer.output, taken)
     body = writer.main(program.main, variables)
     outputs = [variables.names[value] for value in program.main.outputs]

@@ -40,41 +40,44 @@ class Variables:
         """Names for what a step makes; names of what it is the last to need are free again."""
         step = scope.steps[place]
         dying = [value for value in step.inputs if value in self.names and last_uses.get(value, -1) <= place]
+        # What every turn of a loop takes is needed until its end: of that, only the name of what is carried is free.
+        is_loop = isinstance(step.form.target, (Loop, Repeat))
+        kept = {self.names[value] for value in step.inputs[1:]} if is_loop else set()
         freed = [self.names.pop(value) for value in dict.fromkeys(dying)]
         made = []
         for value in step.outputs:
             if value in last_uses:
-                made.append(self._name(_Line(scope, last_uses, value, place), freed))
+                made.append(self._name(_Line(scope, last_uses, value, place), freed, kept))
                 self.names[value] = made[-1]
             else:
                 made.append("_")
         return made
 
-    def _name(self, line: _Line, freed: Sequence[str]) -> str:
-        used = {*self.names.values(), *self.taken}
+    def _name(self, line: _Line, freed: Sequence[str], kept: set[str]) -> str:
+        used = {*self.names.values(), *self.taken, *kept}
         if name := self.output(line.behind_loops):
-            return self._free(name)
+            return self._free(name, kept)
         begins = not freed or any(name.startswith("branch_") for name in used)
         is_branch = begins and line.is_branch
         if line.is_needed_later or ((line.leads_far or is_branch) and "x" in used):
-            kept = next((name for name in freed if name in self._telling and name not in used), "")
-            if name := kept or self.describe(line.value) or self.describe(line.end):
-                self._telling.add(name := kept or self._free(name))
+            known = next((name for name in freed if name in self._telling and name not in used), "")
+            if name := known or self.describe(line.value) or self.describe(line.end):
+                self._telling.add(name := known or self._free(name, kept))
                 return name
             if line.is_needed_later and (name := self.size(line.behind_loops)):
-                return self._free(name)
+                return self._free(name, kept)
         if "x" in used:
             # What goes on beside x keeps its name.
             for name in freed:
                 if name not in used and (name in (*_POOL, *self._telling) or name.startswith("branch_")):
                     return name
         if is_branch:
-            return self._free(_BRANCH)
+            return self._free(_BRANCH, kept)
         short = next((name for name in _POOL if name not in used), "")
-        return short or self._free(self.size(line.value) or _BRANCH)
+        return short or self._free(self.size(line.value) or _BRANCH, kept)
 
-    def _free(self, wanted: str) -> str:
-        used = {*self.names.values(), *self.taken}
+    def _free(self, wanted: str, kept: set[str]) -> str:
+        used = {*self.names.values(), *self.taken, *kept}
         stem, number = (wanted[:-2], 1) if wanted == _BRANCH else (wanted, 1)
         while wanted in used:
             number += 1
