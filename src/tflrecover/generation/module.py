@@ -24,6 +24,8 @@ from tflrecover.generation.variables import Variables
 
 # Lengths of functions that are looked for, one after the other: blocks first and then what they are in, or all at once.
 _LENGTHS = ((48,), (4, 48), (8, 48))
+# Of more steps not all ways are tried: each takes seconds.
+_MANY = 600
 
 _LONGEST_INPUT = 20
 
@@ -36,7 +38,8 @@ def module_source(model: Any, made: Written, origin: str) -> str:
         made: Its steps.
         origin: The file that it is from.
     """
-    ways = itertools.product((depth_first, forward), _LENGTHS, (False, True))
+    lengths = _LENGTHS if len(made.program.main.steps) < _MANY else _LENGTHS[:1]
+    ways = itertools.product((depth_first, forward), lengths, (False, True))
     return min((_source(model, made, origin, _program(made, *way)) for way in ways), key=_cost)
 
 
