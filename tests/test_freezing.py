@@ -30,6 +30,6 @@ def test_all_but_some(model):
 
 
 def test_an_unknown_layer_changes_nothing(model):
-    with pytest.raises(tflrecover.UnknownLayer, match=r"no layer of model .* matches 'haed'.*head"):
+    with pytest.raises(tflrecover.UnknownLayer, match=r"no layer with weights of model .* matches 'haed'.*head"):
         tflrecover.freeze(model, "stem", "haed")
     assert len(trainable(model)) == 3

@@ -7,6 +7,8 @@ from dark ones on images that are made here, and the result becomes a TFLite fil
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,11 +57,12 @@ def with_new_head(model: keras.Model) -> keras.Model:
     """The same network up to its last feature maps, and a classifier behind them."""
     x = keras.layers.GlobalAveragePooling2D(name="new_pool")(last_features(model))
     x = keras.layers.BatchNormalization(name="new_norm")(x)
-    return keras.Model(model.inputs, keras.layers.Dense(CLASSES, activation="softmax", name="new_head")(x))
+    return keras.Model(model.input, keras.layers.Dense(CLASSES, activation="softmax", name="new_head")(x))
 
 
 def finetune(path: Path, out: Path, *, trained: Sequence[str] = (), epochs: int = 8, count: int = 96) -> Outcome:
     """Recovers, replaces the head, trains it and the layers that fit a pattern, converts and runs the new file."""
+    keras.utils.set_random_seed(0)
     model = with_new_head(tflrecover.recover(path))
     tflrecover.freeze(model, but=["new_*", *trained])
     model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
@@ -68,7 +71,9 @@ def finetune(path: Path, out: Path, *, trained: Sequence[str] = (), epochs: int 
 
     file = out / f"{path.stem}_finetuned.tflite"
     out.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    # The converter tells of everything that it saves.
+    with contextlib.redirect_stdout(io.StringIO()):
+        file.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     wanted = np.asarray(model(x[:1], training=False))
     error = float(np.abs(run(file, x[:1]) - wanted).max() / np.abs(wanted).max())
     return Outcome([float(loss) for loss in history.history["loss"]], error, file)
@@ -97,7 +102,10 @@ def main() -> int:
         return 2
     print("loss per epoch:", " ".join(f"{loss:.3f}" for loss in outcome.losses))
     print(f"wrote {outcome.file}; LiteRT's output is within {outcome.error:.1e} of the model's")
-    return 0 if outcome.losses[-1] < outcome.losses[0] else 1
+    if outcome.losses[-1] > outcome.losses[0]:
+        print("finetune: the loss did not fall", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -282,11 +282,21 @@ def recover(
     with waiting(f"Rebuilding {safe(file)}"):
         import_keras()
         from tflrecover.generation import generate_from
-        from tflrecover.recovery import recovered
+        from tflrecover.recovery import has_own_layers, recovered
 
         made = recovered(found)
-        _save(made.model, Path(output), lambda: generate_from(made, found.source, source) if source else None)
-    typer.echo(f"{output}: written" if source is None else f"{output}, {source}: written")
+        written = [output]
+
+        def write_source() -> None:
+            if source:
+                written.extend(map(str, generate_from(made, found.source, source)))
+
+        _save(made.model, Path(output), write_source)
+    for note in made.notes:
+        typer.echo(f"note: {safe(note)}")
+    if has_own_layers(made.model):
+        typer.echo(f"note: {output} has layers of tflrecover's: `import tflrecover.recovery` before Keras loads it")
+    typer.echo(f"{', '.join(written)}: written")
     return SAME
 
 

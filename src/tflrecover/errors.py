@@ -95,9 +95,10 @@ class UnsupportedOperators(TFLRecoverError):
     def __init__(self, source: str, operators: Sequence[tuple[int | str, str, str]]) -> None:
         self.operators = tuple(operators)
         listed = "; ".join(f"{kind} (operator {place}): {why}" for place, kind, why in self.operators)
+        count = "one operator" if len(self.operators) == 1 else f"{len(self.operators)} operators"
         super().__init__(
-            f"{source}: {len(self.operators)} operators cannot be expressed in Keras: {listed}. "
-            "Say what they are with tflrecover.register_op(OpSpec(name, tflite=…, keras=…)), see custom-operators.md"
+            f"{source}: {count} cannot be expressed in Keras: {listed}. Operators of your own are made known with "
+            "tflrecover.register_op(OpSpec(name, tflite=…, keras=…)), see docs/custom-operators.md"
         )
 
 

@@ -22,7 +22,7 @@ def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[s
         Paths of the layers that have weights and are frozen now.
 
     Raises:
-        UnknownLayer: a pattern fits no layer; nothing was changed.
+        UnknownLayer: a pattern fits no layer that has weights; nothing was changed.
 
     Example:
         >>> tflrecover.freeze(model, but="classifier*")
@@ -31,17 +31,16 @@ def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[s
     from tflrecover.tracing.layers import LayerPaths
 
     exceptions = (but,) if isinstance(but, str) else tuple(but)
-    # Functions of keras.ops in a functional model are no layers, and have no weights.
-    layers = {path: layer for path, layer in LayerPaths(model).items() if hasattr(layer, "trainable")}
+    layers = {path: layer for path, layer in LayerPaths(model).items() if getattr(layer, "weights", ())}
     for pattern in (*patterns, *exceptions):
         if not any(_fits(path, [pattern]) for path in layers):
-            raise UnknownLayer(pattern, nearest(pattern, layers), f"no layer of model {model.name!r}")
+            raise UnknownLayer(pattern, nearest(pattern, layers), f"no layer with weights of model {model.name!r}")
     frozen = _inside(layers, patterns or ["*"]) - _inside(layers, exceptions)
     # A layer that holds others would set theirs, too: what is inside decides.
     leaves = {path: layer for path, layer in layers.items() if len(_flat(layer)) == 1}
     for layer in leaves.values():
         layer.trainable = id(layer) not in frozen
-    return tuple(path for path, layer in leaves.items() if id(layer) in frozen and layer.weights)
+    return tuple(path for path, layer in leaves.items() if id(layer) in frozen)
 
 
 def _inside(layers: Mapping[str, Any], patterns: Sequence[str]) -> set[int]:

@@ -50,6 +50,8 @@ def _load_file(path: str) -> Any:
     if mistaken.kind_of(path) == mistaken.TFLITE:
         raise InvalidModel(mistaken.file_for_model(path))
     keras = import_keras()
+    # A recovered model may have layers of this library; Keras finds them by their registration.
+    importlib.import_module("tflrecover.recovery.layers")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:

@@ -41,12 +41,14 @@ class Written:
         constants: Arrays that are too large for source, by their names.
         tensors: Per tensor of the program that of the model.
         stems: Per tensor the name of the layer that made it.
+        output_names: Of the model's outputs; ``""`` where the source does not give one.
     """
 
     program: Program
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     tensors: dict[int, Any] = field(default_factory=dict)
     stems: dict[int, str] = field(default_factory=dict)
+    output_names: list[str] = field(default_factory=list)
 
     def channels(self, tensor: int) -> int:
         """Size of a tensor's last axis, 0 where it has none."""
@@ -128,6 +130,8 @@ class _Writer:
             for tensor, name in zip(self.model.outputs, self.model.output_names, strict=True)
         )
         self.made.program = Program(Scope(inputs, steps, outputs))
+        named = self.model.output_names
+        self.made.output_names = ["" if _is_automatic(name, self.automatic) else name for name in named]
         return self.made
 
     def _output(self, tensor: Any, name: str, steps: list[Step]) -> int:

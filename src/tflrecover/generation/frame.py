@@ -45,13 +45,13 @@ def head(model: Any, made: Written, origin: str, code: str) -> list[str]:
     others += ["import numpy as np"] * bool("np." in code or made.constants)
     others += ["import tensorflow as tf"] * uses_tensorflow
     others += [f"from keras import {', '.join(modules)}"] * bool(modules)
-    lines = [*_docstring(model, origin), "", *standard, "", *others, ""]
+    lines = [*_docstring(model, made, origin), "", *standard, "", *others, ""]
     lines += [f"WEIGHTS = Path(__file__).with_suffix({quoted('.weights.h5')})"]
     lines += [f"CONSTANTS = np.load(Path(__file__).with_suffix({quoted('.constants.npz')}))"] * bool(made.constants)
     return [*lines, "", "", *tensorflow_function.SOURCE.splitlines()] if uses_tensorflow else lines
 
 
-def _docstring(model: Any, origin: str) -> list[str]:
+def _docstring(model: Any, made: Written, origin: str) -> list[str]:
     """What it is, where it comes from, what it takes and what it gives."""
     name = origin.replace("\\", "/").rpartition("/")[2]
     title = f"{_plain(model.name)}, recovered from {_plain(name)}."
@@ -59,7 +59,7 @@ def _docstring(model: Any, origin: str) -> list[str]:
     lines = [f"{_QUOTES}{short}", "", f"Written by tflrecover {__version__}."]
     ends = (
         ("Inputs", [tensor._keras_history[0].name for tensor in model.inputs], model.inputs),
-        ("Outputs", model.output_names, model.outputs),
+        ("Outputs", [name or f"output {i}" for i, name in enumerate(made.output_names, 1)], model.outputs),
     )
     for title, names, tensors in ends:
         lines += ["", f"{title}:"]

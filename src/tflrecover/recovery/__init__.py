@@ -7,7 +7,12 @@ from typing import Any, Literal
 from tflrecover.recovery.model import Recovered, recovered
 from tflrecover.tflite import read
 
-__all__ = ["Recovered", "recover", "recovered"]
+__all__ = ["Recovered", "has_own_layers", "recover", "recovered"]
+
+
+def has_own_layers(model: Any) -> bool:
+    """Whether a model needs this package to be loaded: ``import tflrecover.recovery`` then comes first."""
+    return any(type(layer).__module__.startswith(__name__) for layer in model._flatten_layers(include_self=False))
 
 
 def recover(path: Any, *, quantized: Literal["float", "simulate"] = "float") -> Any:

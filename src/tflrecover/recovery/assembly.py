@@ -20,7 +20,6 @@ from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import Names, Scheme
 from tflrecover.recovery.sizes import Sizes
 from tflrecover.rewrite.draft import Draft
-from tflrecover.tflite import nodedef
 from tflrecover.weight import evaluate
 
 _HALVES = ("float16", "bfloat16")
@@ -139,12 +138,12 @@ class Assembly:
         # What cannot be read has a type of its own, and the file's as its origin.
         spec = ops.by_name(op.origins[0].type if is_opaque and op.origins else op.type)
         build = None if spec is None else spec.computed if is_opaque else spec.keras
-        is_flex = is_opaque and op.custom and str(op.origins[0].type).startswith(nodedef.PREFIX)
+        is_flex = is_opaque and op.custom and flex.is_known(op)
         if build is None and not is_flex:
             raise Unsupported(self.draft.reasons.get(op.id, "it is not known"))
         args = tuple(self.arg(value) for value in op.inputs)
         if is_flex:
-            made = flex.called(self.builder, str(op.type), args, op.custom_options)
+            made = flex.called(self.builder, op, args)
         else:
             assert build is not None
             made = build(self.builder, _Part(op, self.draft, args))

@@ -1,4 +1,4 @@
-"""Operators that LiteRT leaves to TensorFlow (Flex): the same operator, called with the attributes of its NodeDef."""
+"""Operators of TensorFlow's in a file: Flex ones, and those that a converter wrote as custom ones under their names."""
 
 from __future__ import annotations
 
@@ -9,26 +9,36 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
+from tflrecover.ir import Op
 from tflrecover.ops.spec import Builder, Unsupported
 from tflrecover.tflite import nodedef
 
 
-def called(builder: Builder, kind: str, args: Sequence[Any], options: bytes) -> Any:
+def is_known(op: Op) -> bool:
+    """Whether a custom operator is one of TensorFlow's, by its name and by what its options are called."""
+    if str(op.origins[0].type).startswith(nodedef.PREFIX):
+        return True
+    definition = op_def_registry.get(str(op.type))
+    return definition is not None and op.attributes.keys() <= {attr.name for attr in definition.attr}
+
+
+def called(builder: Builder, op: Op, args: Sequence[Any]) -> Any:
     """Calls an operator of TensorFlow.
 
     Args:
         builder: Of the model.
-        kind: Its type in TensorFlow.
+        op: The operator.
         args: Its operands in order, lists of operands one after the other.
-        options: The NodeDef as the file has it.
 
     Raises:
         Unsupported: TensorFlow by itself has no such operator, or its attributes are not in the file.
     """
+    kind = str(op.type)
     definition, function = op_def_registry.get(kind), getattr(tf.raw_ops, kind, None)
     if definition is None or function is None:
         raise Unsupported("TensorFlow itself has no operator of that name; it is of a package of its own")
-    attributes = nodedef.attributes(options)
+    is_flex = str(op.origins[0].type).startswith(nodedef.PREFIX)
+    attributes = nodedef.attributes(op.custom_options) if is_flex else dict(op.attributes)
     # Types of operands are no arguments: the operands have them.
     wanted = inspect.signature(function).parameters.keys() & {attr.name for attr in definition.attr}
     required = {attr.name for attr in definition.attr if not attr.HasField("default_value")} & wanted

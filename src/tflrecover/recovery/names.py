@@ -30,6 +30,7 @@ _OWN: Mapping[str | int, str] = {
     "ADD": r"(add|Add)\w*",
     "MUL": r"(mul|Mul)\w*",
 }
+_NORM = re.compile(r"batch_?norm|(^|[/_])bn([/_\d;]|$)", re.IGNORECASE)
 _NUMBERED = re.compile(r"_\d+$")
 # How lowering calls what a fused activation takes.
 _BEFORE = " before "
@@ -79,6 +80,9 @@ class Scheme:
         own = [part for part in parts if part and re.fullmatch(_OWN.get(kind, "$^"), part[-1])]
         single = [part for part in own if self._uses[self._layer(part)] < 2]
         if not parts or (not single and (own or before)):
+            return ""
+        if kind in _OWN and not own and _NORM.search(whole):
+            # A converter has folded the norm into the layer, and named the layer after it.
             return ""
         return self._layer((single or parts)[0])
 
