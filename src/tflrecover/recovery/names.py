@@ -26,6 +26,7 @@ _OWN: Mapping[str | int, str] = {
     "DEPTHWISE_CONV_2D": r"(depthwise\w*|BiasAdd)\w*",
     "TRANSPOSE_CONV": _CONVOLUTION,
     "CONV_3D_TRANSPOSE": _CONVOLUTION,
+    "SEPARABLE_CONV_2D": r"separable_conv2d\w*",
     "FULLY_CONNECTED": r"(MatMul|Tensordot|einsum|BiasAdd)\w*",
     "ADD": r"(add|Add)\w*",
     "MUL": r"(mul|Mul)\w*",
