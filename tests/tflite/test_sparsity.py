@@ -79,7 +79,9 @@ def test_there_and_back(data):
     order = (*data.draw(st.permutations(range(rank))), *inner)
     formats = "".join(data.draw(st.sampled_from("ds")) for _ in range(rank)) + "d" * len(block_map)
     array = holey(shape, seed=data.draw(st.integers(0, 99)))
-    content, stored = sparse_file(array, formats, tuple(block_map), [block_sizes[a] for a in block_map], order)
+    sizes = [block_sizes[axis] for axis in block_map]
+    # As many numbers as there may be here do not fit into eight bits.
+    content, stored = sparse_file(array, formats, tuple(block_map), sizes, order, indices="uint16")
     assert np.array_equal(Contents(tflrecover.read(content).graph)[stored], array)
 
 
