@@ -33,3 +33,25 @@ def test_an_unknown_layer_changes_nothing(model):
     with pytest.raises(tflrecover.UnknownLayer, match=r"no layer with weights of model .* matches 'haed'.*head"):
         tflrecover.freeze(model, "stem", "haed")
     assert len(trainable(model)) == 3
+
+
+def test_what_was_frozen_before_is_trained_again(model):
+    model.trainable = False
+    tflrecover.freeze(model, "stem")
+    assert trainable(model) == ["head", "inside"]
+
+
+class Scaled(keras.layers.Layer):
+    def build(self, shape):
+        self.dense = keras.layers.Dense(3)
+        self.dense.build(shape)
+        self.scale = self.add_weight(shape=(3,), name="scale")
+
+    def call(self, x):
+        return self.dense(x) * self.scale
+
+
+def test_own_weights_of_a_layer_that_holds_others():
+    model = keras.Sequential([keras.Input((4,)), Scaled(name="scaled"), keras.layers.Dense(2, name="head")])
+    tflrecover.freeze(model, "scaled")
+    assert [weight.path.split("/")[-2:] for weight in model.trainable_weights] == [["head", "kernel"], ["head", "bias"]]

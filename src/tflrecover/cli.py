@@ -239,6 +239,8 @@ def _require_output(output: str, force: bool) -> None:
 
 
 def _require_free(target: Path, force: bool) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(target))
     if target.is_file() and not force:
         raise InvalidModel(f"{target} is there already; --force overwrites it")
 
@@ -288,8 +290,7 @@ def recover(
         written = [output]
 
         def write_source() -> None:
-            if source:
-                written.extend(map(str, generate_from(made, found.source, source)))
+            written.extend(map(str, generate_from(made, found.source, source) if source else ()))
 
         _save(made.model, Path(output), write_source)
     for note in made.notes:

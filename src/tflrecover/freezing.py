@@ -36,8 +36,14 @@ def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[s
         if not any(_fits(path, [pattern]) for path in layers):
             raise UnknownLayer(pattern, nearest(pattern, layers), f"no layer with weights of model {model.name!r}")
     frozen = _inside(layers, patterns or ["*"]) - _inside(layers, exceptions)
-    # A layer that holds others would set theirs, too: what is inside decides.
+    model.trainable = True
+    for layer in layers.values():
+        layer.trainable = True
     leaves = {path: layer for path, layer in layers.items() if len(_flat(layer)) == 1}
+    for layer in layers.values():
+        # A layer that holds others would set theirs, too: it only answers for variables of its own.
+        for variable in getattr(layer, "_trainable_variables", ()):
+            variable.trainable = id(layer) not in frozen
     for layer in leaves.values():
         layer.trainable = id(layer) not in frozen
     return tuple(path for path, layer in leaves.items() if id(layer) in frozen)

@@ -50,8 +50,10 @@ def generate(path: Any, out: str | os.PathLike[str], *, force: bool = False) -> 
         (PosixPath('palm_detection.py'), PosixPath('palm_detection.weights.h5'))
     """
     for target in source_files(out):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
         if target.exists() and not force:
-            raise FileExistsError(errno.EEXIST, "is there already", str(target))
+            raise FileExistsError(errno.EEXIST, "is there already; force=True overwrites it", str(target))
     file = read(path)
     return generate_from(recovered(file), file.source, out)
 
@@ -75,12 +77,20 @@ def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) ->
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         drafts = [Path(folder) / target.name for target in (source, weights, constants)]
         _write(found.model, made, module_source(found.model, made, origin), drafts)
-        _try(drafts[0], found.model)
+        try:
+            _try(drafts[0], found.model)
+        # Whatever the source raises, it is not right.
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UnsupportedOperators(origin, [("?", "source", f"what was written does not work: {told}")]) from error
         # The source comes last: where it is, all is.
         pairs = [(draft, target) for draft, target in zip(drafts, (source, weights, constants), strict=True)]
         kept = [(draft, target) for draft, target in pairs if draft.exists()]
         for draft, target in reversed(kept):
             draft.replace(target)
+        if not made.constants:
+            # Of another source that was here before.
+            constants.unlink(missing_ok=True)
     return tuple(target for _, target in kept)
 
 
@@ -95,6 +105,8 @@ def _try(source: Path, model: Any) -> None:
     """Runs the source: it has to give the same weights, and tensors of the same kinds."""
     again = runpy.run_path(str(source))["load_model"]()
     for one, other in ((model.inputs, again.inputs), (model.outputs, again.outputs)):
-        assert [(x.shape, x.dtype) for x in one] == [(x.shape, x.dtype) for x in other], "the source is another network"
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        assert one.tobytes() == other.tobytes(), "the source has other weights"
+        if [(x.shape, x.dtype) for x in one] != [(x.shape, x.dtype) for x in other]:
+            raise Unwritable("the source is another network")
+    pairs = zip(model.get_weights(), again.get_weights(), strict=True)
+    if not all(one.tobytes() == other.tobytes() for one, other in pairs):
+        raise Unwritable("the source has other weights")

@@ -32,7 +32,7 @@ class Describer:
     def describe(self, value: int) -> str:
         """What the file calls it, as an identifier; ``""`` where that is only a kind of layer."""
         stem = re.sub(r"[^a-z0-9]+", "_", self.made.stems.get(value, "").removeprefix(self.prefix).lower()).strip("_")
-        while len(stem) > _LONGEST_NAME:
+        while len(stem) > _LONGEST_NAME and "_" in stem:
             stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
         if _TELLING.search(re.sub(_KINDS, "", stem)) and stem[0].isalpha() and not keyword.iskeyword(stem):
             return stem

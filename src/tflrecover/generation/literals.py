@@ -80,6 +80,9 @@ def array(value: np.ndarray) -> str:
 def index(value: Any) -> str:
     """What stands between the brackets of ``x[…]``."""
     parts = [_slice(one) if isinstance(one, slice) else literal(one) for one in _tuple(value)]
+    if len(parts) == 1 and isinstance(_tuple(value)[0], slice):
+        # Keras takes no slice alone.
+        return f"{parts[0]}, ..."
     last = parts.pop()
     # Whole axes before the last say nothing.
     return ", ".join(["...", last] if len(parts) > 1 and {*parts} == {":"} else [*parts, last])

@@ -59,9 +59,9 @@ def merging(kind: str, name: str) -> KerasBuilder:
 
     def build(builder: Builder, part: Part) -> Any:
         args = aligned(builder, part)
-        ranks = {len(arg.shape) for arg in args}
-        # A layer takes examples: it has no use for a number alone.
-        if any(is_constant(arg) for arg in args) or len(ranks) != 1 or 0 in ranks:
+        starts = {(len(arg.shape), *arg.shape[:1]) for arg in args}
+        # A layer takes examples, as many in each: it has no use for a number alone.
+        if any(is_constant(arg) for arg in args) or len(starts) != 1 or (0,) in starts:
             return builder.ops(name, *args)
         return builder.layer(kind, args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,31 @@ from tflrecover.recovery.layers import TensorFlowFunction
 
 _log = logging.getLogger(__name__)
 
+_Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
+# Images as fractions, as what they are stored as, and numbers of both signs: what mixes may only do so beyond a limit.
+_DRAWS: tuple[_Draw, ...] = (
+    lambda generator, shape: generator.uniform(0, 1, shape),
+    lambda generator, shape: generator.normal(0, 3, shape),
+    lambda generator, shape: generator.uniform(0, 255, shape),
+)
 
-def is_free(model: Any) -> bool:
-    """Whether two examples in one batch give what each gives alone."""
+
+def is_free(model: Any, batch: int = 1) -> bool:
+    """Whether examples in one batch give what each gives alone.
+
+    Args:
+        model: The model.
+        batch: As the file has it; more examples than that are looked at.
+    """
+    return all(_is_free(model, batch + 2, draw) for draw in _DRAWS)
+
+
+def _is_free(model: Any, count: int, draw: _Draw) -> bool:
     generator = np.random.default_rng(0)
-    both = [_random(generator, tensor) for tensor in model.inputs]
+    together_in = [_random(generator, tensor, count, draw) for tensor in model.inputs]
     try:
-        alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in both]) for i in range(2)]
-        together = _called(model, both)
+        alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in together_in]) for i in range(count)]
+        together = _called(model, together_in)
         results = zip(model.outputs, together, *alone, strict=True)
         return all(_is_constant(tensor) or _same(whole, np.concatenate(parts)) for tensor, whole, *parts in results)
     # Whatever the backend raises, it is because of the batch.
@@ -56,14 +73,14 @@ def are_same(model: Any, fixed: Any) -> bool:
         return False
 
 
-def _random(generator: np.random.Generator, tensor: Any) -> Any:
-    shape = (2, *(SIZES[0] if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
-    return _of_shape(generator, shape, tensor.dtype)
+def _random(generator: np.random.Generator, tensor: Any, count: int, draw: _Draw) -> Any:
+    shape = (count, *(SIZES[0] if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
+    return _of_shape(generator, shape, tensor.dtype, draw)
 
 
-def _of_shape(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
+def _of_shape(generator: np.random.Generator, shape: tuple[int, ...], dtype: str, draw: _Draw = _DRAWS[0]) -> Any:
     if str(dtype).startswith("float"):
-        return np.asarray(generator.uniform(0, 1, shape), dtype)
+        return np.asarray(draw(generator, shape), dtype)
     numbers = generator.integers(0, 2, shape)
     # Texts of digits: what reads a number out of them finds one.
     return np.asarray(numbers, "S").astype(object) if dtype == "string" else np.asarray(numbers, dtype)

@@ -11,6 +11,7 @@ from tensorflow.python.framework import op_def_registry
 
 from tflrecover.ir import Op
 from tflrecover.ops.spec import Builder, Unsupported
+from tflrecover.recovery.layers import tensorflow_function
 from tflrecover.tflite import nodedef
 
 
@@ -37,6 +38,10 @@ def called(builder: Builder, op: Op, args: Sequence[Any]) -> Any:
     definition, function = op_def_registry.get(kind), getattr(tf.raw_ops, kind, None)
     if definition is None or function is None:
         raise Unsupported("TensorFlow itself has no operator of that name; it is of a package of its own")
+    try:
+        tensorflow_function(f"raw_ops.{kind}")
+    except ValueError as error:
+        raise Unsupported("it does more than compute, and the file may be anybody's") from error
     is_flex = str(op.origins[0].type).startswith(nodedef.PREFIX)
     attributes = nodedef.attributes(op.custom_options) if is_flex else dict(op.attributes)
     # Types of operands are no arguments: the operands have them.

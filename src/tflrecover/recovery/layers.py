@@ -6,6 +6,7 @@ layer is loaded where this module was imported.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -13,15 +14,70 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
 # Arrays of more numbers are saved among the weights; smaller ones can be read in the configuration.
 _MOST_WRITTEN = 64
+# Functions of TensorFlow's own name space, and modules all of whose functions only compute.
+_FUNCTIONS = frozenset(
+    {
+        "abs",
+        "batch_to_space",
+        "bitcast",
+        "broadcast_dynamic_shape",
+        "cast",
+        "complex",
+        "cumsum",
+        "fill",
+        "fingerprint",
+        "gather",
+        "gather_nd",
+        "identity",
+        "one_hot",
+        "range",
+        "reverse_sequence",
+        "scatter_nd",
+        "space_to_batch",
+        "tensor_scatter_nd_update",
+        "truncatediv",
+        "unique",
+        "where",
+    }
+)
+_MODULES = frozenset({"image", "linalg", "math", "nn", "raw_ops", "signal", "strings"})
+# Of the operators, those that reach outside; of those that keep a state, those that only draw.
+_OUTSIDE = re.compile(
+    r"File|Py|Debug|Save|Restore|Checkpoint|Reader|Writer|Dataset|Iterator|Print|Send|Recv|Rpc|Summary|Library|Queue"
+)
+_DRAWS = frozenset({"Multinomial", "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"})
 
 
 class Slot(Enum):
     """Stands among the arguments of a function for the next of the layer's inputs."""
 
     INPUT = "input"
+
+
+def tensorflow_function(name: str) -> Callable[..., Any]:
+    """The function of TensorFlow of that name, where it only computes.
+
+    A file or a saved model names it, and may be anybody's: nothing that reads, writes or runs something else is called.
+
+    Raises:
+        ValueError: there is none, or it does more than compute.
+    """
+    module, _, last = name.rpartition(".")
+    is_allowed = last in _FUNCTIONS if not module else module in _MODULES and not last.startswith("_")
+    if module == "raw_ops":
+        definition = op_def_registry.get(last)
+        is_allowed = definition is not None and not _OUTSIDE.search(last)
+        is_allowed = is_allowed and (not definition.is_stateful or last in _DRAWS)
+    if not is_allowed:
+        raise ValueError(f"{name!r} is no function of TensorFlow that only computes")
+    found: Any = tf
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
 
 
 @keras.saving.register_keras_serializable(package="tflrecover")
@@ -58,10 +114,7 @@ class TensorFlowFunction(keras.layers.Layer):  # type: ignore[misc]  # Keras shi
 
         positional = _mapped(self.arguments, filled)
         options = {name: _mapped(value, filled) for name, value in self.options.items()}
-        function: Any = tf
-        for part in self.function.split("."):
-            function = getattr(function, part)
-        made = function(*positional, **options)
+        made = tensorflow_function(self.function)(*positional, **options)
         # A named tuple of results is no structure that Keras can take apart.
         return list(made) if isinstance(made, (list, tuple)) else made
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from tflrecover.errors import UnsupportedOperators
+from tflrecover.errors import TFLRecoverError, UnsupportedOperators
 from tflrecover.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
 from tflrecover.ir import Shape
 from tflrecover.networks import FileNetwork
@@ -57,14 +58,37 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
     """
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
-    rounds = quantized == "simulate"
-    free, found = _freest(file)
-    if rounds:
-        # What is free is asked without rounding, as a number between two steps would look like an answer.
-        found = _Maker(file, free, rounds=True).made()
+    try:
+        with _defaults():
+            free, found = _freest(file)
+            if quantized == "simulate":
+                # What is free is asked without rounding: a number between two steps would look like an answer.
+                found = _Maker(file, free, rounds=True).made()
+    except TFLRecoverError:
+        raise
+    # Keras raises whatever it likes at shapes and options that no converter writes.
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UnsupportedOperators(file.source, [("?", "model", f"Keras takes no such network: {told}")]) from error
     for note in found.notes:
         _log.info("%s: %s", file.source, note)
     return found
+
+
+@contextlib.contextmanager
+def _defaults() -> Iterator[None]:
+    """A file has its channels last and computes in float32, whatever a user has set for layers of their own."""
+    config = keras.config
+    before = config.image_data_format(), config.dtype_policy(), config.floatx()
+    try:
+        config.set_image_data_format("channels_last")
+        config.set_floatx("float32")
+        config.set_dtype_policy("float32")
+        yield
+    finally:
+        config.set_image_data_format(before[0])
+        config.set_floatx(before[2])
+        config.set_dtype_policy(before[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +115,45 @@ def _freest(file: TFLiteModel) -> tuple[_Free, Recovered]:
         _log.info("%s: sizes are part of what it computes and stay fixed", file.source)
     free = _Free(True, False)
     found = _attempt(file, free)
-    if found is not None and batch.is_free(found.model):
+    if found is not None and _is_proved(file, found, free):
         return free, found
     _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
     free = _Free(False, False)
     return free, _Maker(file, free).made()
 
 
+# Examples that an open batch is looked at with besides one.
+_BATCH = 3
+# Sizes that are looked at besides: one larger and one smaller than that which the model was made on.
+_OTHER = (OTHER_SIZES[0], 7)
+
+
 def _is_proved(file: TFLiteModel, found: Recovered, free: _Free) -> bool:
-    """Whether on other sizes it gives what the file gives, looked at on those."""
-    other = _attempt(file, _Free(False, False), OTHER_SIZES[0])
-    same = other is not None and batch.are_same(found.model, other.model)
-    return same and (not free.batch or batch.is_free(found.model))
+    """Whether on other sizes it gives what the file gives, looked at on those.
+
+    Of a batch that the file fixes, it is asked whether examples in one batch give what each gives alone.
+    """
+    shapes = [one.shape for one in FileNetwork(file, False).inputs]
+    is_open = any(shape and shape[0] is None for shape in shapes)
+    looks = [{"size": size} for size in _OTHER] if free.sizes else []
+    looks += [{"batch": _BATCH}] if free.batch and is_open else []
+    others = [_attempt(file, _Free(False, False), **look) for look in looks]
+    if looks and others[0] is None:
+        return False
+    # A smaller size may be too small for the network.
+    if not all(batch.are_same(found.model, other.model) for other in others if other is not None):
+        return False
+    return not free.batch or is_open or batch.is_free(found.model, _fixed_batch(shapes))
 
 
-def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0]) -> Recovered | None:
+def _fixed_batch(shapes: Sequence[FreeShape | None]) -> int:
+    return max((shape[0] or 1 for shape in shapes if shape), default=1)
+
+
+def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0], batch: int = 1) -> Recovered | None:
     """None where operators do not fit what is free."""
     try:
-        maker = _Maker(file, free, size=size)
+        maker = _Maker(file, free, size=size, batch=batch)
         # A state has the batch that the file gives it, and a condition is one for all examples.
         is_fixed = maker.draft.has("STATE") or has_conditions(maker.draft)
         return None if free.batch and is_fixed else maker.made()
@@ -120,23 +165,27 @@ def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0]) -> Recovered 
 class _Maker:
     """Makes one model."""
 
-    def __init__(self, file: TFLiteModel, free: _Free, *, rounds: bool = False, size: int = SIZES[0]) -> None:
+    def __init__(
+        self, file: TFLiteModel, free: _Free, *, rounds: bool = False, size: int = SIZES[0], batch: int = 1
+    ) -> None:
         self.file, self.rounds = file, rounds
         network = FileNetwork(file, False, conditions=True)
         opened = [one.shape for one in network.inputs]
         stored = [file.graph.values[value].shape or () for value in file.graph.inputs]
-        shapes = [_sizes(shape, own, size) for shape, own in zip(stored, opened, strict=True)]
+        shapes = [_sizes(shape, own, size, batch) for shape, own in zip(stored, opened, strict=True)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
             draft = self.draft = side.draft({})
-            sizes, ends = Sizes(side.source, draft), draft.outputs
-            draft.outputs = (*ends, *sizes.wanted)
+            sizes, own_outputs = Sizes(side.source, draft), draft.outputs
+            draft.outputs = (*own_outputs, *sizes.wanted)
             if rounds:
                 keep_rounding(draft)
             formed(draft)
-            draft.outputs = draft.outputs[: len(ends)]
-        self.outputs = _unique([legal(name) or "output" for name in end_names(file, "outputs")])
-        names = _unique([legal(name) or "input" for name in end_names(file, "inputs")])
+            draft.outputs = draft.outputs[: len(own_outputs)]
+        names = [legal(name) or "input" for name in end_names(file, "inputs")]
+        # Keras wants one name once, also of an input and an output.
+        ends = _unique([*names, *(legal(name) or "output" for name in end_names(file, "outputs"))])
+        names, self.outputs = list(ends[: len(names)]), ends[len(names) :]
         self.builder = ModelBuilder(Names((*names, *self.outputs)))
         self.known: dict[int, Any] = {}
         self.inputs: list[Any] = []
@@ -179,11 +228,11 @@ def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:
     return (f"The file is quantized ({found.kind}). {told}",)
 
 
-def _sizes(stored: Shape, opened: FreeShape | None, size: int) -> Shape:
-    """The shape of an input that is looked at: of a free batch one, of other free sizes a few."""
+def _sizes(stored: Shape, opened: FreeShape | None, size: int, batch: int) -> Shape:
+    """The shape of an input that is looked at."""
     if opened is None:
         return stored
-    return tuple(n if n is not None else 1 if axis == 0 else size for axis, n in enumerate(opened))
+    return tuple(n if n is not None else batch if axis == 0 else size for axis, n in enumerate(opened))
 
 
 def _freed(shape: Shape, opened: FreeShape | None, free: _Free) -> FreeShape:
