@@ -14,8 +14,17 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Without it TensorFlow has no convolution of channels_first on some CPUs, and no reference to compare with.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+from tflrecover import ops  # it imports no TensorFlow, but tests must not depend on that
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators that a test, or an example of the documentation, registers are known to it alone."""
+    monkeypatch.setattr(ops, "_SPECS", dict(ops._SPECS))
+    monkeypatch.setattr(ops, "_TF_READERS", dict(ops._TF_READERS))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import typer
 
 from tflrecover import __version__
 from tflrecover.errors import InvalidModel, MappingError, TFLRecoverError
-from tflrecover.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.loading import import_keras, load_inputs, load_model, names_model, require_free
 from tflrecover.mistaken import is_file
 from tflrecover.render.text import full as full_text
 from tflrecover.render.text import safe
@@ -235,14 +235,7 @@ def port(
 def _require_output(output: str, force: bool) -> None:
     if not output.endswith(".keras"):
         raise InvalidModel(f"the output must be a .keras file, got {output!r}")
-    _require_free(Path(output), force)
-
-
-def _require_free(target: Path, force: bool) -> None:
-    if target.is_dir():
-        raise IsADirectoryError(21, "Is a directory", str(target))
-    if target.is_file() and not force:
-        raise InvalidModel(f"{target} is there already; --force overwrites it")
+    require_free(Path(output), force)
 
 
 def _save(model: Any, target: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -279,7 +272,7 @@ def recover(
 
     _require_output(output, force)
     for target in source_files(source) if source else ():
-        _require_free(target, force)
+        require_free(target, force)
     found = read(file)
     with waiting(f"Rebuilding {safe(file)}"):
         import_keras()
