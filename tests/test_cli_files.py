@@ -70,7 +70,10 @@ def test_a_model_file_that_is_corrupt(real: Path) -> None:
 def test_recover(real: Path, tmp_path: Path) -> None:
     file, out, source = str(real / "a.tflite"), tmp_path / "new" / "out.keras", tmp_path / "code.py"
     result = run("recover", file, "-o", str(out), "--source", str(source))
-    assert (result.exit_code, result.stdout) == (cli.SAME, f"{out}, {source}: written\n"), result.output
+    assert (result.exit_code, result.stdout) == (
+        cli.SAME,
+        f"{out}, {source}, {source.with_suffix('.weights.h5')}: written\n",
+    ), result.output
     assert run("verify", file, str(out)).exit_code == cli.SAME
     written = sorted(path.name for path in (*out.parent.iterdir(), *tmp_path.glob("*.*")))
     assert written == ["code.py", "code.weights.h5", "out.keras"]
