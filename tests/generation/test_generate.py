@@ -34,7 +34,10 @@ def assert_same(path, model):
 def assert_formatted(*paths):
     for command in (["format", "--check"], ["check", "--select", "E,F,I,B,UP"]):
         done = subprocess.run(
-            ["ruff", *command, "--isolated", *map(str, paths)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "ruff", *command, "--isolated", *map(str, paths)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout
 

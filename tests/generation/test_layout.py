@@ -1,6 +1,7 @@
 """Lines come out as Ruff lays them out."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +27,6 @@ LINES = (
 @pytest.mark.parametrize("line", LINES)
 def test_as_ruff(line):
     text = "\n".join(["def f():", *laid_out(line, "    "), *["        pass"] * line.startswith("for")]) + "\n"
-    command = ["ruff", "format", "--isolated", "--stdin-filename", "x.py", "-"]
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--stdin-filename", "x.py", "-"]
     made = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     assert made == text
