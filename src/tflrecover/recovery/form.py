@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.attention import fuse_attention
 from tflrecover.recovery.bidirectional import fuse_bidirectional
+from tflrecover.recovery.indices import drop_wraps
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
@@ -69,6 +70,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     to_affine,
     merge_affines,
     fuse_patterns,
+    drop_wraps,
     fuse_normalizations,
     fuse_attention,
     fuse_recurrent,
