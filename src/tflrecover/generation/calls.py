@@ -165,6 +165,7 @@ class _Writer:
         if call.target.startswith("layers."):
             own = form.constructor(getattr(keras.layers, call.target.removeprefix("layers.")), given, call.target)
             arguments = [Argument("", form.tree(arg, ""), True) for arg in call.args]
+            arguments += [Argument(name, form.tree(value, name)) for name, value in call.named.items()]
         elif call.target == "[]":
             x, where = call.args
             target, own, arguments = f"[{index(where)}]", [], [Argument("", form.tree(x, ""), True)]

@@ -8,24 +8,50 @@ from tflrecover.ops.spec import Builder, OpSpec, Part
 
 
 def _keras(builder: Builder, part: Part) -> Any:
-    query, value, key, *weights = part.args
+    query, value, key, mask, *weights = part.args
+    a = part.attributes
+    if a["num_key_value_heads"] != a["num_heads"]:
+        kind, arguments = "GroupQueryAttention", _grouped(part)
+    else:
+        kind, arguments = "MultiHeadAttention", _whole(part)
+    if not a["use_bias"]:
+        arguments["use_bias"] = False
+    call = {name: True for name in ("use_causal_mask", "return_attention_scores") if a[name]}
+    if mask is not None:
+        call["attention_mask"] = mask
+    inputs = (query, value) if key is value else (query, value, key)
+    made = builder.layer(kind, *inputs, weights=weights, call=call, **arguments)
+    return made if part.results > 1 or not a["return_attention_scores"] else made[0]
+
+
+def _whole(part: Part) -> dict[str, Any]:
+    """Arguments of a layer in which each head has a key of its own; what Keras takes anyway is left out."""
+    a, rank = part.attributes, len(part.shape(0))
     features, units = part.shape(0)[-1], part.output_shape[-1]
-    arguments = {name: part.attributes[name] for name in ("num_heads", "key_dim")}
-    if part.attributes["value_dim"] != part.attributes["key_dim"]:
-        arguments["value_dim"] = part.attributes["value_dim"]
+    arguments = {name: a[name] for name in ("num_heads", "key_dim")}
+    if a["value_dim"] != a["key_dim"]:
+        arguments["value_dim"] = a["value_dim"]
     if units != features:
         arguments["output_shape"] = units
-    if not part.attributes["use_bias"]:
-        arguments["use_bias"] = False
-    inputs = (query, value) if key is value else (query, value, key)
-    return builder.layer("MultiHeadAttention", *inputs, weights=weights, **arguments)
+    if rank > len(("batch", "time", "features")):
+        arguments["attention_axes"] = a["attention_axes"]
+    return arguments
+
+
+def _grouped(part: Part) -> dict[str, Any]:
+    a = part.attributes
+    return {
+        "head_dim": a["key_dim"],
+        "num_query_heads": a["num_heads"],
+        "num_key_value_heads": a["num_key_value_heads"],
+    }
 
 
 MULTI_HEAD_ATTENTION = OpSpec(
     "MULTI_HEAD_ATTENTION",
     keras=_keras,
-    roles=("query", "value", "key", "*weights"),
-    declared=("num_heads", "key_dim", "value_dim"),
+    roles=("query", "value", "key", "mask", "*weights"),
+    declared=("num_heads", "num_key_value_heads", "key_dim", "value_dim", "attention_axes", "use_causal_mask"),
 )
 
 SPECS = (MULTI_HEAD_ATTENTION,)

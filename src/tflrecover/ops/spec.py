@@ -146,13 +146,21 @@ class Nested(Protocol):
 class Builder(Protocol):
     """Makes a Keras model, one call after another."""
 
-    def layer(self, kind: Any, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+    def layer(
+        self,
+        kind: Any,
+        *inputs: Any,
+        weights: Sequence[Array] = (),
+        call: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Any:
         """Calls a new layer of that class on inputs.
 
         Args:
             kind: Name in ``keras.layers``, or a class of one's own that Keras can save.
             inputs: Keras tensors, or one list of them for layers that merge.
             weights: In the order of the layer's own ``weights``.
+            call: What it is called with by name, besides.
             arguments: Of the layer's constructor; None is its default.
         """
 

@@ -32,6 +32,7 @@ class Call:
         arguments: By name; of a layer, its constructor's.
         result: What it gave.
         layer: The layer that was made, or None.
+        named: What a layer was called with by name.
     """
 
     target: str
@@ -39,6 +40,7 @@ class Call:
     arguments: dict[str, Any]
     result: Any
     layer: Any = None
+    named: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,30 +79,45 @@ class ModelBuilder:
     anchor: Any = None
     _kept: list[tuple[Any, Any]] = field(default_factory=list)
 
-    def layer(self, kind: Any, *inputs: Any, weights: Sequence[Array] = (), **arguments: Any) -> Any:
+    def layer(
+        self,
+        kind: Any,
+        *inputs: Any,
+        weights: Sequence[Array] = (),
+        call: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Any:
         """Calls a new layer that is named after the operator."""
         wanted, self.wanted = self.wanted, ""
-        return self._layer(kind, inputs, weights, arguments, wanted)
+        return self._layer(kind, inputs, weights, arguments, wanted, call or {})
 
     def helper(self, kind: str, *inputs: Any, **arguments: Any) -> Any:
         """Calls a new layer that is named after its class."""
-        return self._layer(kind, inputs, (), arguments, "")
+        return self._layer(kind, inputs, (), arguments, "", {})
 
     def unbuilt(self, kind: str, **arguments: Any) -> Any:
         """A layer that is not called; it is named after its class."""
         plain = {name: _plain(value) for name, value in arguments.items()}
         return getattr(keras.layers, kind)(**plain, name=snake_case(kind))
 
-    def _layer(self, kind: Any, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, wanted: str) -> Any:
+    def _layer(
+        self,
+        kind: Any,
+        inputs: tuple[Any, ...],
+        weights: Sequence[Array],
+        arguments: Any,
+        wanted: str,
+        named: Mapping[str, Any],
+    ) -> Any:
         plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
         cls = _OWN.get(kind) or getattr(keras.layers, kind) if isinstance(kind, str) else kind
         is_plain = isinstance(kind, str) and kind not in _OWN
         target = f"layers.{kind}" if is_plain else f"{cls.__module__}.{cls.__qualname__}"
         made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
-        result = made(*inputs)
+        result = made(*inputs, **named)
         if weights:
             made.set_weights([np.asarray(weight, np.float32) for weight in weights])
-        self.calls.append(Call(target, inputs, plain, result, made))
+        self.calls.append(Call(target, inputs, plain, result, made, named))
         return result
 
     def released(self, name: str) -> str:

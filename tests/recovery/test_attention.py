@@ -1,0 +1,85 @@
+"""Attention that files hold as many operators, with masks and with heads that share their keys."""
+
+import keras
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+from keras import layers as L
+
+import tflrecover
+from tests.core.file_builders import run
+from tests.recovery.recovering import kinds, recovered
+from tflrecover import tolerances
+
+SEQUENCE, MASK = ((5, 6), "float32"), ((5, 5), "bool")
+
+
+def heads(x, mask=None, **call):
+    return L.MultiHeadAttention(2, 3)(x, x, attention_mask=mask, **call)
+
+
+def masked(x):
+    y = L.Masking()(x)
+    return heads(y)
+
+
+def padded(ids):
+    y = L.Embedding(10, 6, mask_zero=True)(ids)
+    return heads(y, use_causal_mask=True)
+
+
+def banded(x):
+    places = np.arange(5)
+    return heads(x, abs(places[:, None] - places)[None] < 2)
+
+
+NETWORKS = {
+    "causal": (lambda x: heads(x, use_causal_mask=True), SEQUENCE),
+    "constant_mask": (banded, SEQUENCE),
+    "given_mask": (heads, SEQUENCE, MASK),
+    "keys": (lambda x, seen: heads(x, seen[:, None]), SEQUENCE, ((5,), "bool")),
+    "masking": (masked, SEQUENCE),
+    "padding": (padded, ((5,), "int32")),
+    "scores": (lambda x: heads(x, return_attention_scores=True), SEQUENCE),
+    "masked_scores": (lambda x, seen: heads(x, seen, return_attention_scores=True), SEQUENCE, MASK),
+    "other_axis": (lambda x: L.MultiHeadAttention(2, 3, attention_axes=2)(x, x), ((4, 5, 6), "float32")),
+    "groups": (lambda x: L.GroupQueryAttention(3, 4, 2)(x, x, use_causal_mask=True), SEQUENCE),
+    "groups_masked": (lambda x, seen: L.GroupQueryAttention(3, 4, 2)(x, x, attention_mask=seen), SEQUENCE, MASK),
+}
+
+
+def network(name):
+    function, *inputs = NETWORKS[name]
+    given = [keras.Input(shape, batch_size=1, dtype=dtype) for shape, dtype in inputs]
+    return recurrent.randomize(keras.Model(given, function(*given)), 1)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_is_one_layer_again_and_ported_back(name):
+    content = recurrent.convert(network(name), "builtin")
+    model = recovered(content)
+    attention = "GroupedQueryAttention" if "groups" in name else "MultiHeadAttention"
+    assert kinds(model).count(attention) == 1
+    assert not {"Dense", "Softmax"}.intersection(kinds(model))
+    assert all(tensor.shape[0] is None for tensor in model.inputs)
+    assert tflrecover.port(content, model).ok
+
+
+@pytest.mark.parametrize("name", ["given_mask", "masked_scores"])
+def test_a_query_that_sees_no_key(name):
+    """It sees all where one function does it all, and nothing where the layer makes the weights itself."""
+    content = recurrent.convert(network(name), "builtin")
+    model = tflrecover.recover(content)
+    x = np.random.default_rng(2).normal(size=(1, 5, 6)).astype("float32")
+    seen = np.tri(5, k=-2, dtype=bool)[None]
+    order = [x if tensor.dtype == "float32" else seen for tensor in model.inputs]
+    made = model(order)
+    for mine, wanted in zip(made if isinstance(made, list) else [made], run(content, *order), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+def test_the_mask_is_in_the_source(tmp_path):
+    file = tmp_path / "network.tflite"
+    file.write_bytes(recurrent.convert(network("causal"), "builtin"))
+    tflrecover.generate(file, tmp_path / "network.py")
+    assert "use_causal_mask=True" in (tmp_path / "network.py").read_text()
