@@ -167,7 +167,10 @@ def _louder(path: Path, inputs: Any, outputs: Any, wanted: Any, problems: list[s
 
     Where a file's outputs are rounded, a model that rounds as well is held against them. Where its weights or what is
     computed on the way are, the table of tolerances is the measure, and the original model is told of where it is
-    known. A network that makes much of float32's own rounding differs as much between two sets of LiteRT's kernels: by how much is returned, for its own file is no nearer.
+    known. A network that makes much of float32's own rounding differs as much between two sets of LiteRT's kernels.
+
+    Returns:
+        By how much what the model makes may differ, for its own file is no nearer to it than it is to the file.
     """
     import tflrecover
 
