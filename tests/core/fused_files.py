@@ -81,6 +81,35 @@ def unidirectional_lstm(batch, steps, size, units, time_major=False, seed=1):
     )
 
 
+def full_lstm(steps, size, units, has, projected=None, **fields):
+    """An LSTM with what the schema has besides the gates of Keras.
+
+    Args:
+        steps: Length of the sequence.
+        size: Of an item.
+        units: Of the cell.
+        has: ``"peephole"``, ``"normalization"``, ``"diagonal"``, ``"coupled"`` (no input gate).
+        projected: Size of what it gives.
+        fields: Other options.
+    """
+    rng = np.random.default_rng(1)
+    outputs = projected or units
+    square = (units,) if "diagonal" in has else (units, outputs)
+    kernels, recurrent, biases, coefficients = (
+        [rng.uniform(-0.5, 0.5, shape) for _ in range(4)] for shape in ((units, size), square, (units,), (units,))
+    )
+    peepholes = [rng.uniform(-0.5, 0.5, units) if "peephole" in has else None for _ in range(3)]
+    if "normalization" not in has:
+        coefficients = [None] * 4
+    if "coupled" in has:
+        for one in (kernels, recurrent, peepholes, biases, coefficients):
+            one[0] = None
+    projection = [rng.uniform(-0.5, 0.5, shape) if projected else None for shape in ((outputs, units), (outputs,))]
+    operands = [*kernels, *recurrent, *peepholes, *biases, *projection, (1, outputs), (1, units), *coefficients]
+    made = options("UnidirectionalSequenceLSTM", diagonalRecurrentTensors="diagonal" in has, **fields)
+    return File((1, steps, size)).write("UNIDIRECTIONAL_SEQUENCE_LSTM", made, operands, (1, steps, outputs))
+
+
 def bidirectional_lstm(batch, steps, size, units, merge=True):
     directions = [*lstm_direction(1, units, size), *lstm_direction(2, units, size)]
     operands = [*directions, *[(batch, units)] * 4, *[None] * 9]

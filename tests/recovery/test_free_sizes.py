@@ -1,5 +1,6 @@
 """Sizes that a file leaves open stay open where that is proved."""
 
+import keras
 import numpy as np
 import pytest
 import recurrent_models as recurrent
@@ -7,7 +8,9 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L
 
 import tflrecover
+from tests.core import file_builders
 from tests.core.lite import converted
+from tests.recovery.recovering import recovered
 from tflrecover import tolerances
 
 IMAGE, SEQUENCE = (None, None, 3), (None, 6)
@@ -51,3 +54,28 @@ def test_size_that_is_a_number_in_what_is_computed_stays():
     model = tflrecover.recover(converted(converter))
     assert model.inputs[0].shape == (None, 16, 6)
     assert np.array_equal(model(np.ones((2, 16, 6))), np.full((2, 16, 6), 16.0))
+
+
+def test_spectrum_of_a_free_batch():
+    """The file tells no sizes behind an operator of complex numbers: they follow from its operands."""
+    import tensorflow as tf
+
+    def magnitudes(x):
+        return tf.reduce_mean(tf.abs(tf.signal.stft(x, 16, 8)), 1)
+
+    function = tf.function(magnitudes, input_signature=[tf.TensorSpec([None, 64], tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    assert recovered(converter.convert()).inputs[0].shape == (None, 64)
+
+
+def test_complex_constant_is_saved(tmp_path):
+    file = file_builders.File()
+    x, length = file.input((1, 4, 8)), file.const(np.int32([4, 8]))
+    y = file.op("RFFT2D", [x, length], (1, 4, 5), "complex64", options="Rfft2dOptions")
+    y = file.op("MUL", [y, file.const(np.complex64(1 + 2j))], (1, 4, 5), "complex64", options="MulOptions")
+    model = tflrecover.recover(file.content(file.op("COMPLEX_ABS", [y], (1, 4, 5))))
+    given = np.random.default_rng(1).normal(size=(1, 4, 8)).astype("float32")
+    wanted = np.abs(np.fft.rfft2(given) * (1 + 2j))
+    np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * wanted.max())
+    model.save(tmp_path / "model.keras")
+    assert np.array_equal(keras.models.load_model(tmp_path / "model.keras")(given), model(given))

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import recurrent_models as recurrent
 from ai_edge_litert import schema_py_generated as schema
-from fused_files import bidirectional_lstm, bidirectional_rnn, run, run_both, unidirectional_lstm, unidirectional_rnn
+from fused_files import (
+    bidirectional_lstm,
+    bidirectional_rnn,
+    full_lstm,
+    run,
+    run_both,
+    unidirectional_lstm,
+    unidirectional_rnn,
+)
 from keras import layers as L
 
 import tflrecover
@@ -94,6 +102,24 @@ def test_fused_operator(make, kind, is_time_major):
     assert model.inputs[0].shape[0] == (STEPS if is_time_major else None)
     (wanted,) = run(content, given := example((STEPS, 2) if is_time_major else (2, STEPS)))
     np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("has", "more"),
+    [
+        ("coupled peephole", {}),
+        ("normalization peephole", {"projected": 2, "cellClip": 0.3, "projClip": 0.1}),
+        ("diagonal", {}),
+    ],
+)
+def test_fused_operator_with_what_no_layer_has_is_a_loop(has, more):
+    content = full_lstm(STEPS, SIZE, UNITS, has, **more)
+    model = tflrecover.recover(content)
+    assert kinds(model).count("WhileLoop") == 1
+    assert model.inputs[0].shape[0] is None
+    (wanted,) = run(content, given := example((1, STEPS)))
+    np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * np.abs(wanted).max())
+    assert_ported(content, model)
 
 
 def test_one_step_with_its_states_as_operands():

@@ -24,6 +24,11 @@ class TensorFlowFunction(layers.Layer):
         result = operator.attrgetter(self.function)(tf)(*args, **kwargs)
         return list(result) if isinstance(result, tuple) else result
 
+    def compute_output_spec(self, inputs):
+        # Keras takes a product with a constant for a sparse tensor.
+        dense = keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype), inputs)
+        return super().compute_output_spec(dense)
+
     def get_config(self):
         args, kwargs = self.given
         own = {"args": [self.function, *args], "kwargs": dict(kwargs)}

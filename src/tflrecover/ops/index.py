@@ -10,7 +10,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.keras import function, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.weight import Array
 
 
@@ -176,6 +176,30 @@ _SAME_IN_BOTH = {
     "WHERE": ("Where", "where"),
 }
 
+
+def _broadcast(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    return np.broadcast_shapes(*shapes)
+
+
+# Shape of the result by the shapes of the operands; of the others it is in the contents of one.
+_SHAPES: Mapping[str, Callable[[Sequence[Shape], Attributes], Shape]] = {
+    **dict.fromkeys(("ATAN2", "COMPLEX"), _broadcast),
+    **dict.fromkeys(("COMPLEX_ABS", "FFT", "FFT2D", "IFFT", "IFFT2D", "IMAG", "MATRIX_SET_DIAG", "REAL"), _same),
+    "GATHER_ND": lambda shapes, _: (*shapes[1][:-1], *shapes[0][shapes[1][-1] :]),
+    "MATRIX_DIAG": lambda shapes, _: (*shapes[0], shapes[0][-1]),
+}
+
+
+def _taken_as_it_is(name: str) -> Reader:
+    def read(source: Source) -> Lowered:
+        length = source.constant(1) if name == "RFFT2D" else None
+        # Of the frequencies on the last axis those below zero are the others' mirror image.
+        shape = None if length is None else (*source.shape(0)[:-2], int(length[0]), int(length[1]) // 2 + 1)
+        return Lowered(name, operands(source), shape=shape)
+
+    return read
+
+
 # How segments are put together, and what one that is empty is; shapes with a free batch are computed so.
 _COMBINE: Mapping[str, tuple[np.ufunc, Callable[[np.dtype[Any]], Any]]] = {
     "UNSORTED_SEGMENT_MAX": (np.maximum, lambda dtype: _limits(dtype).min),
@@ -214,8 +238,9 @@ SPECS = (
     *(
         OpSpec(
             name,
-            tflite=plain(name),
-            tf={tf: plain(name)},
+            tflite=_taken_as_it_is(name),
+            tf={tf: _taken_as_it_is(name)},
+            infer_shape=_SHAPES.get(name),
             keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
             evaluate=_segments(name),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tflrecover.ops import sums
 from tflrecover.ops.spec import Builder, KerasBuilder, Part
 
 
@@ -61,7 +62,8 @@ def merging(kind: str, name: str) -> KerasBuilder:
         args = aligned(builder, part)
         starts = {(len(arg.shape), *arg.shape[:1]) for arg in args}
         # A layer takes examples, as many in each: it has no use for a number alone.
-        if any(is_constant(arg) for arg in args) or len(starts) != 1 or (0,) in starts:
+        is_misread = name == "add" and sums.is_misread(args[0].shape, args[1].shape)
+        if any(is_constant(arg) for arg in args) or len(starts) != 1 or (0,) in starts or is_misread:
             return builder.ops(name, *args)
         return builder.layer(kind, args)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ops.spec import Lowered, Operand, Reader, Source
+from tflrecover.ops.spec import Lowered, Operand, Reader, Source, Writer
 
 
 def operands(source: Source) -> tuple[Operand, ...]:
@@ -26,6 +26,11 @@ def activation(source: Source) -> str | None:
     """Canonical type of the activation that TFLite fused behind the operator."""
     fused = source.attributes.get("fused_activation_function", "NONE")
     return None if fused in ("NONE", 0, None) else str(fused)
+
+
+def activated(write: Writer, name: object, x: int) -> int:
+    """A value behind the activation that an operator has fused."""
+    return x if name in ("NONE", None) else write(str(name), x)[0]
 
 
 def plain(name: str, **renamed: str) -> Reader:

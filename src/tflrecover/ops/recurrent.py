@@ -10,23 +10,18 @@ States are variable tensors of the file: zero before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.spec import OpSpec, Source, Unsupported, Writer
+from tflrecover.ops.lstm import BIASES, CONVERTER_CLIP, KERNELS, PROJECTION, RECURRENT, FullLstm, operand
+from tflrecover.ops.readers import activated
+from tflrecover.ops.spec import OpSpec, Source, Writer
 
 Result = tuple[int, ...]
 
-# What the converter writes for every Keras LSTM, which clips nothing: far from where a cell state ever is.
-_CONVERTER_CLIP = 10.0
 _TIME_AND_BATCH = np.array([1, 0, 2], np.int32)
-
-
-def activated(write: Writer, name: object, x: int) -> int:
-    """A value behind the activation that an operator has fused."""
-    return x if name in ("NONE", None) else write(str(name), x)[0]
 
 
 def _gates(write: Writer, z: int) -> tuple[int, ...]:
@@ -66,12 +61,13 @@ class _Lstm:
     """The weights of one direction."""
 
     def __init__(self, source: Source, write: Writer, first: int) -> None:
-        gates = (_present(source, range(first + i, first + i + 4)) for i in (0, 4, 11))
+        gates = (_present(source, range(first + i, first + i + 4)) for i in (KERNELS, RECURRENT, BIASES))
         self.kernel, self.recurrent, self.bias = (_joined(write, parts) for parts in gates)
-        self.units = source.shape(first)[0]
-        self.states = 2
+        self.sizes = (source.shape(first)[0],) * 2
 
-    def step(self, write: Writer, x: int, states: Sequence[int], activation: object) -> tuple[int, ...]:
+    def step(
+        self, write: Writer, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None
+    ) -> tuple[int, ...]:
         z = write("ADD", _product(write, x, self.kernel), _product(write, states[0], self.recurrent))[0]
         z = write("ADD", z, self.bias)[0]
         return _lstm_step(write, _gates(write, z), states[1], activation)
@@ -80,31 +76,46 @@ class _Lstm:
 class _Simple:
     """The weights of one direction."""
 
-    def __init__(self, source: Source, write: Writer, first: int) -> None:
+    def __init__(self, source: Source, write: Writer, first: int, auxiliary: int | None = None) -> None:
         self.kernel, self.recurrent = _present(source, [first, first + 1])
         self.bias = source.inputs[first + 2]
-        self.units = source.shape(first)[0]
-        self.states = 1
+        self.auxiliary = None if auxiliary is None else operand(source, auxiliary)
+        self.sizes = (source.shape(first)[0],)
 
-    def step(self, write: Writer, x: int, states: Sequence[int], activation: object) -> tuple[int, ...]:
-        x = _product(write, x, self.kernel, self.bias)
-        return (activated(write, activation, write("ADD", x, _product(write, states[0], self.recurrent))[0]),)
+    def step(
+        self, write: Writer, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None
+    ) -> tuple[int, ...]:
+        z = write("ADD", _product(write, x, self.kernel, self.bias), _product(write, states[0], self.recurrent))[0]
+        if auxiliary is not None and self.auxiliary is not None:
+            z = write("ADD", z, _product(write, auxiliary, self.auxiliary))[0]
+        return (activated(write, activation, z),)
 
 
-def _sequence(source: Source, write: Writer, cell: _Lstm | _Simple, *, backwards: bool = False) -> int:
-    """The loop of one direction over the operator's first operand; its outputs in the operand's order of axes."""
-    is_time_major, x = bool(source.attributes.get("time_major")), source.inputs[0]
-    assert x is not None
-    trips, batch = _sizes(source.shape(0), is_time_major)
-    if not is_time_major:
-        x = write("TRANSPOSE", x, write.constant(_TIME_AND_BATCH))[0]
-    if backwards:
-        x = write("REVERSE_V2", x, write.constant(np.array([0], np.int32)))[0]
-    zeros = write.constant(np.zeros((batch, cell.units), np.float32))
-    index, *states = write("LOOP", *[zeros] * cell.states, results=1 + cell.states)
-    item = write("GATHER", x, index, axis=0)[0]
-    following = cell.step(write, item, states, source.attributes.get("fused_activation_function"))
-    *_, result = write("END_LOOP", index, None, *following, following[0], results=cell.states + 1, trips=trips)
+_Cell = _Lstm | FullLstm | _Simple
+
+
+def _sequence(
+    source: Source, write: Writer, cell: _Cell, *, slot: int = 0, auxiliary: int | None = None, backwards: bool = False
+) -> int:
+    """The loop of one direction over an operand; its outputs in the operand's order of axes.
+
+    Args:
+        source: The operator.
+        write: Writes what it is.
+        cell: What one step computes.
+        slot: The operand.
+        auxiliary: Another operand that each step gets a part of; None: there is none.
+        backwards: Whether the last part comes first.
+    """
+    is_time_major = bool(source.attributes.get("time_major"))
+    trips, batch = _sizes(source.shape(slot), is_time_major)
+    parts = [_time_first(source, write, part, backwards) for part in (slot, auxiliary) if part is not None]
+    zeros = [write.constant(np.zeros((batch, size), np.float32)) for size in cell.sizes]
+    index, *states = write("LOOP", *zeros, results=1 + len(zeros))
+    items = [write("GATHER", part, index, axis=0)[0] for part in parts]
+    activation = source.attributes.get("fused_activation_function")
+    following = cell.step(write, items[0], states, activation, *items[1:])
+    *_, result = write("END_LOOP", index, None, *following, following[0], results=len(zeros) + 1, trips=trips)
     if not is_time_major:
         result = write("TRANSPOSE", result, write.constant(_TIME_AND_BATCH))[0]
     if backwards:
@@ -113,43 +124,50 @@ def _sequence(source: Source, write: Writer, cell: _Lstm | _Simple, *, backwards
     return result
 
 
+def _time_first(source: Source, write: Writer, slot: int, backwards: bool) -> int:
+    (x,) = _present(source, [slot])
+    if not source.attributes.get("time_major"):
+        x = write("TRANSPOSE", x, write.constant(_TIME_AND_BATCH))[0]
+    return write("REVERSE_V2", x, write.constant(np.array([0], np.int32)))[0] if backwards else x
+
+
 def _sizes(shape: Shape, is_time_major: bool) -> tuple[int, int]:
     return (shape[0], shape[1]) if is_time_major else (shape[1], shape[0])
 
 
 def _has(source: Source, slots: Sequence[int]) -> bool:
-    return any(slot < len(source.inputs) and source.inputs[slot] is not None for slot in slots)
+    return any(operand(source, slot) is not None for slot in slots)
 
 
-def _refuse(found: Mapping[str, bool]) -> None:
-    """Raises where the operator has something that no recurrent layer of Keras has.
+def _extras(source: Source, *firsts: int, norms: int | None = None, auxiliary: int | None = None) -> str:
+    """What an LSTM has besides what those of Keras have, as a sentence; empty where it is one of theirs.
 
-    Raises:
-        Unsupported: with what it has.
+    Args:
+        source: The operator.
+        firsts: The first operand of each direction.
+        norms: The first coefficients of a layer normalization, where it can have some.
+        auxiliary: The slot of an auxiliary input, where it can have one.
     """
-    has = [what for what, is_there in found.items() if is_there]
-    if has:
-        raise Unsupported(f"it has {' and '.join(has)}, which no recurrent layer of Keras has")
-
-
-def _of_direction(source: Source, first: int) -> dict[str, bool]:
-    """What one direction of an LSTM may have besides its four gates, and whether it has it."""
     clips = source.attributes.get("cell_clip") or 0.0, source.attributes.get("proj_clip") or 0.0
-    return {
-        "a gate that is left out": not all(_has(source, [first + i]) for i in (*range(8), *range(11, 15))),
-        "peephole weights": _has(source, range(first + 8, first + 11)),
-        "a projection": _has(source, range(first + 15, first + 17)),
-        f"a clip of {clips[0]:g} and {clips[1]:g}": clips not in ((0.0, 0.0), (_CONVERTER_CLIP, 0.0)),
+    gates = [first + group + i for first in firsts for group in (KERNELS, RECURRENT, BIASES) for i in range(4)]
+    found = {
+        "a gate that is left out": not all(_has(source, [slot]) for slot in gates),
+        "peephole weights": any(_has(source, range(first + 8, first + 11)) for first in firsts),
+        "a projection": any(_has(source, range(first + PROJECTION, first + PROJECTION + 2)) for first in firsts),
+        f"a clip of {clips[0]:g} and {clips[1]:g}": clips not in ((0.0, 0.0), (CONVERTER_CLIP, 0.0)),
+        "a layer normalization": norms is not None and _has(source, range(norms, norms + 4)),
+        "diagonal recurrent kernels": bool(source.attributes.get("diagonal_recurrent_tensors")),
+        "an auxiliary input": auxiliary is not None and _has(source, [auxiliary]),
     }
+    has = [what for what, is_there in found.items() if is_there]
+    return f"it has {' and '.join(has)}, which no recurrent layer of Keras has" if has else ""
 
 
 def _unidirectional_lstm(source: Source, write: Writer) -> Result:
-    others = {
-        "a layer normalization": _has(source, range(20, 24)),
-        "diagonal recurrent kernels": bool(source.attributes.get("diagonal_recurrent_tensors")),
-    }
-    _refuse({**_of_direction(source, 1), **others})
-    return (_sequence(source, write, _Lstm(source, write, 1)),)
+    extras = _extras(source, 1, norms=20)
+    write.because(extras)
+    cell = FullLstm(source, write, 1, norms=20) if extras else _Lstm(source, write, 1)
+    return (_sequence(source, write, cell),)
 
 
 def _both(source: Source, write: Writer, forward: int, backward: int) -> Result:
@@ -158,12 +176,28 @@ def _both(source: Source, write: Writer, forward: int, backward: int) -> Result:
     return (write("CONCATENATION", forward, backward, axis=2)[0],)
 
 
+def _linked(source: Source, auxiliary: int, kernels: Sequence[int]) -> tuple[int, int | None]:
+    """The operand that the backward direction goes over, and the auxiliary one of both directions.
+
+    With kernels of its own both directions add an auxiliary input to their gates; without, it is the backward one's.
+    """
+    if not _has(source, [auxiliary]):
+        return 0, None
+    return (0, auxiliary) if _has(source, kernels) else (auxiliary, None)
+
+
 def _bidirectional_lstm(source: Source, write: Writer) -> Result:
-    auxiliary = {"an auxiliary input": _has(source, range(39, 48))}
-    for first in (1, 18):
-        _refuse({**_of_direction(source, first), **auxiliary})
-    forward = _sequence(source, write, _Lstm(source, write, 1))
-    return _both(source, write, forward, _sequence(source, write, _Lstm(source, write, 18), backwards=True))
+    extras = _extras(source, 1, 18, auxiliary=39)
+    write.because(extras)
+
+    def cell(first: int, kernels: int) -> _Cell:
+        return FullLstm(source, write, first, auxiliary=kernels) if extras else _Lstm(source, write, first)
+
+    slot, auxiliary = _linked(source, 39, range(40, 48))
+    forward = _sequence(source, write, cell(1, 40), auxiliary=auxiliary)
+    return _both(
+        source, write, forward, _sequence(source, write, cell(18, 44), slot=slot, auxiliary=auxiliary, backwards=True)
+    )
 
 
 def _unidirectional_rnn(source: Source, write: Writer) -> Result:
@@ -171,14 +205,30 @@ def _unidirectional_rnn(source: Source, write: Writer) -> Result:
 
 
 def _bidirectional_rnn(source: Source, write: Writer) -> Result:
-    _refuse({"an auxiliary input": _has(source, range(9, 12))})
-    forward = _sequence(source, write, _Simple(source, write, 1))
-    return _both(source, write, forward, _sequence(source, write, _Simple(source, write, 5), backwards=True))
+    slot, auxiliary = _linked(source, 9, range(10, 12))
+    forward = _sequence(source, write, _Simple(source, write, 1, 10), auxiliary=auxiliary)
+    cell = _Simple(source, write, 5, 11)
+    return _both(source, write, forward, _sequence(source, write, cell, slot=slot, auxiliary=auxiliary, backwards=True))
+
+
+def _lstm(source: Source, write: Writer) -> Result:
+    return _basic_lstm(source, write) if source.attributes.get("kernel_type") == "BASIC" else _full_lstm(source, write)
+
+
+def _full_lstm(source: Source, write: Writer) -> Result:
+    """One step; its states are variables of the file that go on in the next call."""
+    cell, (x,), batch = FullLstm(source, write, 1, norms=20), _present(source, [0]), source.shape(0)[0]
+    variables = [f"tensor {source.inputs[slot]}" for slot in (18, 19)]
+    zeros = [write.constant(np.zeros((batch, size), np.float32)) for size in cell.sizes]
+    states = [write("STATE", zero, variable=name)[0] for zero, name in zip(zeros, variables, strict=True)]
+    following = cell.step(write, x, states, source.attributes.get("fused_activation_function"))
+    for state, left, name in zip(states, following, variables, strict=True):
+        write("NEXT_STATE", state, left, variable=name)
+    return following[:1]
 
 
 def _basic_lstm(source: Source, write: Writer) -> Result:
     """One step with explicit states; the rows of its kernel are the gates input, cell, forget, output."""
-    _refuse({"the full kernel type": source.attributes.get("kernel_type") != "BASIC"})
     x, h, kernel, bias, cell = _present(source, range(5))
     size, units = source.shape(0)[-1], source.shape(1)[-1]
     rows = [_rows(write, kernel, bias, i * units, units, size) for i in (0, 2, 1, 3)]
@@ -194,7 +244,7 @@ def _basic_rnn(source: Source, write: Writer) -> Result:
     if x is None:
         raise ValueError("RNN has no input")
     variable = f"tensor {source.inputs[4]}"
-    zeros = write.constant(np.zeros((source.shape(0)[0], cell.units), np.float32))
+    zeros = write.constant(np.zeros((source.shape(0)[0], *cell.sizes), np.float32))
     state = write("STATE", zeros, variable=variable)[0]
     (result,) = cell.step(write, x, [state], source.attributes.get("fused_activation_function"))
     write("NEXT_STATE", state, result, variable=variable)
@@ -218,6 +268,6 @@ SPECS = (
     OpSpec("BIDIRECTIONAL_SEQUENCE_LSTM", expand=_bidirectional_lstm),
     OpSpec("UNIDIRECTIONAL_SEQUENCE_RNN", expand=_unidirectional_rnn),
     OpSpec("BIDIRECTIONAL_SEQUENCE_RNN", expand=_bidirectional_rnn),
-    OpSpec("LSTM", expand=_basic_lstm),
+    OpSpec("LSTM", expand=_lstm),
     OpSpec("RNN", expand=_basic_rnn),
 )

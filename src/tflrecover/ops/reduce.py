@@ -115,6 +115,7 @@ def _arg_spec(name: str, function: Callable[..., Any], tf: str) -> OpSpec:
         tflite=_arg(name),
         tf={tf: _arg(name)},
         roles=("input",),
+        infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], *shapes[0][a["axis"] + 1 :]),
         declared=("axis",),
         family="reduce",
     )

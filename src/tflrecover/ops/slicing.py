@@ -289,12 +289,20 @@ REVERSE_SEQUENCE = OpSpec(
 def _block(name: str, depth_to_space: bool) -> OpSpec:
     reader = plain(name, block_size="block_size")
     kind = "depth_to_space" if depth_to_space else "space_to_depth"
+
+    def shape(shapes: Sequence[Shape], a: Attributes) -> Shape:
+        (batch, rows, columns, channels), n = shapes[0], a["block_size"]
+        if depth_to_space:
+            return batch, rows * n, columns * n, channels // n**2
+        return batch, rows // n, columns // n, channels * n**2
+
     return OpSpec(
         name,
         keras=tensorflow(f"nn.{kind}", "block_size"),
         tflite=reader,
         tf={"DepthToSpace" if depth_to_space else "SpaceToDepth": reader},
         roles=("input",),
+        infer_shape=shape,
         declared=("block_size",),
     )
 

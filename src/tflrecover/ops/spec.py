@@ -79,6 +79,9 @@ class Writer(Protocol):
     def constant(self, array: Any) -> int:
         """A value for a constant."""
 
+    def because(self, reason: str) -> None:
+        """Why what is written from here on may have no counterpart in Keras; told where it differs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lowered:

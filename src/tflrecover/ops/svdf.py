@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tflrecover.ops.recurrent import activated
+from tflrecover.ops.readers import activated
 from tflrecover.ops.spec import OpSpec, Source, Writer
 
 

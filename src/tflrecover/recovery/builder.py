@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops import sums
 from tflrecover.ops.spec import Unsupported
 from tflrecover.recovery.control import CONTROL
 from tflrecover.recovery.layers import FakeQuantize, Slot, TensorFlowFunction, is_tensor
@@ -130,6 +131,11 @@ class ModelBuilder:
     def ops(self, name: str, *args: Any, **arguments: Any) -> Any:
         """Calls a function of ``keras.ops``; of constants alone, the result is one."""
         args = tuple(map(self._as_tensors, args))
+        if name == "add":
+            ordered = sums.in_order(*args)
+            if ordered is None:
+                return self.ops("subtract", args[0], self.ops("negative", args[1]))
+            args = ordered
         result = getattr(keras.ops, name)(*args, **arguments)
         if not any(map(is_tensor, _leaves(args))):
             return np.asarray(result)
@@ -138,10 +144,10 @@ class ModelBuilder:
         return result
 
     def _as_tensors(self, arg: Any) -> Any:
-        """Keras takes no arrays of texts; TensorFlow's tensors of them it does."""
+        """Keras takes no arrays of texts or complex numbers; TensorFlow's tensors of them it does."""
         if isinstance(arg, (list, tuple)):
             return type(arg)(map(self._as_tensors, arg))
-        return self.constant(arg, self.anchor) if isinstance(arg, np.ndarray) and arg.dtype.kind == "O" else arg
+        return self.constant(arg, self.anchor) if isinstance(arg, np.ndarray) and arg.dtype.kind in "Oc" else arg
 
     def _name(self, result: Any, function: str) -> None:
         """Keras numbers functions over all models of a process, so that one may get the name of a layer."""

@@ -118,6 +118,11 @@ class TensorFlowFunction(keras.layers.Layer):  # type: ignore[misc]  # Keras shi
         # A named tuple of results is no structure that Keras can take apart.
         return list(made) if isinstance(made, (list, tuple)) else made
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """What the function gives for dense tensors: Keras takes a product with a constant for a sparse one."""
+        dense = _mapped(inputs, lambda one: keras.KerasTensor(one.shape, one.dtype))
+        return super().compute_output_spec(dense)
+
     def get_config(self) -> dict[str, Any]:
         """What :meth:`from_config` takes."""
         stored: list[Any] = []

@@ -20,18 +20,25 @@ class _Writer:
     draft: Draft
     lower: Callable[[Op], None]
     count: int = field(default=0)
+    reason: str = ""
 
     def __call__(self, kind: str, *inputs: int | None, results: int = 1, **attributes: Any) -> tuple[int, ...]:
         given = next((value for value in inputs if value is not None), None)
         dtype = "float32" if given is None else self.draft.values[given].dtype
         name = self.draft.values[self.op.outputs[0]].name
         outputs = tuple(self.draft.new_value(None, dtype, name) for _ in range(results))
-        self.lower(Op(f"{self.op.id}/{self.count}", kind, inputs, outputs, attributes, self.op.layer))
+        written = Op(f"{self.op.id}/{self.count}", kind, inputs, outputs, attributes, self.op.layer)
+        self.lower(written)
+        if self.reason:
+            self.draft.reasons[written.id] = self.reason
         self.count += 1
         return outputs
 
     def constant(self, array: Any) -> int:
         return self.draft.constant(Literal.of(array))
+
+    def because(self, reason: str) -> None:
+        self.reason = reason
 
 
 def expand(source: Source, op: Op, spec: OpSpec, draft: Draft, lower: Callable[[Op], None]) -> None:

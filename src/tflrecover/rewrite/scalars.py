@@ -13,12 +13,14 @@ from tflrecover.weight import Array, Literal, Weight, evaluate
 
 
 def scalar(draft: Draft, value: int | None, neutral: float) -> float | None:
-    """A constant operand as one number; ``neutral`` when it is left out; None when it is not one known number."""
+    """A constant operand as one number; ``neutral`` when it is left out; None when it is not one known real number."""
     weight = draft.weight(value)
     if value is None:
         return neutral
     known = None if weight is None else known_array(draft, weight)
-    return float(known.reshape(-1)[0]) if known is not None and known.size == 1 else None
+    if known is None or known.size != 1 or known.dtype.kind == "c":
+        return None
+    return float(known.reshape(-1)[0])
 
 
 def known_array(draft: Draft, weight: Weight) -> Array | None:
