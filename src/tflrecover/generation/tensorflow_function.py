@@ -26,7 +26,9 @@ class TensorFlowFunction(layers.Layer):
 
     def compute_output_spec(self, inputs):
         # Keras takes a product with a constant for a sparse tensor.
-        dense = keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype), inputs)
+        dense = keras.tree.map_structure(
+            lambda one: keras.KerasTensor(one.shape, one.dtype), inputs
+        )
         return super().compute_output_spec(dense)
 
     def get_config(self):
