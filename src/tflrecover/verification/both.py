@@ -22,7 +22,7 @@ from tflrecover.verification.sites import Region, Site, batches, fits, independe
 from tflrecover.weight import Array
 
 if TYPE_CHECKING:
-    from tflrecover.verification.keras import KerasRun, Numbers
+    from tflrecover.verification.keras import KerasRun
 
 # Numbers fetched from the Keras side at a time: bounds the memory that a large network's activations take.
 _MOST_NUMBERS = 2**26
@@ -39,7 +39,7 @@ class Both:
         inputs: Input value of the trace to the file's tensor; to the rounded one where the file rounds it at once.
         given: Input value of the trace to the numbers that both sides are given.
         notes: Sentences on what could not be compared.
-        numbers: What the model computes with instead of what its variables hold now.
+        prepared: The model with other numbers than its variables hold now; None: with those.
     """
 
     comparison: Comparison
@@ -48,7 +48,7 @@ class Both:
     inputs: Mapping[int, int]
     given: Mapping[int, Array]
     notes: tuple[str, ...] = ()
-    numbers: Numbers | None = None
+    prepared: KerasRun | None = None
 
     def end_to_end(self) -> Iterator[tuple[int, Array]]:
         """``(value, contents)`` of every site's value when the model runs on the given numbers."""
@@ -95,7 +95,7 @@ class Both:
         """The model, ready to run."""
         from tflrecover.verification.keras import KerasRun
 
-        return KerasRun(self.comparison.trace, self.numbers)
+        return self.prepared or KerasRun(self.comparison.trace)
 
     def array(self, tensor: int) -> Array:
         """What the file has in a tensor, as real numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -34,15 +35,11 @@ def measured(comparison: Comparison, both: Both | None = None) -> Comparison:
     """
     if not comparison.differences:
         return comparison
-    from tflrecover.verification.keras import planned
-
     try:
-        if both is None:
-            both = run_both(comparison, random(comparison.file, comparison.reading.shapes), is_isolated=True)
+        both = _ready(comparison, both)
     except TFLRecoverError as error:
         told = f"What the differences do to the outputs was not measured: {error}"
         return replace(comparison, notes=(*comparison.notes, told))
-    both = replace(both, numbers=planned(comparison.assignments))
     most = min(_MOST_MEASURED, _MOST_OPERATORS // max(len(comparison.trace.source), 1))
     looked_at, rest = comparison.differences[:most], comparison.differences[most:]
     effects = _ranked(list(_effects(both, looked_at)))
@@ -50,6 +47,26 @@ def measured(comparison: Comparison, both: Both | None = None) -> Comparison:
     told = f"What the last {len(rest)} differences do to the outputs was not measured, for they are many."
     notes = (*comparison.notes, told) if rest else comparison.notes
     return replace(comparison, differences=(*found, *rest), notes=notes)
+
+
+def _ready(comparison: Comparison, both: Both | None) -> Both:
+    """A run of the file, and the model with the file's weights: the one goes on elsewhere while the other is made here.
+
+    Raises:
+        TFLRecoverError: the file cannot be run.
+    """
+    from tflrecover.verification.keras import KerasRun, planned
+
+    def prepared() -> KerasRun:
+        return KerasRun(comparison.trace, planned(comparison.assignments))
+
+    if both is not None:
+        return replace(both, prepared=prepared())
+    arrays = random(comparison.file, comparison.reading.shapes)
+    with ThreadPoolExecutor(1) as elsewhere:
+        run = elsewhere.submit(run_both, comparison, arrays, is_isolated=True)
+        model = prepared()
+        return replace(run.result(), prepared=model)
 
 
 def _effects(both: Both, differences: Sequence[Difference]) -> Iterator[OutputEffect]:
