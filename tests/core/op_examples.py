@@ -252,6 +252,7 @@ NOT_EVALUATED: dict[str, str] = {
         ],
         "is several operators of the file; run against LiteRT in recovery/test_written_out.py",
     ),
+    "LEARNED_TABLE": "is a constant of the file; run against LiteRT in recovery/test_tables.py",
     **dict.fromkeys(
         ["RECURRENT", "BIDIRECTIONAL"], "is a loop of the file; run against LiteRT in recovery/test_recurrent.py"
     ),

@@ -35,6 +35,7 @@ from tflrecover.ops import (
     slicing,
     states,
     svdf,
+    tables,
     unpool,
     windows,
 )
@@ -75,6 +76,7 @@ _FAMILIES = (
     slicing,
     states,
     svdf,
+    tables,
     unpool,
     windows,
 )

@@ -17,6 +17,7 @@ from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases
 from tflrecover.recovery.separable import fuse_separable
+from tflrecover.recovery.tables import learn_tables
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
@@ -80,6 +81,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_biases,
     fuse_activations,
     fuse_separable,
+    learn_tables,
     nest,
 )
 

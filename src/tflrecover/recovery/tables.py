@@ -1,0 +1,80 @@
+"""Constants that were learned: tables of positions that are added, tokens that are put beside others.
+
+A constant is taken for one where it is real, has a vector of its own in each place, and stands between layers with weights.
+What stands behind the last of these (the anchors of a detector), or before the first (a mean that is subtracted), is a
+number of the arithmetic, and so is what is the same in many places, or far larger than any weight (a mask).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflrecover.ir import Op
+from tflrecover.recovery.match import array
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.writer import Writer
+from tflrecover.weight import Array, Literal
+
+_WEIGHTED = frozenset(
+    {"CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "SEPARABLE_CONV_2D", "FULLY_CONNECTED", "MULTI_HEAD_ATTENTION"}
+)
+# No weight is as large; a mask is.
+_LARGEST = 1e3
+# Of the numbers of a table, as many at least are different.
+_DIFFERENT = 0.5
+
+
+def learn_tables(draft: Draft) -> int:
+    """Learned constants beside what a layer makes become operands that train."""
+    count = 0
+    for op in draft.of_type("ADD", "CONCATENATION"):
+        is_sum, rank = op.type == "ADD", len(draft.shape(op.outputs[0]))
+        like = next((value for value in op.inputs if value is not None and draft.weight(value) is None), None)
+        if like is None or rank < 3 or len(draft.shape(like)) != rank or _is_along_an_end(op, rank):
+            continue
+        tables = {slot: _table(array(draft, value), rank, draft.shape(like)) for slot, value in enumerate(op.inputs)}
+        found = {slot: table for slot, table in tables.items() if table is not None}
+        if not found or (is_sum and draft.shape(op.outputs[0]) != draft.shape(like)):
+            continue
+        if not _leads(draft, like, is_back=True) or not _leads(draft, op.outputs[0], is_back=False):
+            continue
+        inputs = list(op.inputs)
+        for slot, table in found.items():
+            operands = (like, draft.constant(Literal.of(table)))
+            inputs[slot] = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)
+        draft.replace(op.evolve(inputs=tuple(inputs)))
+        count += 1
+    return count
+
+
+def _is_along_an_end(op: Op, rank: int) -> bool:
+    """Whether tensors are put side by side along the batch or the channels."""
+    return op.type == "CONCATENATION" and op.attributes["axis"] % rank in (0, rank - 1)
+
+
+def _table(known: Array | None, rank: int, like: tuple[int, ...]) -> Array | None:
+    """A constant with all axes, if it is a table of vectors, one for each place."""
+    if known is None or known.dtype != np.float32 or known.ndim > rank or known.ndim < 2:
+        return None
+    table = known.reshape((1,) * (rank - known.ndim) + known.shape)
+    if table.shape[0] != 1 or table.shape[-1] != like[-1] or table.shape[-1] < 2 or not np.abs(table).max() < _LARGEST:
+        return None
+    return table if np.unique(table).size >= _DIFFERENT * table.size else None
+
+
+def _leads(draft: Draft, value: int, *, is_back: bool) -> bool:
+    """Whether a layer with weights is before, or behind."""
+    seen, stack = set(), [value]
+    while stack:
+        at = stack.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        made = draft.producer(at)
+        ops = ([made] if made is not None else []) if is_back else [user for user, _ in draft.consumers(at)]
+        for op in ops:
+            has_table = op.type == "GATHER" and draft.weight(op.inputs[0]) is not None
+            if op.type in _WEIGHTED or has_table:
+                return True
+            stack += [one for one in (op.inputs if is_back else op.outputs) if one is not None]
+    return False

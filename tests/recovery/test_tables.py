@@ -1,0 +1,54 @@
+"""Learned constants train again; what only looks like one stays as it is."""
+
+import keras
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+from keras import layers as L
+
+import tflrecover
+from tests.recovery.recovering import kinds, recovered
+
+
+class Positions(L.Layer):
+    """A token in front, and a table of positions."""
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]))
+        self.table = self.add_weight(shape=(1, shape[1] + 1, shape[-1]))
+
+    def call(self, x):
+        token = keras.ops.tile(self.token, (keras.ops.shape(x)[0], 1, 1))
+        return keras.ops.concatenate([token, x], axis=1) + self.table
+
+
+def tokens(x):
+    return L.Dense(3)(L.LayerNormalization()(Positions()(L.Dense(6)(x))))
+
+
+def file_of(function):
+    return recurrent.convert(recurrent.randomize(recurrent.model(function, (5, 4)), 1), "builtin")
+
+
+def test_a_token_and_positions_train():
+    content = file_of(tokens)
+    model = recovered(content)
+    assert kinds(model).count("Embedding") == 2
+    assert model.inputs[0].shape == (None, 5, 4)
+    assert {(1, 6), (6, 6)} <= {tuple(weight.shape) for weight in model.trainable_weights}
+    assert tflrecover.port(content, model).ok
+    x = np.random.default_rng(1).normal(size=(3, 5, 4)).astype("float32")
+    np.testing.assert_allclose(model(x)[1:2], model(x[1:2]), atol=1e-6)
+
+
+ANCHORS = np.random.default_rng(3).normal(size=(1, 5, 6)).astype("float32")
+NUMBERS = {
+    "behind_the_last_layer": lambda x: L.Dense(6)(x) + ANCHORS,
+    "before_the_first": lambda x: L.Dense(2)(x + ANCHORS[..., :4]),
+    "a_mask": lambda x: L.Dense(2)(L.Dense(6)(x) + np.where(ANCHORS > 0, 0, -1e9).astype("float32")),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_of_the_arithmetic_stays(name):
+    assert "Embedding" not in kinds(recovered(file_of(NUMBERS[name])))
