@@ -1,4 +1,4 @@
-"""Tables that a network has learned and adds, or puts beside what it computes: ``Embedding`` at the places themselves."""
+"""Tables that a network has learned and adds, or puts beside what it computes: ``Embedding`` at their places."""
 
 from __future__ import annotations
 

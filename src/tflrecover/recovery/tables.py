@@ -1,6 +1,7 @@
 """Constants that were learned: tables of positions that are added, tokens that are put beside others.
 
-A constant is taken for one where it is real, has a vector of its own in each place, and stands between layers with weights.
+A constant is taken for one where it is real, has a vector of its own in each place, and stands between layers with
+weights.
 What stands behind the last of these (the anchors of a detector), or before the first (a mean that is subtracted), is a
 number of the arithmetic, and so is what is the same in many places, or far larger than any weight (a mask).
 """
