@@ -175,6 +175,9 @@ def test_names_of_the_file_never_become_code(tmp_path, name):
 def test_functions_of_tensorflow_are_called_by_one_class(tmp_path):
     net = Network((4, 4, 8))
     x = net.builder.tensorflow("nn.depth_to_space", net.inputs[0], block_size=2)
+    # As large as this, it is written to a file, and to that of the recovered model as well.
+    numbers = np.random.default_rng(1).normal(size=(8, 8, 2)).astype("float32")
+    x = net.builder.tensorflow("math.multiply", x, numbers)
     found = net.recovered(net.layer("Conv2D", x, filters=2, kernel_size=(1, 1), wanted="scores"))
     path, *_ = generate_from(found, "depth.tflite", tmp_path / "depth.py")
     again = assert_same(path, found.model)

@@ -31,6 +31,9 @@ class TensorFlowFunction(layers.Layer):
         )
         return super().compute_output_spec(dense)
 
+    def load_own_variables(self, store):
+        """Does nothing: the arrays in the file of weights are arguments here."""
+
     def get_config(self):
         args, kwargs = self.given
         own = {"args": [self.function, *args], "kwargs": dict(kwargs)}

@@ -7,6 +7,7 @@ talk over stdin and stdout: frames with their length in front, arrays in numpy's
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -153,7 +154,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            stream.close()
+            # What was not sent yet to one that is dead already cannot be.
+            with contextlib.suppress(OSError):
+                stream.close()
     process.wait()
 
 
