@@ -68,6 +68,7 @@ def test_division_by_a_root():
     b = Build((2, 4), (2, 1))
     y = b("DIV", 0, b("SQRT", 1, shape=(2, 1)), shape=(2, 4))
     assert b.text(y)[0] == "RSQRT MUL"
+    assert b.text(b("DIV", b.const(np.float32(1)), b("SQRT", 1, shape=(2, 1)), shape=(2, 1)))[0] == "RSQRT"
 
 
 def test_true_changes_nothing():

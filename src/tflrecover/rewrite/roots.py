@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.weight import Literal
+from tflrecover.rewrite.scalars import scalar
 
 
 def divide_by_root(draft: Draft) -> int:
@@ -14,9 +14,13 @@ def divide_by_root(draft: Draft) -> int:
         if root is None or root.type != "SQRT":
             continue
         weight = draft.weight(x)
-        is_one = isinstance(weight, Literal) and weight.array.size == 1 and bool((weight.array == 1).all())
         origins = merged_origins(root, op)
-        if is_one and draft.shape(op.outputs[0]) == draft.shape(root.inputs[0]):
+        if (
+            weight is not None
+            and scalar(draft, x, neutral=0.0) == 1
+            and draft.shape(op.outputs[0]) == draft.shape(root.inputs[0])
+        ):
+            draft.mark_structural(weight)
             draft.replace(op.evolve(type="RSQRT", inputs=root.inputs, origins=origins))
         else:
             inverse = draft.new_value(draft.shape(root.outputs[0]), draft.values[root.outputs[0]].dtype)
