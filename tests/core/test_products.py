@@ -71,6 +71,15 @@ def test_division_by_a_root():
     assert b.text(b("DIV", b.const(np.float32(1)), b("SQRT", 1, shape=(2, 1)), shape=(2, 1)))[0] == "RSQRT"
 
 
+def test_slices_are_written_in_one_way():
+    """Whole axes behind the last one that is cut are not named, by either operator; one that cuts nothing is none."""
+    b = Build((6, 4, 3))
+    first = b("SLICE", 0, b.const(np.array([2, 0, 0])), b.const(np.array([-1, 4, 3])), shape=(4, 4, 3))
+    assert next(b.text(first)[1].ops()).attributes["slices"] == ((2, None, 1),)
+    whole = b("SLICE", 0, b.const(np.array([0, 0, 0])), b.const(np.array([6, -1, 3])), shape=(6, 4, 3))
+    assert b.text(b("ABS", whole, shape=(6, 4, 3)))[0] == "ABS"
+
+
 def test_true_changes_nothing():
     b = Build((2, 4), (2, 4))
     y = b("GREATER", 0, 1, shape=(2, 4))

@@ -28,6 +28,8 @@ NETWORKS = {
     "no_offset": (lambda x: L.LayerNormalization(center=False)(x), SEQUENCE),
     "nothing_learned": (lambda x: L.LayerNormalization(center=False, scale=False)(x), IMAGE),
     "groups": (lambda x: L.GroupNormalization(groups=2)(x), IMAGE),
+    "groups_of_a_vector": (lambda x: L.GroupNormalization(groups=2)(x), (6,)),
+    "behind_a_reshape": (lambda x: L.LayerNormalization()(L.Reshape((-1, x.shape[-1]))(x)), IMAGE),
     "unit": (lambda x: L.UnitNormalization()(x), SEQUENCE),
     "other_sequence": (lambda x, y: attention(x, y, value_dim=4, output_shape=5), SEQUENCE, OTHER),
     "other_keys": (lambda x, y, z: attention(x, y, z, use_bias=False), SEQUENCE, OTHER, (7, 2)),

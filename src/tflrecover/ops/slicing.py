@@ -27,10 +27,10 @@ def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     for i, (begin, end, step) in enumerate(zip(found["begin"], found["end"], found["strides"], strict=True)):
         bit = 1 << i
         if masks["ellipsis_mask"] & bit:
-            named = len(found["begin"]) - bin(masks["new_axis_mask"]).count("1") - 1
+            others = len(found["begin"]) - bin(masks["new_axis_mask"]).count("1") - 1
             # Each axis by itself, so that there is one way only to say it; of an unknown rank there are none.
-            places += [WHOLE] * (len(shape) - named) if shape else ["..."]
-            axis += len(shape) - named
+            places += [WHOLE] * (len(shape) - others) if shape else ["..."]
+            axis += len(shape) - others
         elif masks["new_axis_mask"] & bit:
             places.append("new")
         elif masks["shrink_axis_mask"] & bit:
@@ -41,10 +41,13 @@ def _slices(source: Source, found: dict[str, Any]) -> dict[str, Any]:
             stop = None if masks["end_mask"] & bit else int(end)
             places.append(plain_slice(start, stop, int(step), shape[axis]))
             axis += 1
-    while places and places[-1] in ((None, None, 1), "..."):
-        # Axes that are not named are taken whole.
-        places.pop()
-    return {"slices": tuple(places)}
+    return {"slices": named(places)}
+
+
+def named(places: Sequence[Any]) -> tuple[Any, ...]:
+    """Without those at the end that say nothing: axes that are not named are taken whole."""
+    last = max((i for i, place in enumerate(places) if place not in (WHOLE, "...")), default=-1)
+    return tuple(places[: last + 1])
 
 
 def plain_slice(start: int | None, stop: int | None, step: int, size: int) -> tuple[int | None, int | None, int]:
@@ -82,8 +85,11 @@ _part = with_constants("STRIDED_SLICE", {1: "begin", 2: "end", 3: "strides"}, _s
 
 
 def _strided_slice(source: Source) -> Lowered | None:
+    return _plain(source, _part(source))
+
+
+def _plain(source: Source, lowered: Lowered | None) -> Lowered | None:
     """A slice that takes everything there is, in order, is a reshape: ``x[..., None]``, ``x[:, 0]`` of one column."""
-    lowered = _part(source)
     if lowered is None or not source.shape(0):
         return lowered
     places = lowered.attributes["slices"]
@@ -117,10 +123,17 @@ def _begin_size(source: Source, found: dict[str, Any]) -> dict[str, Any]:
     begin = [int(n) for n in found["begin"]]
     size = [int(n) for n in found["size"]]
     ends = [None if s == -1 else b + s for b, s in zip(begin, size, strict=True)]
-    return {"slices": tuple(plain_slice(b, e, 1, n) for b, e, n in zip(begin, ends, source.shape(0), strict=True))}
+    slices = [plain_slice(b, e, 1, n) for b, e, n in zip(begin, ends, source.shape(0), strict=True)]
+    return {"slices": named(slices)}
 
 
-_slice = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
+_begun = with_constants("STRIDED_SLICE", {1: "begin", 2: "size"}, _begin_size)
+
+
+def _slice(source: Source) -> Lowered | None:
+    return _plain(source, _begun(source))
+
+
 SLICE = OpSpec("SLICE", tflite=_slice, tf={"Slice": _slice}, computed=raw("Slice", "input", "begin", "size"))
 
 

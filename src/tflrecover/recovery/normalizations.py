@@ -209,6 +209,9 @@ def _group(draft: Draft, op: Op) -> bool:
             sizes, given = (1,) * (rank - 1) + (groups, size), (found.gamma, found.beta)
             if not all(_fits(one, sizes) for one in given):
                 continue
+            # What every group has alike along the last axis is a layer norm behind any reshape.
+            if statistics.axes == (rank,) and all(one is None or one.size <= size for one in given):
+                continue
             weights = tuple(None if one is None else np.broadcast_to(one, sizes).reshape(-1) for one in given)
             write, old = Writer(draft, op), op.outputs[0]
             shape = (*lead, groups * size)

@@ -18,7 +18,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
-from tflrecover.ops.slicing import WHOLE
+from tflrecover.ops.slicing import WHOLE, named
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Weight
 
@@ -193,10 +193,8 @@ def _sliced(attributes: Mapping[str, Any], perm: Perm) -> Moved | None:
     whole = (*places, *(WHOLE,) * (len(perm) - len(places)))
     moved = dict(zip(perm, whole, strict=True))
     listed = [moved[axis] for axis in range(len(perm))]
-    while listed and listed[-1] == WHOLE:
-        listed.pop()
     dropped = tuple(i for i, place in enumerate(whole) if isinstance(place, int))
-    return {**attributes, "slices": tuple(listed)}, _without(perm, dropped)
+    return {**attributes, "slices": named(listed)}, _without(perm, dropped)
 
 
 _REDUCTIONS = (
