@@ -205,3 +205,13 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(tflrecover.InvalidModel, match=r"must be a \.py file"):
         tflrecover.generate(file_of("plain"), tmp_path / "m.txt")
+
+
+def test_axes_behind_a_slice_are_taken_whole(tmp_path):
+    net = Network((4, 6, 8))
+    parts = [net.builder.sliced(net.inputs[0], (slice(None), slice(None), where)) for where in (slice(2), slice(2, 6))]
+    x = net.builder.layer("Concatenate", parts, axis=2)
+    found = net.recovered(net.layer("Conv2D", x, filters=2, kernel_size=(1, 1), wanted="scores"))
+    path, *_ = generate_from(found, "rolled.tflite", tmp_path / "rolled.py")
+    assert "[:, :, :2]" in path.read_text(encoding="utf-8")
+    assert_same(path, found.model)

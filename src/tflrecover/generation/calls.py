@@ -168,7 +168,7 @@ class _Writer:
             arguments += [Argument(name, form.tree(value, name)) for name, value in call.named.items()]
         elif call.target == "[]":
             x, where = call.args
-            target, own, arguments = f"[{index(where)}]", [], [Argument("", form.tree(x, ""), True)]
+            target, own, arguments = f"[{index(where, len(x.shape))}]", [], [Argument("", form.tree(x, ""), True)]
         else:
             own, arguments = [], form.call(_function(call.target), call.args, call.arguments)
         if not form.inputs:

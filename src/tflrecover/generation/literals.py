@@ -77,15 +77,16 @@ def array(value: np.ndarray) -> str:
     return f"np.array({source}, {quoted(str(value.dtype))})"
 
 
-def index(value: Any) -> str:
-    """What stands between the brackets of ``x[…]``."""
+def index(value: Any, rank: int) -> str:
+    """What stands between the brackets of ``x[…]``, for an ``x`` of so many axes."""
     parts = [_slice(one) if isinstance(one, slice) else literal(one) for one in _tuple(value)]
     if len(parts) == 1 and isinstance(_tuple(value)[0], slice):
         # Keras takes no slice alone.
         return f"{parts[0]}, ..."
-    last = parts.pop()
-    # Whole axes before the last say nothing.
-    return ", ".join(["...", last] if len(parts) > 1 and {*parts} == {":"} else [*parts, last])
+    *before, last = parts
+    # Whole axes before the last say nothing; if it is the last.
+    is_last = len(parts) == rank > 1 and {*before} == {":"}
+    return ", ".join(["...", last] if is_last else parts)
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
