@@ -22,7 +22,7 @@ from tflrecover.ops.readers import activated
 from tflrecover.ops.spec import Source, Writer
 
 # What the converter writes for every Keras LSTM, which clips nothing: far from where a cell state ever is.
-CONVERTER_CLIP = 10.0
+_CONVERTER_CLIP = 10.0
 
 INPUT, FORGET, CELL, OUTPUT = range(4)
 _GATES = 4
@@ -36,6 +36,12 @@ _PEEPHOLES = {INPUT: 8, FORGET: 9, OUTPUT: 10}
 def operand(source: Source, slot: int) -> int | None:
     """An operand, or None where it is left out, as the last ones may be by being fewer."""
     return source.inputs[slot] if slot < len(source.inputs) else None
+
+
+def clips(source: Source) -> tuple[float, float]:
+    """The largest magnitudes of a cell state and of a projection; 0 where there is no bound."""
+    cell, projection = (float(source.attributes.get(name) or 0.0) for name in ("cell_clip", "proj_clip"))
+    return (0.0 if cell == _CONVERTER_CLIP else cell), projection
 
 
 class FullLstm:
@@ -60,16 +66,14 @@ class FullLstm:
         self._norms = [None if norms is None else operand(source, norms + gate) for gate in range(_GATES)]
         self._auxiliary = [None if auxiliary is None else operand(source, auxiliary + gate) for gate in range(_GATES)]
         self._projection, self._offset = (operand(source, first + PROJECTION + i) for i in (0, 1))
-        self._clips = source.attributes.get("cell_clip") or 0.0, source.attributes.get("proj_clip") or 0.0
+        self._clips = clips(source)
         cells = source.shape(first + KERNELS + FORGET)[0]
         self.sizes = (cells if self._projection is None else source.shape(first + PROJECTION)[0], cells)
         self._is_diagonal = len(source.shape(first + RECURRENT + FORGET)) == 1
 
-    def step(
-        self, write: Writer, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None
-    ) -> tuple[int, ...]:
+    def step(self, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None) -> tuple[int, ...]:
         """``(h', c')``."""
-        h, c = states
+        write, (h, c) = self._write, states
         given = x, h, auxiliary
         f = self._gate(FORGET, given, c)
         if self._kernels[INPUT] is None:
@@ -116,7 +120,7 @@ class FullLstm:
         return write("ADD", write("MUL", z, factor)[0], offset)[0]
 
     def _clipped(self, x: int, most: float) -> int:
-        if most in (0.0, CONVERTER_CLIP):
+        if not most:
             return x
         x = self._write("MINIMUM", x, self._write.constant(np.float32(most)))[0]
         return self._write("MAXIMUM", x, self._write.constant(np.float32(-most)))[0]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.ops.lstm import BIASES, CONVERTER_CLIP, KERNELS, PROJECTION, RECURRENT, FullLstm, operand
+from tflrecover.ops.lstm import BIASES, KERNELS, PROJECTION, RECURRENT, FullLstm, clips, operand
 from tflrecover.ops.readers import activated
 from tflrecover.ops.spec import OpSpec, Source, Writer
 
@@ -61,13 +61,13 @@ class _Lstm:
     """The weights of one direction."""
 
     def __init__(self, source: Source, write: Writer, first: int) -> None:
+        self._write = write
         gates = (_present(source, range(first + i, first + i + 4)) for i in (KERNELS, RECURRENT, BIASES))
         self.kernel, self.recurrent, self.bias = (_joined(write, parts) for parts in gates)
         self.sizes = (source.shape(first)[0],) * 2
 
-    def step(
-        self, write: Writer, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None
-    ) -> tuple[int, ...]:
+    def step(self, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None) -> tuple[int, ...]:
+        write = self._write
         z = write("ADD", _product(write, x, self.kernel), _product(write, states[0], self.recurrent))[0]
         z = write("ADD", z, self.bias)[0]
         return _lstm_step(write, _gates(write, z), states[1], activation)
@@ -77,14 +77,14 @@ class _Simple:
     """The weights of one direction."""
 
     def __init__(self, source: Source, write: Writer, first: int, auxiliary: int | None = None) -> None:
+        self._write = write
         self.kernel, self.recurrent = _present(source, [first, first + 1])
         self.bias = source.inputs[first + 2]
         self.auxiliary = None if auxiliary is None else operand(source, auxiliary)
         self.sizes = (source.shape(first)[0],)
 
-    def step(
-        self, write: Writer, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None
-    ) -> tuple[int, ...]:
+    def step(self, x: int, states: Sequence[int], activation: object, auxiliary: int | None = None) -> tuple[int, ...]:
+        write = self._write
         z = write("ADD", _product(write, x, self.kernel, self.bias), _product(write, states[0], self.recurrent))[0]
         if auxiliary is not None and self.auxiliary is not None:
             z = write("ADD", z, _product(write, auxiliary, self.auxiliary))[0]
@@ -114,7 +114,7 @@ def _sequence(
     index, *states = write("LOOP", *zeros, results=1 + len(zeros))
     items = [write("GATHER", part, index, axis=0)[0] for part in parts]
     activation = source.attributes.get("fused_activation_function")
-    following = cell.step(write, items[0], states, activation, *items[1:])
+    following = cell.step(items[0], states, activation, *items[1:])
     *_, result = write("END_LOOP", index, None, *following, following[0], results=len(zeros) + 1, trips=trips)
     if not is_time_major:
         result = write("TRANSPOSE", result, write.constant(_TIME_AND_BATCH))[0]
@@ -148,13 +148,13 @@ def _extras(source: Source, *firsts: int, norms: int | None = None, auxiliary: i
         norms: The first coefficients of a layer normalization, where it can have some.
         auxiliary: The slot of an auxiliary input, where it can have one.
     """
-    clips = source.attributes.get("cell_clip") or 0.0, source.attributes.get("proj_clip") or 0.0
+    cell, projection = clips(source)
     gates = [first + group + i for first in firsts for group in (KERNELS, RECURRENT, BIASES) for i in range(4)]
     found = {
-        "a gate that is left out": not all(_has(source, [slot]) for slot in gates),
+        "a gate that is left out": any(operand(source, slot) is None for slot in gates),
         "peephole weights": any(_has(source, range(first + 8, first + 11)) for first in firsts),
         "a projection": any(_has(source, range(first + PROJECTION, first + PROJECTION + 2)) for first in firsts),
-        f"a clip of {clips[0]:g} and {clips[1]:g}": clips not in ((0.0, 0.0), (CONVERTER_CLIP, 0.0)),
+        f"a clip of {cell:g} and {projection:g}": bool(cell or projection),
         "a layer normalization": norms is not None and _has(source, range(norms, norms + 4)),
         "diagonal recurrent kernels": bool(source.attributes.get("diagonal_recurrent_tensors")),
         "an auxiliary input": auxiliary is not None and _has(source, [auxiliary]),
@@ -221,7 +221,7 @@ def _full_lstm(source: Source, write: Writer) -> Result:
     variables = [f"tensor {source.inputs[slot]}" for slot in (18, 19)]
     zeros = [write.constant(np.zeros((batch, size), np.float32)) for size in cell.sizes]
     states = [write("STATE", zero, variable=name)[0] for zero, name in zip(zeros, variables, strict=True)]
-    following = cell.step(write, x, states, source.attributes.get("fused_activation_function"))
+    following = cell.step(x, states, source.attributes.get("fused_activation_function"))
     for state, left, name in zip(states, following, variables, strict=True):
         write("NEXT_STATE", state, left, variable=name)
     return following[:1]
@@ -246,7 +246,7 @@ def _basic_rnn(source: Source, write: Writer) -> Result:
     variable = f"tensor {source.inputs[4]}"
     zeros = write.constant(np.zeros((source.shape(0)[0], *cell.sizes), np.float32))
     state = write("STATE", zeros, variable=variable)[0]
-    (result,) = cell.step(write, x, [state], source.attributes.get("fused_activation_function"))
+    (result,) = cell.step(x, [state], source.attributes.get("fused_activation_function"))
     write("NEXT_STATE", state, result, variable=variable)
     return (result,)
 
