@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ir import Shape
+from tflrecover.ops.elementwise import broadcast
 from tflrecover.ops.keras import function
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array
-
-
-def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    return tuple(np.broadcast_shapes(*shapes))
 
 
 def _spec(name: str, compute: Callable[[Array, Array], Array], tf: str, *, commutative: bool = False) -> OpSpec:
@@ -27,7 +23,7 @@ def _spec(name: str, compute: Callable[[Array, Array], Array], tf: str, *, commu
         tf={tf: plain(name)},
         roles=("x", "y"),
         commutative=commutative,
-        infer_shape=_shape,
+        infer_shape=broadcast,
         family="merge",
     )
 

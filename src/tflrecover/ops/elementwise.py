@@ -18,7 +18,8 @@ from tflrecover.ops.window import is_channels_first
 from tflrecover.weight import Array
 
 
-def _shape(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+def broadcast(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
+    """Shape of what is computed number by number."""
     return tuple(np.broadcast_shapes(*shapes))
 
 
@@ -61,7 +62,7 @@ def _binary(
         roles=("x", "y"),
         commutative=commutative,
         inverse=_inverse(solve) if solve else None,
-        infer_shape=_shape,
+        infer_shape=broadcast,
         family="merge",
     )
 
@@ -178,7 +179,7 @@ ADD_N = OpSpec(
     evaluate=lambda args, _: [functools.reduce(np.add, args)],
     tflite=plain("ADD_N"),
     tf={"AddN": plain("ADD_N")},
-    infer_shape=_shape,
+    infer_shape=broadcast,
     family="merge",
 )
 
@@ -198,7 +199,7 @@ def _unary(
         tf={tf: plain(name)},
         roles=("input",),
         inverse=_inverse(solve) if solve else None,
-        infer_shape=_shape,
+        infer_shape=broadcast,
         family="unary",
     )
 
@@ -232,7 +233,7 @@ RECIPROCAL = OpSpec(
     tf={"Reciprocal": plain("RECIPROCAL"), "Inv": plain("RECIPROCAL")},
     roles=("input",),
     inverse=_inverse(lambda i, t, a: 1 / t),
-    infer_shape=_shape,
+    infer_shape=broadcast,
     family="unary",
 )
 
@@ -251,7 +252,7 @@ IDENTITY = OpSpec(
     tf=dict.fromkeys(("Identity", "StopGradient", "ReadVariableOp", "PreventGradient", "Snapshot"), _identity),
     roles=("input",),
     inverse=_identity_inverse,
-    infer_shape=_shape,
+    infer_shape=broadcast,
 )
 
 
@@ -275,7 +276,7 @@ CAST = OpSpec(
     tf={"Cast": _cast},
     roles=("input",),
     inverse=_identity_inverse,
-    infer_shape=_shape,
+    infer_shape=broadcast,
     declared=("dtype",),
 )
 
@@ -287,7 +288,7 @@ SELECT_V2 = OpSpec(
     tflite=_select,
     tf={"SelectV2": _select, "Select": _select},
     roles=("condition", "x", "y"),
-    infer_shape=_shape,
+    infer_shape=broadcast,
 )
 SELECT = OpSpec("SELECT", tflite=_select)
 

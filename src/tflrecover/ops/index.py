@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Shape
+from tflrecover.ops.elementwise import broadcast
 from tflrecover.ops.keras import function, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
@@ -177,27 +178,24 @@ _SAME_IN_BOTH = {
 }
 
 
-def _broadcast(shapes: Sequence[Shape], attributes: Attributes) -> Shape:
-    return np.broadcast_shapes(*shapes)
-
-
 # Shape of the result by the shapes of the operands; of the others it is in the contents of one.
 _SHAPES: Mapping[str, Callable[[Sequence[Shape], Attributes], Shape]] = {
-    **dict.fromkeys(("ATAN2", "COMPLEX"), _broadcast),
+    **dict.fromkeys(("ATAN2", "COMPLEX"), broadcast),
     **dict.fromkeys(("COMPLEX_ABS", "FFT", "FFT2D", "IFFT", "IFFT2D", "IMAG", "MATRIX_SET_DIAG", "REAL"), _same),
     "GATHER_ND": lambda shapes, _: (*shapes[1][:-1], *shapes[0][shapes[1][-1] :]),
     "MATRIX_DIAG": lambda shapes, _: (*shapes[0], shapes[0][-1]),
 }
 
 
-def _taken_as_it_is(name: str) -> Reader:
-    def read(source: Source) -> Lowered:
-        length = source.constant(1) if name == "RFFT2D" else None
-        # Of the frequencies on the last axis those below zero are the others' mirror image.
-        shape = None if length is None else (*source.shape(0)[:-2], int(length[0]), int(length[1]) // 2 + 1)
-        return Lowered(name, operands(source), shape=shape)
+def _rfft2d(source: Source) -> Lowered:
+    length = source.constant(1)
+    # Of the frequencies on the last axis those below zero are the others' mirror image.
+    shape = None if length is None else (*source.shape(0)[:-2], int(length[0]), int(length[1]) // 2 + 1)
+    return Lowered("RFFT2D", operands(source), shape=shape)
 
-    return read
+
+# Of those whose shape is in the contents of an operand; the others take their operands as they are.
+_READERS: Mapping[str, Reader] = {"RFFT2D": _rfft2d}
 
 
 # How segments are put together, and what one that is empty is; shapes with a free batch are computed so.
@@ -238,8 +236,8 @@ SPECS = (
     *(
         OpSpec(
             name,
-            tflite=_taken_as_it_is(name),
-            tf={tf: _taken_as_it_is(name)},
+            tflite=_READERS.get(name, plain(name)),
+            tf={tf: _READERS.get(name, plain(name))},
             infer_shape=_SHAPES.get(name),
             keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
             evaluate=_segments(name),

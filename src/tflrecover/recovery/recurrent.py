@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from tflrecover.ir import Op
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.recovery.cells import CELLS, Cell, State, cell_of
+from tflrecover.recovery.match import array
 from tflrecover.recovery.sequences import batch_first, from_the_end, swap, swapped
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.loops import reached
-from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
 
@@ -147,9 +147,8 @@ class _Loop:
         return free if len(free) == len(given) else None
 
     def _is_zero(self, value: int | None) -> bool:
-        weight = self.draft.weight(value)
-        array = None if weight is None else known_array(self.draft, weight)
-        return array is not None and not array.any()
+        known = array(self.draft, value)
+        return known is not None and not known.any()
 
     def _number(self, cell: Cell, value: int | None) -> int | None:
         """Which state of the cell a value of the body is, but for its shape; a mask may choose it."""

@@ -1,12 +1,14 @@
 """Constants that were learned: tables of positions that are added, tokens that are put beside others.
 
 A constant is taken for one where it is real, has a vector of its own in each place, and stands between layers with
-weights.
-What stands behind the last of these (the anchors of a detector), or before the first (a mean that is subtracted), is a
-number of the arithmetic, and so is what is the same in many places, or far larger than any weight (a mask).
+weights. What stands behind the last of these (the anchors of a detector), or before the first (a mean that is
+subtracted), is a number of the arithmetic, and so is what is the same in many places, or far larger than any weight (a
+mask).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -28,6 +30,7 @@ _DIFFERENT = 0.5
 def learn_tables(draft: Draft) -> int:
     """Learned constants beside what a layer makes become operands that train."""
     count = 0
+    behind, before = _around_weights(draft)
     for op in draft.of_type("ADD", "CONCATENATION"):
         is_sum, rank = op.type == "ADD", len(draft.shape(op.outputs[0]))
         like = next((value for value in op.inputs if value is not None and draft.weight(value) is None), None)
@@ -37,7 +40,7 @@ def learn_tables(draft: Draft) -> int:
         found = {slot: table for slot, table in tables.items() if table is not None}
         if not found or (is_sum and draft.shape(op.outputs[0]) != draft.shape(like)):
             continue
-        if not _leads(draft, like, is_back=True) or not _leads(draft, op.outputs[0], is_back=False):
+        if like not in behind or op.outputs[0] not in before:
             continue
         inputs = list(op.inputs)
         for slot, table in found.items():
@@ -63,19 +66,22 @@ def _table(known: Array | None, rank: int, like: tuple[int, ...]) -> Array | Non
     return table if np.unique(table).size >= _DIFFERENT * table.size else None
 
 
-def _leads(draft: Draft, value: int, *, is_back: bool) -> bool:
-    """Whether a layer with weights is before, or behind."""
-    seen, stack = set(), [value]
-    while stack:
-        at = stack.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        made = draft.producer(at)
-        ops = ([made] if made is not None else []) if is_back else [user for user, _ in draft.consumers(at)]
-        for op in ops:
-            has_table = op.type == "GATHER" and draft.weight(op.inputs[0]) is not None
-            if op.type in _WEIGHTED or has_table:
-                return True
-            stack += [one for one in (op.inputs if is_back else op.outputs) if one is not None]
-    return False
+def _around_weights(draft: Draft) -> tuple[set[int], set[int]]:
+    """Values behind some layer with weights, and values before one."""
+    behind: set[int] = set()
+    before: set[int] = set()
+    for op in draft.ordered():
+        if _has_weights(draft, op) or not behind.isdisjoint(_present(op.inputs)):
+            behind.update(op.outputs)
+    for op in reversed(draft.ordered()):
+        if _has_weights(draft, op) or not before.isdisjoint(op.outputs):
+            before.update(_present(op.inputs))
+    return behind, before
+
+
+def _has_weights(draft: Draft, op: Op) -> bool:
+    return op.type in _WEIGHTED or (op.type == "GATHER" and draft.weight(op.inputs[0]) is not None)
+
+
+def _present(values: Iterable[int | None]) -> list[int]:
+    return [value for value in values if value is not None]
