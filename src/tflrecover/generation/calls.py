@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from tflrecover.generation.arguments import default, shortest
-from tflrecover.generation.literals import INLINE, Unwritable, index, literal, quoted
-from tflrecover.generation.steps import (
-    CHANNELS,
-    SHAPE,
-    Argument,
-    Form,
-    Program,
-    Scope,
-    Several,
-    Slot,
-    Step,
-    Tensor,
-    Tree,
-)
-from tflrecover.recovery.builder import Call
-from tflrecover.recovery.layers import is_tensor
+from tflrecover.generation.arguments import shortest
+from tflrecover.generation.classes import OWN, importable
+from tflrecover.generation.forms import FormMaker, Told
+from tflrecover.generation.inner import canonical, described
+from tflrecover.generation.literals import index, quoted
+from tflrecover.generation.steps import CHANNELS, SHAPE, Argument, Form, Inner, Program, Scope, Several, Step, Tensor
+from tflrecover.recovery.builder import Call, NestedModel
 from tflrecover.recovery.names import snake_case
 
 
@@ -39,6 +28,7 @@ class Written:
     Attributes:
         program: The steps.
         constants: Arrays that are too large for source, by their names.
+        imports: Classes of the user's, and their modules.
         tensors: Per tensor of the program that of the model.
         stems: Per tensor the name of the layer that made it.
         output_names: Of the model's outputs; ``""`` where the source does not give one.
@@ -46,6 +36,7 @@ class Written:
 
     program: Program
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    imports: dict[str, str] = field(default_factory=dict)
     tensors: dict[int, Any] = field(default_factory=dict)
     stems: dict[int, str] = field(default_factory=dict)
     output_names: list[str] = field(default_factory=list)
@@ -63,12 +54,10 @@ class Written:
 
 # Layers whose padding says nothing where the kernel is one number; the source then leaves it out.
 _UNPADDED = ("layers.Conv1D", "layers.Conv2D", "layers.Conv3D", "layers.SeparableConv2D", "layers.DepthwiseConv2D")
-# What targets can begin with.
-_KNOWN = ("layers", "ops", "tf")
 # In fewer calls it may be by chance.
 _SURE = 3
-# Sizes of a shape are numbers of their own.
-_LONG = 3
+# What targets of functions begin with.
+_FUNCTIONS = ("ops.", "tf.", "[")
 
 
 def written(model: Any, calls: Sequence[Call]) -> Written:
@@ -85,9 +74,12 @@ class _Writer:
 
     def __init__(self, model: Any, calls: Sequence[Call]) -> None:
         self.model, self.calls = model, calls
+        every = list(_walked(calls))
         self.numbers: dict[int, int] = {}
+        self.models: dict[int, str] = {}
+        self._keys: dict[Any, str] = {}
         self.made = Written(Program(Scope((), [], ())))
-        self.automatic = {snake_case(call.target.rpartition(".")[2]) for call in calls}
+        self.automatic = {snake_case(call.target.rpartition(".")[2]) for call in every}
         outputs = [getattr(tensor, "_keras_history", (None,))[0] for tensor in model.outputs]
         # A name like those that Keras gives to layers by itself could be one that it gives in the source.
         self.named = {
@@ -95,53 +87,58 @@ class _Writer:
             for layer in outputs
             if layer is not None and not _is_automatic(layer.name, self.automatic)
         }
-        self.given = [self._given(call) for call in calls]
+        counted = Counter(id(call.layer) for call in every if call.layer is not None)
+        self.shared = {layer for layer, count in counted.items() if count > 1}
+        self.given = {call: self._given(call) for call in every}
         # A window of one number is never padded; written as others are, it is like them.
-        for call, given in zip(calls, self.given, strict=True):
+        for call, given in self.given.items():
             if call.target in _UNPADDED and given.get("kernel_size") == 1:
                 given["padding"] = "same"
         self._tell_shapes()
         self.written_arguments: dict[str, list[str]] = defaultdict(list)
-        for call, given in zip(calls, self.given, strict=True):
+        for call, given in self.given.items():
             known = self.written_arguments[call.target]
             known += [name for name in given if name not in known]
 
     def _tell_shapes(self) -> None:
         """Says it of a shape that is, in all calls of a kind, that of what they are called on."""
-        kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for place, (call, given) in enumerate(zip(self.calls, self.given, strict=True)):
+        kinds: dict[tuple[str, ...], list[Call]] = defaultdict(list)
+        for call, given in self.given.items():
             words = (word for word in given.values() if isinstance(word, str))
-            for name in (name for name, value in given.items() if isinstance(value, tuple) and len(value) > 1):
-                kinds[call.target, name, *words].append(place)
-        for (_, name, *_), places in kinds.items():
-            shapes = {self.given[place][name] for place in places}
-            own = [tuple(getattr(self.calls[place].args[0], "shape", ()))[1:] for place in places]
-            if len(shapes) > 1 and own == [self.given[place][name] for place in places]:
-                for place in places:
-                    self.given[place][name] = _Told(SHAPE)
+            shapes = (name for name, value in given.items() if isinstance(value, tuple) and len(value) > 1)
+            for name in () if id(call.layer) in self.shared else shapes:
+                kinds[call.target, name, *words].append(call)
+        for (_, name, *_), calls in kinds.items():
+            own = [tuple(getattr(call.args[0], "shape", ()))[1:] for call in calls]
+            told = [self.given[call][name] for call in calls]
+            if len({*told}) > 1 and own == told:
+                for call in calls:
+                    self.given[call][name] = Told(SHAPE)
 
     def written(self) -> Written:
         inputs = tuple(self._number(tensor) for tensor in self.model.inputs)
-        steps = self._with_channels(
-            [self._step(call, given) for call, given in zip(self.calls, self.given, strict=True)]
-        )
+        steps = self._steps(self.calls)
         outputs = tuple(
             self._output(tensor, name, steps)
             for tensor, name in zip(self.model.outputs, self.model.output_names, strict=True)
         )
-        self.made.program = Program(Scope(inputs, steps, outputs))
+        self.made.program.main = Scope(inputs, steps, outputs)
         named = self.model.output_names
         self.made.output_names = ["" if _is_automatic(name, self.automatic) else name for name in named]
         return self.made
 
+    def _steps(self, calls: Sequence[Call]) -> list[Step]:
+        return self._with_channels([step for call in calls for step in self._made(call)])
+
     def _output(self, tensor: Any, name: str, steps: list[Step]) -> int:
         """The tensor of an output; the name of what a function makes is given to a layer behind it."""
         number = self.numbers[id(tensor)]
-        is_layer = any(number in step.outputs and step.form.target.startswith("layers.") for step in steps)
+        is_layer = any(number in step.outputs and step.form.is_layer for step in steps)
         if is_layer or _is_automatic(name, self.automatic):
             return number
         call = Call("layers.Identity", (tensor,), {}, object())
-        steps.append(self._step(call, {"name": name}))
+        self.given[call] = {"name": name}
+        steps += self._made(call)
         return steps[-1].outputs[0]
 
     def _number(self, tensor: Any, stem: str = "") -> int:
@@ -152,25 +149,58 @@ class _Writer:
 
     def _given(self, call: Call) -> dict[str, Any]:
         """Arguments of a layer's constructor that are not what they would be anyway, as short as they can be."""
-        if not call.target.startswith("layers."):
+        if call.target.startswith(_FUNCTIONS):
             return {}
-        kind = getattr(keras.layers, call.target.removeprefix("layers."))
-        given = shortest(kind, call.arguments)
+        given = dict(call.arguments)
+        if call.target.startswith("layers."):
+            given = shortest(_kind(call), given)
         return {**given, "name": self.named[id(call.layer)]} if id(call.layer) in self.named else given
 
-    def _step(self, call: Call, given: dict[str, Any]) -> Step:
-        form, target = _FormMaker(self), call.target
-        if target.partition(".")[0] not in _KNOWN and target != "[]":
-            raise Unwritable(f"{target} is no layer of Keras's")
-        if call.target.startswith("layers."):
-            own = form.constructor(getattr(keras.layers, call.target.removeprefix("layers.")), given, call.target)
-            arguments = [Argument("", form.tree(arg, ""), True) for arg in call.args]
-            arguments += [Argument(name, form.tree(value, name)) for name, value in call.named.items()]
-        elif call.target == "[]":
-            x, where = call.args
-            target, own, arguments = f"[{index(where, len(x.shape))}]", [], [Argument("", form.tree(x, ""), True)]
+    def _made(self, call: Call) -> Iterator[Step]:
+        """The step of a call; if the layer is called again, the one that makes it comes first."""
+        if id(call.layer) in self.shared:
+            if id(call.layer) not in self.numbers:
+                yield self._layer(call)
+            form = FormMaker(self, inputs=[self.numbers[id(call.layer)]])
+            yield self._step(call, form, "()", (), (Argument("", Tensor(0), True), *self._arguments(call, form)))
+        elif call.target.startswith(_FUNCTIONS):
+            yield self._function(call)
         else:
-            own, arguments = [], form.call(_function(call.target), call.args, call.arguments)
+            yield self._layer(call)
+
+    def _function(self, call: Call) -> Step:
+        form = FormMaker(self)
+        if call.target != "[]":
+            arguments = form.call(_function(call.target), call.args, call.arguments)
+            return self._step(call, form, call.target, (), arguments)
+        x, where = call.args
+        return self._step(call, form, f"[{index(where, len(x.shape))}]", (), [Argument("", form.tree(x, ""), True)])
+
+    def _layer(self, call: Call) -> Step:
+        for role, value in call.arguments.items():
+            if isinstance(value, NestedModel):
+                self.models[id(value)] = self._inner(value, role, len(call.arguments.get("initial", ())))
+        form = FormMaker(self)
+        own = form.constructor(_kind(call), self.given[call], call.target)
+        if id(call.layer) in self.shared:
+            outputs = (self._number(call.layer),)
+            made = Form(self._class(call), tuple(own), (), tuple(form.names), tuple(form.defaults))
+            return Step(made, (), tuple(form.literals), outputs, (call.layer.name,))
+        return self._step(call, form, self._class(call), own, self._arguments(call, form))
+
+    def _arguments(self, call: Call, form: FormMaker) -> list[Argument]:
+        """What a layer is called with."""
+        is_list = isinstance(call.layer, OWN) and len(call.args) > 1
+        trees = [form.tree(arg, "") for arg in call.args]
+        placed = [Several("[]", tuple(trees))] if is_list else trees
+        return [
+            *(Argument("", tree, True) for tree in placed),
+            *(Argument(name, form.tree(value, name)) for name, value in call.named.items()),
+        ]
+
+    def _step(
+        self, call: Call, form: FormMaker, target: str, own: Sequence[Argument], arguments: Sequence[Argument]
+    ) -> Step:
         if not form.inputs:
             # A constant: its layer is called on what it does not look at.
             form.inputs += [self.numbers[id(tensor)] for tensor in call.layer._inbound_nodes[0].input_tensors]
@@ -179,6 +209,27 @@ class _Writer:
         made = Form(target, tuple(own), tuple(arguments), tuple(form.names), tuple(form.defaults), len(results))
         outputs = tuple(self._number(tensor, stem) for tensor in results)
         return Step(made, tuple(form.inputs), tuple(form.literals), outputs, (stem,))
+
+    def _class(self, call: Call) -> str:
+        """What the source calls a layer's class."""
+        kind = _kind(call)
+        if call.target.startswith("layers.") or kind in OWN:
+            return call.target if kind not in OWN else str(kind.__name__)
+        name, self.made.imports[name] = importable(kind, self.made.imports)
+        return name
+
+    def _inner(self, model: NestedModel, role: str, states: int) -> str:
+        """The function that makes a model that a layer calls; equal models have one."""
+        inputs = tuple(self._number(tensor) for tensor in model.inputs)
+        steps = self._steps(model.calls)
+        scope = Scope(inputs, steps, tuple(self.numbers[id(tensor)] for tensor in model.outputs))
+        models = self.made.program.models
+        name, sentence, names = described(role, len(inputs), states, [one.name for one in models])
+        key = canonical(scope, model.inputs)
+        known = self._keys.setdefault(key, name)
+        if known == name:
+            models.append(Inner(name, sentence, names, scope))
+        return known
 
     def _with_channels(self, steps: list[Step]) -> list[Step]:
         """Says it of a number that is, in all calls of a kind, the number of channels of what they are called on."""
@@ -200,7 +251,8 @@ class _Writer:
         return steps
 
     def _channels(self, step: Step) -> str:
-        shape = self.made.tensors[step.inputs[0]].shape if step.inputs else ()
+        made = self.made.tensors.get(step.inputs[0]) if step.inputs else None
+        shape = getattr(made, "shape", ())
         return str(shape[-1]) if shape else ""
 
     def constant(self, value: np.ndarray) -> str:
@@ -215,96 +267,19 @@ class _Writer:
         return f"CONSTANTS[{quoted(name)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """An argument that is told by what a layer is called on."""
-
-    source: str
-
-
-@dataclass(eq=False)
-class _FormMaker:
-    """Takes the tensors and literals out of the arguments of one call."""
-
-    writer: _Writer
-    inputs: list[int] = field(default_factory=list)
-    literals: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    defaults: list[str] = field(default_factory=list)
-
-    def raw(self, name: str, source: str, default: str = "", *, is_placed: bool = True) -> Argument:
-        self.names.append(name)
-        self.defaults.append(default)
-        self.literals.append(source)
-        return Argument(name, Slot(len(self.literals) - 1), is_placed)
-
-    def tree(self, value: Any, name: str, default: str = "", *, is_inside: bool = False) -> Tree:
-        """Numbers that stand in a row are one literal; in a table, as of paddings, each is one."""
-        if is_tensor(value):
-            self.inputs.append(self.writer.numbers[id(value)])
-            return Tensor(len(self.inputs) - 1)
-        if isinstance(value, (list, tuple)) and (is_inside or len(value) >= _LONG or any(map(_is_structure, value))):
-            brackets = "[]" if isinstance(value, list) else "()"
-            return Several(brackets, tuple(self.tree(one, name, is_inside=True) for one in value))
-        return self.raw(name, self.source(value), default).tree
-
-    def source(self, value: Any) -> str:
-        if isinstance(value, np.ndarray) and value.size > INLINE:
-            return self.writer.constant(value)
-        if isinstance(value, _Told):
-            return value.source
-        if isinstance(value, keras.layers.Layer):
-            return self._layer(value)
-        if isinstance(value, (list, tuple)) and any(isinstance(one, keras.layers.Layer) for one in value):
-            return f"[{', '.join(map(self.source, value))}]"
-        # A type of TensorFlow's can be given by its name.
-        return literal(value.name if type(value).__name__ == "DType" else value)
-
-    def _layer(self, layer: Any) -> str:
-        """A layer that another is given, such as the cell of a recurrent one."""
-        kind, config = type(layer), layer.get_config()
-        if getattr(keras.layers, kind.__name__, None) is not kind:
-            raise Unwritable(f"{kind.__name__} is no layer of Keras's")
-        names = [name for name in inspect.signature(kind).parameters if name in config]
-        given = shortest(kind, {name: getattr(layer, name, config[name]) for name in names})
-        parts = [
-            self.source(value) if default(kind, name) is inspect.Parameter.empty else f"{name}={self.source(value)}"
-            for name, value in given.items()
-        ]
-        return f"layers.{kind.__name__}({', '.join(parts)})"
-
-    def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
-        """Arguments that any layer of the class writes, in the order of the signature."""
-        made: list[Argument] = []
-        order = {name: place for place, name in enumerate(inspect.signature(kind).parameters)}
-        known = dict.fromkeys((*self.writer.written_arguments[target], *given))
-        wanted = sorted(known, key=lambda name: order.get(name, len(order)))
-        for name in wanted:
-            usual = default(kind, name)
-            value = given.get(name, usual)
-            is_placed = usual is inspect.Parameter.empty and order.get(name) == len(made)
-            source = "" if usual is inspect.Parameter.empty else self.source(usual)
-            made.append(Argument(name, self.tree(value, name, source), is_placed))
-        return made
-
-    def call(self, function: Callable[..., Any], args: Sequence[Any], arguments: dict[str, Any]) -> list[Argument]:
-        names = _parameters(function)
-        placed = [
-            Argument(name, self.tree(arg, name), True)
-            for name, arg in zip((*names, *[""] * len(args)), args, strict=False)
-        ]
-        return placed + [Argument(name, self.tree(arg, name)) for name, arg in arguments.items() if arg is not None]
+def _walked(calls: Sequence[Call]) -> Iterator[Call]:
+    """All calls, with those of models that layers call."""
+    for call in calls:
+        for value in call.arguments.values():
+            if isinstance(value, NestedModel):
+                yield from _walked(value.calls)
+        yield call
 
 
-def _is_structure(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) or is_tensor(value)
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return ()
+def _kind(call: Call) -> Any:
+    """The class of a layer."""
+    is_plain = call.target.startswith("layers.")
+    return getattr(keras.layers, call.target.removeprefix("layers.")) if is_plain else type(call.layer)
 
 
 def _function(target: str) -> Any:

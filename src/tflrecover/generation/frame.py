@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tflrecover import __version__
-from tflrecover.generation import tensorflow_function
 from tflrecover.generation.calls import Written
+from tflrecover.generation.classes import CLASSES
 from tflrecover.generation.layout import STEP, WIDTH
 from tflrecover.generation.literals import quoted
 
@@ -37,18 +38,28 @@ def head(model: Any, made: Written, origin: str, code: str) -> list[str]:
         origin: The file that it is from.
         code: What stands behind.
     """
-    uses_tensorflow = f"{tensorflow_function.NAME}(" in code
-    standard = ["import operator"] * uses_tensorflow + ["from pathlib import Path"]
-    code += f"{tensorflow_function.SOURCE}" * uses_tensorflow
+    classes = [source for name, source in CLASSES.items() if re.search(rf"(?<![\w.\"]){name}\(", code)]
+    code += "".join(classes)
+    standard = ["import operator"] * any("operator." in source for source in classes) + ["from pathlib import Path"]
     modules = [name for name in ("layers", "ops") if re.search(rf"(?<![\w.\"]){name}\.", code)]
     others = ["import keras"]
     others += ["import numpy as np"] * bool("np." in code or made.constants)
-    others += ["import tensorflow as tf"] * uses_tensorflow
-    others += [f"from keras import {', '.join(modules)}"] * bool(modules)
+    others += ["import tensorflow as tf"] * any(re.search(r"\btf[.)]", source) for source in classes)
+    others += _imports({"keras": modules, **_by_module(made.imports)})
     lines = [*_docstring(model, made, origin), "", *standard, "", *others, ""]
     lines += [f"WEIGHTS = Path(__file__).with_suffix({quoted('.weights.h5')})"]
     lines += [f"CONSTANTS = np.load(Path(__file__).with_suffix({quoted('.constants.npz')}))"] * bool(made.constants)
-    return [*lines, "", "", *tensorflow_function.SOURCE.splitlines()] if uses_tensorflow else lines
+    for source in classes:
+        lines += ["", "", *source.splitlines()]
+    return lines
+
+
+def _by_module(imports: Mapping[str, str]) -> dict[str, list[str]]:
+    return {module: sorted(name for name in imports if imports[name] == module) for module in imports.values()}
+
+
+def _imports(names: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"from {module} import {', '.join(names[module])}" for module in sorted(names) if names[module]]
 
 
 def _docstring(model: Any, made: Written, origin: str) -> list[str]:

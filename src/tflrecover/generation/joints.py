@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 
 from tflrecover.generation.steps import Scope, Step
+from tflrecover.recovery.layers import FakeQuantize
 
 # ``block_2_expand`` and ``block_2_project`` are of one block.
 _BLOCK = re.compile(r".*(?:block|cell|layer|stage|unit|expanded_conv)_?\d+[a-z]?(?=_)", re.IGNORECASE)
 _DEPTHWISE, _CONVOLUTION = "layers.DepthwiseConv2D", "layers.Conv2D"
-_ACTIVATIONS = tuple(
-    f"layers.{kind}" for kind in ("ReLU", "PReLU", "LeakyReLU", "ELU", "Activation", "Softmax", "BatchNormalization")
+_ACTIVATIONS = (
+    *(f"layers.{kind}" for kind in ("ReLU", "PReLU", "LeakyReLU", "ELU", "Activation", "Softmax")),
+    "layers.BatchNormalization",
+    FakeQuantize.__name__,
 )
 
 

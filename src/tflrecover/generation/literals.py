@@ -77,6 +77,12 @@ def array(value: np.ndarray) -> str:
     return f"np.array({source}, {quoted(str(value.dtype))})"
 
 
+def zeros(value: np.ndarray) -> str:
+    """An array that is all zeros, as what begins states; ``""`` for any other."""
+    is_zero = value.dtype.kind in "fiub" and not any(value.tobytes())
+    return f"np.zeros({literal(value.shape)}, {quoted(str(value.dtype))})" if is_zero else ""
+
+
 def index(value: Any, rank: int) -> str:
     """What stands between the brackets of ``x[…]``, for an ``x`` of so many axes."""
     parts = [_slice(one) if isinstance(one, slice) else literal(one) for one in _tuple(value)]

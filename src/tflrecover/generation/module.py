@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tflrecover.generation.calls import Written
@@ -19,7 +20,7 @@ from tflrecover.generation.order import depth_first, forward
 from tflrecover.generation.parameters import MODULES
 from tflrecover.generation.repetition import find_functions, join_repeats
 from tflrecover.generation.source import Writer
-from tflrecover.generation.steps import Loop, Program, Scope, Step, walked
+from tflrecover.generation.steps import Inner, Loop, Program, Scope, Step, walked
 from tflrecover.generation.variables import Variables
 
 # Lengths of functions that are looked for, one after the other: blocks first and then what they are in, or all at once.
@@ -49,12 +50,14 @@ def _cost(source: str) -> float:
 
 
 def _source(model: Any, made: Written, origin: str, program: Program) -> str:
-    sentences = name_functions(program.functions, _names(program), made.size)
+    sentences = name_functions(program.functions, _names(program) | {*made.imports}, made.size)
     writer = Writer()
     lines: list[str] = []
     for function in program.functions:
         lines += ["", "", *writer.function(function, sentences[id(function)])]
-    lines += ["", "", *_build(model, program, writer, Describer(made, program.main.outputs))]
+    for one in program.models:
+        lines += ["", "", *_build_inner(one, program, writer, made)]
+    lines += ["", "", *_build(model, program, writer, made)]
     return "\n".join([*head(model, made, origin, "\n".join(lines)), *lines, LOAD])
 
 
@@ -67,16 +70,21 @@ def _program(made: Written, order: Callable[[Scope], list[Step]], lengths: Seque
         lengths: See :data:`_LENGTHS`.
         joins: Make loops of equal layers before functions are looked for.
     """
-    main = made.program.main
-    program = Program(Scope(main.inputs, order(main), main.outputs))
-    if joins:
-        join_repeats(program.main, of_layers=True)
+
+    def ordered(scope: Scope) -> Scope:
+        return Scope(scope.inputs, order(scope), scope.outputs)
+
+    models = [replace(one, scope=ordered(one.scope)) for one in made.program.models]
+    program = Program(ordered(made.program.main), models=models)
+    for scope in program.scopes if joins else ():
+        join_repeats(scope, of_layers=True)
     for longest in lengths:
         find_functions(program, longest, made.channels)
     inline_single(program)
     for function in program.functions:
         make_loops(function.body, {parameter.name for parameter in function.parameters})
-    make_loops(program.main, set())
+    for scope in (*(one.scope for one in program.models), program.main):
+        make_loops(scope, set())
     set_defaults(program.functions, [step for scope in program.scopes for step in walked(scope)])
     return program
 
@@ -87,35 +95,59 @@ def _names(program: Program) -> set[str]:
         step.form.target for scope in program.scopes for step in walked(scope) if isinstance(step.form.target, Loop)
     ]
     parameters = {parameter.name for function in program.functions for parameter in function.parameters}
-    return {"build_model", "load_model", *parameters, *(name for loop in loops for name in loop.variables)}
+    models = {one.name for one in program.models}
+    return {"build_model", "load_model", *models, *parameters, *(name for loop in loops for name in loop.variables)}
 
 
-def _build(model: Any, program: Program, writer: Writer, describer: Describer) -> list[str]:
+def _build(model: Any, program: Program, writer: Writer, made: Written) -> list[str]:
     lines = ["def build_model():", f'{STEP}"""The network; its weights are random."""']
-    inputs = program.main.inputs
-    names = dict(zip(inputs, _input_names(model), strict=True))
-    for value, tensor in zip(inputs, model.inputs, strict=True):
-        lines += laid_out(f"{names[value]} = keras.Input({', '.join(_input(tensor))})", STEP)
+    inputs = [_input(tensor, tensor._keras_history[0].name) for tensor in model.inputs]
+    names, name = _input_names(model), [f"name={quoted(model.name)}"]
+    return [*lines, *_functional(program.main, program, writer, made, dict(zip(names, inputs, strict=True)), name)]
+
+
+def _build_inner(one: Inner, program: Program, writer: Writer, made: Written) -> list[str]:
+    lines = [f"def {one.name}():", f'{STEP}"""{one.sentence}"""']
+    inputs = [_input(made.tensors[value]) for value in one.scope.inputs]
+    return [*lines, *_functional(one.scope, program, writer, made, dict(zip(one.inputs, inputs, strict=True)))]
+
+
+def _functional(
+    scope: Scope,
+    program: Program,
+    writer: Writer,
+    made: Written,
+    inputs: Mapping[str, str],
+    options: Sequence[str] = (),
+) -> list[str]:
+    """The body of a function that makes a model; its inputs by name, as their arguments."""
+    lines: list[str] = []
+    for name, given in inputs.items():
+        lines += laid_out(f"{name} = keras.Input({given})", STEP)
+    names = dict(zip(scope.inputs, inputs, strict=True))
     functions = {function.name for function in program.functions}
-    taken = {*names.values(), *functions, *MODULES, *_names(program)}
-    variables = Variables(names.copy(), describer.describe, describer.size, describer.output, taken)
-    body = writer.main(program.main, variables)
-    outputs = [variables.names[value] for value in program.main.outputs]
-    given = [_listed([names[value] for value in inputs]), _listed(outputs), f"name={quoted(model.name)}"]
-    return [*lines, *body, *laid_out(f"return keras.Model({', '.join(given)})", STEP)]
+    taken = {*inputs, *functions, *MODULES, *made.imports, *_names(program)}
+    describer = Describer(made, scope.outputs)
+    variables = Variables(names, describer.describe, describer.size, describer.output, taken)
+    body = writer.main(scope, variables)
+    outputs = [variables.names[value] for value in scope.outputs]
+    # Layers call a model that they are given on a list.
+    listed = _listed([*inputs]) if options else f"[{', '.join(inputs)}]"
+    given = ", ".join([listed, _listed(outputs), *options])
+    return [*lines, *body, *laid_out(f"return keras.Model({given})", STEP)]
 
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
 
 
-def _input(tensor: Any) -> list[str]:
+def _input(tensor: Any, name: str = "") -> str:
     shape = tuple(tensor.shape)
     is_free = bool(shape) and shape[0] is None
     given = [literal(shape[1:])] if is_free else [f"batch_shape={literal(shape)}"]
     if str(tensor.dtype) != "float32":
         given.append(f"dtype={quoted(str(tensor.dtype))}")
-    return [*given, f"name={quoted(tensor._keras_history[0].name)}"]
+    return ", ".join([*given, f"name={quoted(name)}"] if name else given)
 
 
 def _input_names(model: Any) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tflrecover.generation import tensorflow_function
+from tflrecover.generation.classes import FUNCTION
 from tflrecover.generation.layout import STEP, laid_out
 from tflrecover.generation.literals import quoted
 from tflrecover.generation.steps import (
     CHANNELS,
     SHAPE,
     Argument,
+    Built,
     Form,
     Function,
     Loop,
@@ -127,8 +128,11 @@ def _call(form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
     arguments = _arguments(form.arguments, form, given, literals)
     if target.startswith("["):
         return f"{arguments[0]}{target}"
-    if target.startswith("layers."):
-        return f"{target}({', '.join(_arguments(form.own, form, given, literals))})({', '.join(arguments)})"
+    if target == "()":
+        return f"{arguments[0]}({', '.join(arguments[1:])})"
+    if form.is_layer:
+        made = f"{target}({', '.join(_arguments(form.own, form, given, literals))})"
+        return made if form.is_uncalled else f"{made}({', '.join(arguments)})"
     return f"{target}({', '.join(arguments)})"
 
 
@@ -139,7 +143,7 @@ def _tensorflow(form: Form, given: Sequence[str], literals: Sequence[str]) -> st
     named = [f"{one.name}={_source(one.tree, nothing, literals)}" for one in form.arguments if not one.is_placed]
     own = [quoted(form.target.removeprefix("tf.")), *placed, *named]
     tensors = given[0] if len(given) == 1 else f"[{', '.join(given)}]"
-    return f"{tensorflow_function.NAME}({', '.join(own)})({tensors})"
+    return f"{FUNCTION}({', '.join(own)})({tensors})"
 
 
 def _of_function(function: Function, given: Sequence[str], literals: Sequence[str]) -> list[str]:
@@ -175,6 +179,8 @@ def _source(tree: Tree, given: Sequence[str], literals: Sequence[str]) -> str:
     if isinstance(tree, Slot):
         source = literals[tree.index]
         return given[0] + source if source in (CHANNELS, SHAPE) else source
+    if isinstance(tree, Built):
+        return f"{literals[tree.index]}()"
     assert isinstance(tree, Several)
     items = [_source(item, given, literals) for item in tree.items]
     comma = "," if tree.brackets == "()" and len(items) == 1 else ""

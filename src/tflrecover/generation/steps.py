@@ -33,7 +33,14 @@ class Several:
     items: tuple[Tree, ...]
 
 
-Tree: TypeAlias = Tensor | Slot | Several
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The place of a model: the literal names the function of the source that makes one, anew in each place."""
+
+    index: int
+
+
+Tree: TypeAlias = Tensor | Slot | Several | Built
 
 # Literals that are told by what a step works on: the size of its last axis, and of all but the batch.
 CHANNELS, SHAPE = ".shape[-1]", ".shape[1:]"
@@ -59,9 +66,10 @@ class Form:
     """All of a step but its tensors and literals.
 
     Attributes:
-        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.relu"``, ``"[:, 0]"``, a function of the source, or a loop.
+        target: ``"layers.Conv2D"``, ``"ops.add"``, ``"tf.nn.relu"``, ``"[:, 0]"``, a class of the source by its name
+            alone, a function of the source, or a loop; ``"()"`` calls its first argument, a layer that was made before.
         own: Arguments of a layer's constructor.
-        arguments: Arguments of the call.
+        arguments: Arguments of the call; none where a layer is made and not yet called.
         names: Per literal the argument that it is in.
         defaults: Per literal the source of the argument's default, ``""`` where it has none.
         results: How many tensors it gives.
@@ -73,6 +81,17 @@ class Form:
     names: tuple[str, ...]
     defaults: tuple[str, ...]
     results: int = 1
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether a layer is made."""
+        target = self.target
+        return isinstance(target, str) and (target.startswith("layers.") or target.isidentifier())
+
+    @property
+    def is_uncalled(self) -> bool:
+        """Whether the layer itself is what is made."""
+        return self.is_layer and not self.arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +191,23 @@ class Loop:
     rows: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Inner:
+    """A model that a layer calls.
+
+    Attributes:
+        name: Of the function that makes it.
+        sentence: For its docstring.
+        inputs: What its inputs are called.
+        scope: What makes its outputs from its inputs.
+    """
+
+    name: str
+    sentence: str
+    inputs: tuple[str, ...]
+    scope: Scope
+
+
 @dataclass(eq=False, slots=True)
 class Program:
     """The code of a model.
@@ -179,15 +215,17 @@ class Program:
     Attributes:
         main: What makes the model's outputs from its inputs.
         functions: In the order in which they are defined.
+        models: Those that layers call, the innermost first.
     """
 
     main: Scope
     functions: list[Function] = field(default_factory=list)
+    models: list[Inner] = field(default_factory=list)
 
     @property
     def scopes(self) -> list[Scope]:
-        """Bodies of all functions, and the main one."""
-        return [*(function.body for function in self.functions), self.main]
+        """Bodies of all functions, of the models that layers call, and the main one."""
+        return [*(function.body for function in self.functions), *(one.scope for one in self.models), self.main]
 
 
 def walked(scope: Scope) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tflrecover.generation.steps import Loop, Repeat, Scope, Several, Step
+from tflrecover.recovery.names import snake_case
 
 # What is needed for more steps than this gets a name of its own.
 _SOON = 5
@@ -46,7 +47,10 @@ class Variables:
         freed = [self.names.pop(value) for value in dict.fromkeys(dying)]
         made = []
         for value in step.outputs:
-            if value in last_uses:
+            if step.form.is_uncalled:
+                made.append(self._free(snake_case(step.form.target.rpartition(".")[2]), kept))
+                self.names[value] = made[-1]
+            elif value in last_uses:
                 made.append(self._name(_Line(scope, last_uses, value, place), freed, kept))
                 self.names[value] = made[-1]
             else:

@@ -206,7 +206,7 @@ class FakeQuantize(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
         high: The largest.
     """
 
-    def __init__(self, scale: float, zero_point: int, low: int, high: int, **base: Any) -> None:
+    def __init__(self, scale: float, zero_point: int, low: int = -128, high: int = 127, **base: Any) -> None:
         super().__init__(trainable=False, **base)
         self.scale, self.zero_point, self.low, self.high = scale, zero_point, low, high
 
