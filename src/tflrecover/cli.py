@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import io
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from tflrecover import __version__
-from tflrecover.errors import InvalidModel, MappingError, TFLRecoverError
-from tflrecover.loading import import_keras, load_inputs, load_model, names_model, require_free
+from tflrecover.errors import MappingError, TFLRecoverError
+from tflrecover.loading import import_keras, load_inputs, load_model, names_model
 from tflrecover.mistaken import is_file
 from tflrecover.render.text import full as full_text
 from tflrecover.render.text import safe
+from tflrecover.saving import require_free, require_output, save
 
 if TYPE_CHECKING:
     from tflrecover.render.selection import Selection
@@ -60,6 +61,14 @@ LayerOption = Annotated[
     str | None,
     typer.Option("--layer", metavar="PATTERN", help="Show operators and differences at these layers or tensors only."),
 ]
+
+
+class Rounding(enum.Enum):
+    """What is made of a quantized file."""
+
+    FLOAT = "float"
+    SIMULATE = "simulate"
+
 
 P = ParamSpec("P")
 
@@ -220,7 +229,7 @@ def port(
     from tflrecover.render.selection import Selection
 
     selection = Selection(full, only_differences, layer)
-    _require_output(output, force)
+    require_output(output, force)
     read, loaded = _loaded(file, model)
     try:
         report = tflrecover.port(read, loaded, mapping, strict=strict)
@@ -228,30 +237,8 @@ def port(
         _finish(refused.report, selection, json, html, model_explorer)
         return DIFFERENT
     selection.require(report)  # before anything is written
-    _save(loaded, Path(output))
+    save(loaded, Path(output))
     return _finish(report, selection, json, html, model_explorer)
-
-
-def _require_output(output: str, force: bool) -> None:
-    if not output.endswith(".keras"):
-        raise InvalidModel(f"the output must be a .keras file, got {output!r}")
-    require_free(Path(output), force)
-
-
-def _save(model: Any, target: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Saves beside the target first, so that the target is complete or not there at all.
-
-    Args:
-        model: What is saved.
-        target: Where to.
-        meanwhile: Writes what belongs to it; if that fails, the target is not there either.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        model.save(made)
-        meanwhile()
-        made.replace(target)
 
 
 @app.command()
@@ -263,6 +250,9 @@ def recover(
         str | None,
         typer.Option(metavar="OUT.py", help="Also write Python source that builds it, and its weights beside that."),
     ] = None,
+    quantized: Annotated[
+        Rounding, typer.Option(help="Of a quantized file: the float network, or with the rounding that the file does.")
+    ] = Rounding.FLOAT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> int:
     """Rebuild a file as a Keras model and save it; folders on the way are made."""
@@ -270,7 +260,7 @@ def recover(
     from tflrecover.source_files import source_files
     from tflrecover.tflite import read
 
-    _require_output(output, force)
+    require_output(output, force)
     for target in source_files(source) if source else ():
         require_free(target, force)
     found = read(file)
@@ -279,13 +269,13 @@ def recover(
         from tflrecover.generation import generate_from
         from tflrecover.recovery import has_own_layers, recovered
 
-        made = recovered(found)
+        made = recovered(found, quantized=quantized.value)
         written = [output]
 
         def write_source() -> None:
             written.extend(map(str, generate_from(made, found.source, source) if source else ()))
 
-        _save(made.model, Path(output), write_source)
+        save(made.model, Path(output), write_source)
     for note in made.notes:
         typer.echo(f"note: {safe(note)}")
     if has_own_layers(made.model):

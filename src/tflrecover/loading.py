@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -176,16 +175,3 @@ def load_inputs(path: str) -> Any:
         raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {why}") from error
     unnamed = [f"arr_{i}" for i in range(len(named))]
     return [named[name] for name in unnamed] if set(named) == set(unnamed) else named
-
-
-def require_free(target: Path, force: bool) -> None:
-    """Refuses a place to write to before any work is done.
-
-    Raises:
-        InvalidModel: a file is there, and it must not be overwritten.
-        IsADirectoryError: it is a folder.
-    """
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
-    if target.is_file() and not force:
-        raise InvalidModel(f"{target} is there already; --force overwrites it")

@@ -7,42 +7,52 @@ import os
 import runpy
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from tflrecover.errors import UnsupportedOperators
+from tflrecover.errors import InvalidModel, UnsupportedOperators
 from tflrecover.generation.calls import Written, written
 from tflrecover.generation.literals import Unwritable
 from tflrecover.generation.module import module_source
 from tflrecover.recovery import Recovered, recovered
+from tflrecover.recovery.model import defaults
 from tflrecover.source_files import source_files
 from tflrecover.tflite import read
 
 __all__ = ["generate", "generate_from"]
 
 
-def generate(path: Any, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, ...]:
+def generate(
+    path: Any,
+    out: str | os.PathLike[str],
+    *,
+    quantized: Literal["float", "simulate"] = "float",
+    force: bool = False,
+) -> tuple[Path, ...]:
     """Writes Python source that builds the model of a file, and the weights beside it.
 
-    The source needs Keras, and TensorFlow where Keras has no name for an operator, but not tflrecover. What the network
-    repeats is a function or a loop. The file's names are only in it as string literals, or as identifiers of letters,
-    digits and underscores. All is written, or nothing: the source is run, and its weights are compared, before it is
-    put in its place.
+    The source needs Keras, and TensorFlow where Keras has no name for an operator, but not tflrecover. What Keras has
+    no layer for, such as a loop, is a class in the source; what the network repeats is a function or a loop. The file's
+    names are only in it as string literals, or as identifiers of letters, digits and underscores. All is written, or
+    nothing: the source is run, and its weights are compared, before it is put in its place.
 
     Args:
         path: A path, the file's bytes, or what :func:`tflrecover.read` gave.
         out: The source, ``NAME.py``. Weights are written to ``NAME.weights.h5``, and arrays that are operands of
             functions, if there are any, to ``NAME.constants.npz``.
+        quantized: As for :func:`tflrecover.recover`: ``"simulate"`` keeps the rounding of a quantized file.
         force: Overwrite files that are there.
 
     Returns:
         The files that were written, the source first.
 
     Raises:
-        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them.
+        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them. Or a
+            registered operator became a layer whose class cannot be imported.
         InvalidFile: it cannot be read.
-        InvalidModel: ``out`` does not end with ``.py``.
+        InvalidModel: ``out`` is no name of a module with ``.py``, or that of a module which Keras needs.
+        ValueError: ``quantized`` is neither word.
         FileExistsError: a file to be written is there.
 
     Example:
@@ -55,7 +65,7 @@ def generate(path: Any, out: str | os.PathLike[str], *, force: bool = False) -> 
         if target.exists() and not force:
             raise FileExistsError(errno.EEXIST, "is there already; force=True overwrites it", str(target))
     file = read(path)
-    return generate_from(recovered(file), file.source, out)
+    return generate_from(recovered(file, quantized=quantized), file.source, out)
 
 
 def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -66,13 +76,18 @@ def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) ->
         origin: The file that it was recovered from.
         out: As for :func:`generate`.
     """
-    source, weights, constants = source_files(out)
+    with defaults():
+        return _generated(found, origin, source_files(out))
+
+
+def _generated(found: Recovered, origin: str, files: tuple[Path, Path, Path]) -> tuple[Path, ...]:
+    source, weights, constants = files
     try:
         made = written(found.model, found.calls)
     except Unwritable as error:
-        raise UnsupportedOperators(
-            origin, [("recovered", "layer", f"no source without tflrecover: {error}")]
-        ) from error
+        raise UnsupportedOperators(origin, [("?", "source", str(error))]) from error
+    if any(module.partition(".")[0] == source.stem for module in made.imports.values()):
+        raise InvalidModel(f"{str(source)!r} is what it would import a layer from; give the source another name")
     source.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         drafts = [Path(folder) / target.name for target in (source, weights, constants)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +41,17 @@ class Written:
     tensors: dict[int, Any] = field(default_factory=dict)
     stems: dict[int, str] = field(default_factory=dict)
     output_names: list[str] = field(default_factory=list)
+
+    @property
+    def may_mistake_channels(self) -> bool:
+        """Whether layers look up where channels are, and none has a kernel that fits only where they are.
+
+        A user may have set Keras to channels that come first.
+        """
+        forms = {step.form for scope in self.program.scopes for step in scope.steps}
+        if any("kernel_size" in form.names for form in forms):
+            return False
+        return any("data_format" in _parameters(form.target) and "data_format" not in form.names for form in forms)
 
     def channels(self, tensor: int) -> int:
         """Size of a tensor's last axis, 0 where it has none."""
@@ -280,6 +292,13 @@ def _kind(call: Call) -> Any:
     """The class of a layer."""
     is_plain = call.target.startswith("layers.")
     return getattr(keras.layers, call.target.removeprefix("layers.")) if is_plain else type(call.layer)
+
+
+def _parameters(target: str) -> Collection[str]:
+    """Of a layer's constructor, or of a function of Keras."""
+    if target.startswith("layers."):
+        return inspect.signature(getattr(keras.layers, target.removeprefix("layers."))).parameters
+    return inspect.signature(_function(target)).parameters if target.startswith("ops.") else ()
 
 
 def _function(target: str) -> Any:

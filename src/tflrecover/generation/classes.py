@@ -17,7 +17,7 @@ FUNCTION = TensorFlowFunction.__name__
 """What calls functions of TensorFlow by their names."""
 
 _FUNCTION = '''\
-@keras.saving.register_keras_serializable()
+@keras.saving.register_keras_serializable("recovered")
 class TensorFlowFunction(layers.Layer):
     """Calls a function of TensorFlow by its name; None stands for the next input."""
 
@@ -60,7 +60,7 @@ class TensorFlowFunction(layers.Layer):
 '''
 
 _FAKE_QUANTIZE = '''\
-@keras.saving.register_keras_serializable()
+@keras.saving.register_keras_serializable("recovered")
 class FakeQuantize(layers.Layer):
     """Rounds to what integers of one scale stand for; the gradient goes through."""
 
@@ -85,7 +85,7 @@ class FakeQuantize(layers.Layer):
 '''
 
 _WHILE_LOOP = '''\
-@keras.saving.register_keras_serializable()
+@keras.saving.register_keras_serializable("recovered")
 class WhileLoop(layers.Layer):
     """Calls a model again and again: it gives the next states, and what is stacked.
 
@@ -154,7 +154,7 @@ class WhileLoop(layers.Layer):
 '''
 
 _CONDITIONAL = '''\
-@keras.saving.register_keras_serializable()
+@keras.saving.register_keras_serializable("recovered")
 class Conditional(layers.Layer):
     """Calls one of two models, as its first input says."""
 
@@ -185,7 +185,7 @@ class Conditional(layers.Layer):
 '''
 
 _STATE = '''\
-@keras.saving.register_keras_serializable()
+@keras.saving.register_keras_serializable("recovered")
 class State(layers.Layer):
     """What one call of the model leaves for the next.
 

@@ -16,7 +16,7 @@ from tflrecover.generation.layout import STEP, laid_out
 from tflrecover.generation.literals import literal, quoted
 from tflrecover.generation.loops import make_loops, set_defaults
 from tflrecover.generation.names import name_functions
-from tflrecover.generation.order import depth_first, forward
+from tflrecover.generation.order import depth_first, forward, layers_beside
 from tflrecover.generation.parameters import MODULES
 from tflrecover.generation.repetition import find_functions, join_repeats
 from tflrecover.generation.source import Writer
@@ -29,6 +29,11 @@ _LENGTHS = ((48,), (4, 48), (8, 48))
 _MANY = 600
 
 _LONGEST_INPUT = 20
+
+_CHECK = (
+    f'{STEP}if keras.config.image_data_format() != "channels_last":',
+    f'{STEP * 2}raise ValueError("this network has its channels last: set Keras to that")',
+)
 
 
 def module_source(model: Any, made: Written, origin: str) -> str:
@@ -72,7 +77,7 @@ def _program(made: Written, order: Callable[[Scope], list[Step]], lengths: Seque
     """
 
     def ordered(scope: Scope) -> Scope:
-        return Scope(scope.inputs, order(scope), scope.outputs)
+        return Scope(scope.inputs, layers_beside(order(scope)), scope.outputs)
 
     models = [replace(one, scope=ordered(one.scope)) for one in made.program.models]
     program = Program(ordered(made.program.main), models=models)
@@ -101,6 +106,7 @@ def _names(program: Program) -> set[str]:
 
 def _build(model: Any, program: Program, writer: Writer, made: Written) -> list[str]:
     lines = ["def build_model():", f'{STEP}"""The network; its weights are random."""']
+    lines += _CHECK if made.may_mistake_channels else []
     inputs = [_input(tensor, tensor._keras_history[0].name) for tensor in model.inputs]
     names, name = _input_names(model), [f"name={quoted(model.name)}"]
     return [*lines, *_functional(program.main, program, writer, made, dict(zip(names, inputs, strict=True)), name)]

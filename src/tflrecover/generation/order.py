@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from tflrecover.generation.steps import Scope, Step
 
@@ -23,6 +24,17 @@ def depth_first(scope: Scope) -> list[Step]:
             pending.append((value, True))
             pending += [(wanted, False) for wanted in reversed(step.inputs)]
     return list(found.values())
+
+
+def layers_beside(steps: Sequence[Step]) -> list[Step]:
+    """A layer that is called several times is made just before it is first called."""
+    made = {step.outputs[0]: step for step in steps if step.form.is_uncalled}
+    found: list[Step] = []
+    for step in steps:
+        if not step.form.is_uncalled:
+            found += [made.pop(value) for value in step.inputs if value in made]
+            found.append(step)
+    return found
 
 
 def forward(scope: Scope) -> list[Step]:

@@ -59,7 +59,7 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
     try:
-        with _defaults():
+        with defaults():
             free, found = _freest(file)
             if quantized == "simulate":
                 # What is free is asked without rounding: a number between two steps would look like an answer.
@@ -76,7 +76,7 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
 
 
 @contextlib.contextmanager
-def _defaults() -> Iterator[None]:
+def defaults() -> Iterator[None]:
     """A file has its channels last and computes in float32, whatever a user has set for layers of their own."""
     config = keras.config
     before = config.image_data_format(), config.dtype_policy(), config.floatx()
