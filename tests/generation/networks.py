@@ -80,3 +80,21 @@ def random_network(seed):
         for kind in kinds if turn != 3 else kinds[::-1]:
             tensors.append(step(kind, int(generator.integers(2, 20))))
     return net.recovered(*tensors[-2:])
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Twice(keras.layers.Layer):
+    """A layer of a user's: its input times a kernel, twice."""
+
+    def __init__(self, factor=2, **base):
+        super().__init__(**base)
+        self.factor = factor
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=shape[-1:], name="kernel")
+
+    def call(self, x):
+        return x * self.kernel * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}

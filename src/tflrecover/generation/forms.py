@@ -78,8 +78,10 @@ class FormMaker:
 
     def source(self, value: Any) -> str:
         """Of anything but a tensor."""
+        if isinstance(value, np.ndarray) and value.size > 1 and (source := zeros(value)):
+            return source
         if isinstance(value, np.ndarray) and value.size > INLINE:
-            return zeros(value) or self.writer.constant(value)
+            return self.writer.constant(value)
         if isinstance(value, Told):
             return value.source
         if isinstance(value, keras.layers.Layer):

@@ -45,7 +45,9 @@ def head(model: Any, made: Written, origin: str, code: str) -> list[str]:
     others = ["import keras"]
     others += ["import numpy as np"] * bool("np." in code or made.constants)
     others += ["import tensorflow as tf"] * any(re.search(r"\btf[.)]", source) for source in classes)
-    others += _imports({"keras": modules, **_by_module(made.imports)})
+    others += _imports({"keras": modules})
+    # The user's own come last.
+    others += ["", *_imports(_by_module(made.imports))] if made.imports else []
     lines = [*_docstring(model, made, origin), "", *standard, "", *others, ""]
     lines += [f"WEIGHTS = Path(__file__).with_suffix({quoted('.weights.h5')})"]
     lines += [f"CONSTANTS = np.load(Path(__file__).with_suffix({quoted('.constants.npz')}))"] * bool(made.constants)
