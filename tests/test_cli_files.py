@@ -31,6 +31,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built("tanh").save(folder / "other.keras")
     (folder / "corrupt.keras").write_bytes(b"PK\3\4 no archive")
     (folder / "a.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([np.full((1, 4), n, "float32")] for n in (-1, 0.5, 1))
+    (folder / "int8.tflite").write_bytes(converter.convert())
     return folder
 
 
@@ -68,7 +72,7 @@ def test_a_model_file_that_is_corrupt(real: Path) -> None:
 
 
 def test_recover(real: Path, tmp_path: Path) -> None:
-    file, out, source = str(real / "a.tflite"), tmp_path / "new" / "out.keras", tmp_path / "code.py"
+    file, out, source = str(real / "a.tflite"), tmp_path / "new" / "out.keras", tmp_path / "network.py"
     result = run("recover", file, "-o", str(out), "--source", str(source))
     assert (result.exit_code, result.stdout) == (
         cli.SAME,
@@ -76,7 +80,7 @@ def test_recover(real: Path, tmp_path: Path) -> None:
     ), result.output
     assert run("verify", file, str(out)).exit_code == cli.SAME
     written = sorted(path.name for path in (*out.parent.iterdir(), *tmp_path.glob("*.*")))
-    assert written == ["code.py", "code.weights.h5", "out.keras"]
+    assert written == ["network.py", "network.weights.h5", "out.keras"]
     out.unlink()
     refused = run("recover", file, "-o", str(out), "--source", str(source))
     assert_one_line_of_trouble(refused, f"{source} is there already; --force overwrites it")
@@ -84,6 +88,21 @@ def test_recover(real: Path, tmp_path: Path) -> None:
     assert run("recover", file, "-o", str(out), "--source", str(source), "--force").exit_code == cli.SAME
     assert_one_line_of_trouble(run("recover", file, "-o", "out.h5"), "must be a .keras file", "out.h5")
     assert_one_line_of_trouble(run("recover", file, "-o", "o.keras", "--source", "o.txt"), "must be a .py file")
+    assert_one_line_of_trouble(
+        run("recover", file, "-o", "o.keras", "--source", "keras.py"), "'keras', which Keras needs"
+    )
+
+
+def test_recover_with_rounding(real: Path, tmp_path: Path) -> None:
+    """The model and its source are of the same network."""
+    out, source = tmp_path / "out.keras", tmp_path / "network.py"
+    for word, found in (("float", False), ("simulate", True)):
+        arguments = ("-o", str(out), "--source", str(source), "--quantized", word, "--force")
+        result = run("recover", str(real / "int8.tflite"), *arguments)
+        assert result.exit_code == cli.SAME, result.output
+        assert ("`import tflrecover.recovery`" in result.stdout) == found
+        assert ("FakeQuantize" in source.read_text(encoding="utf-8")) == found
+    assert run("recover", str(real / "a.tflite"), "-o", str(out), "--quantized", "int8").exit_code == cli.TROUBLE
 
 
 @pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])

@@ -138,6 +138,21 @@ def test_what_every_turn_of_a_loop_takes_is_kept(tmp_path, units):
     assert_same(path, found.model)
 
 
+def test_a_cell_is_made_anew_in_each_layer(tmp_path):
+    """A function that has two layers with equal cells must not give one cell to both."""
+    net = Network((5, 4))
+    x = net.inputs[0]
+    for units in (3, 5, 7, 9):
+        for _ in range(2):
+            cell = net.builder.unbuilt("LSTMCell", units=units)
+            x = net.layer("RNN", x, cell=cell, return_sequences=True)
+        x = net.layer("Dense", x, units=4)
+    found = net.recovered(x)
+    path, *_ = generate_from(found, "cells.tflite", tmp_path / "cells.py")
+    assert path.read_text(encoding="utf-8").count("layers.RNN(layers.LSTMCell(units), return_sequences=True)") == 2
+    assert_same(path, found.model)
+
+
 HOSTILE = (
     '"""; import os; """',
     "'; __import__('os').system('x')",

@@ -12,7 +12,7 @@ import numpy as np
 
 from tflrecover.generation.arguments import default, shortest
 from tflrecover.generation.literals import INLINE, Unwritable, literal, zeros
-from tflrecover.generation.steps import Argument, Built, Several, Slot, Tensor, Tree
+from tflrecover.generation.steps import Argument, Built, Made, Several, Slot, Tensor, Tree
 from tflrecover.recovery.builder import NestedModel
 from tflrecover.recovery.layers import is_tensor
 
@@ -71,6 +71,8 @@ class FormMaker:
         if isinstance(value, NestedModel):
             self.raw(name, self.writer.models[id(value)])
             return Built(len(self.literals) - 1)
+        if isinstance(value, keras.layers.Layer):
+            return self._layer(value)
         if isinstance(value, (list, tuple)) and (is_inside or len(value) >= _LONG or any(map(_is_structure, value))):
             brackets = "[]" if isinstance(value, list) else "()"
             return Several(brackets, tuple(self.tree(one, name, is_inside=True) for one in value))
@@ -84,25 +86,18 @@ class FormMaker:
             return self.writer.constant(value)
         if isinstance(value, Told):
             return value.source
-        if isinstance(value, keras.layers.Layer):
-            return self._layer(value)
-        if isinstance(value, (list, tuple)) and any(isinstance(one, keras.layers.Layer) for one in value):
-            return f"[{', '.join(map(self.source, value))}]"
         # A type of TensorFlow's can be given by its name.
         return literal(value.name if type(value).__name__ == "DType" else value)
 
-    def _layer(self, layer: Any) -> str:
+    def _layer(self, layer: Any) -> Tree:
         """A layer that another is given, such as the cell of a recurrent one."""
         kind, config = type(layer), layer.get_config()
         if getattr(keras.layers, kind.__name__, None) is not kind:
             raise Unwritable(f"{kind.__name__} is no layer of Keras's")
         names = [name for name in inspect.signature(kind).parameters if name in config]
         given = shortest(kind, {name: getattr(layer, name, config[name]) for name in names})
-        parts = [
-            self.source(value) if default(kind, name) is inspect.Parameter.empty else f"{name}={self.source(value)}"
-            for name, value in given.items()
-        ]
-        return f"layers.{kind.__name__}({', '.join(parts)})"
+        target = f"layers.{kind.__name__}"
+        return Made(target, tuple(self.constructor(kind, given, target)))
 
     def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
         """Arguments that any layer of the class writes, in the order of the signature."""
@@ -129,7 +124,7 @@ class FormMaker:
 
 
 def _is_structure(value: Any) -> bool:
-    return isinstance(value, (list, tuple, np.ndarray)) or is_tensor(value)
+    return isinstance(value, (list, tuple, np.ndarray, keras.layers.Layer)) or is_tensor(value)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:

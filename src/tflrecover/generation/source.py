@@ -15,6 +15,7 @@ from tflrecover.generation.steps import (
     Form,
     Function,
     Loop,
+    Made,
     Repeat,
     Scope,
     Several,
@@ -139,8 +140,8 @@ def _call(form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
 def _tensorflow(form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
     """A layer whose arguments have None in the places of tensors."""
     nothing = ["None"] * len(given)
-    placed = [_source(one.tree, nothing, literals) for one in form.arguments if one.is_placed]
-    named = [f"{one.name}={_source(one.tree, nothing, literals)}" for one in form.arguments if not one.is_placed]
+    placed = [_source(one.tree, form, nothing, literals) for one in form.arguments if one.is_placed]
+    named = [f"{one.name}={_source(one.tree, form, nothing, literals)}" for one in form.arguments if not one.is_placed]
     own = [quoted(form.target.removeprefix("tf.")), *placed, *named]
     tensors = given[0] if len(given) == 1 else f"[{', '.join(given)}]"
     return f"{FUNCTION}({', '.join(own)})({tensors})"
@@ -157,7 +158,7 @@ def _of_function(function: Function, given: Sequence[str], literals: Sequence[st
 def _arguments(arguments: Sequence[Argument], form: Form, given: Sequence[str], literals: Sequence[str]) -> list[str]:
     made = []
     for argument in arguments:
-        source = _source(argument.tree, given, literals)
+        source = _source(argument.tree, form, given, literals)
         is_default = isinstance(argument.tree, Slot) and form.defaults[argument.tree.index] == source
         is_default = is_default or (argument.name == "padding" and f"{_KERNEL}1" in _named(form, literals))
         if not is_default:
@@ -173,7 +174,7 @@ def _named(form: Form, literals: Sequence[str]) -> list[str]:
     return [f"{name}={source}" for name, source in zip(form.names, literals, strict=True)]
 
 
-def _source(tree: Tree, given: Sequence[str], literals: Sequence[str]) -> str:
+def _source(tree: Tree, form: Form, given: Sequence[str], literals: Sequence[str]) -> str:
     if isinstance(tree, Tensor):
         return given[tree.index]
     if isinstance(tree, Slot):
@@ -181,7 +182,9 @@ def _source(tree: Tree, given: Sequence[str], literals: Sequence[str]) -> str:
         return given[0] + source if source in (CHANNELS, SHAPE) else source
     if isinstance(tree, Built):
         return f"{literals[tree.index]}()"
+    if isinstance(tree, Made):
+        return f"{tree.target}({', '.join(_arguments(tree.arguments, form, given, literals))})"
     assert isinstance(tree, Several)
-    items = [_source(item, given, literals) for item in tree.items]
+    items = [_source(item, form, given, literals) for item in tree.items]
     comma = "," if tree.brackets == "()" and len(items) == 1 else ""
     return f"{tree.brackets[0]}{', '.join(items)}{comma}{tree.brackets[1]}"

@@ -40,7 +40,15 @@ class Built:
     index: int
 
 
-Tree: TypeAlias = Tensor | Slot | Several | Built
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A layer that another is given, such as the cell of a recurrent one."""
+
+    target: str
+    arguments: tuple[Argument, ...]
+
+
+Tree: TypeAlias = Tensor | Slot | Several | Built | Made
 
 # Literals that are told by what a step works on: the size of its last axis, and of all but the batch.
 CHANNELS, SHAPE = ".shape[-1]", ".shape[1:]"
