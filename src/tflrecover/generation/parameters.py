@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tflrecover.generation.steps import Name, Step
@@ -50,12 +50,7 @@ def varying(places: Sequence[Sequence[Step]], *, is_one_scope: bool = False) -> 
         places: Where the steps stand.
         is_one_scope: Whether parameters mean the same in all of them and in what is made of them.
     """
-    columns: list[_Column] = []
-    for place, steps in enumerate(zip(*places, strict=True)):
-        for slot, sources in enumerate(zip(*(step.literals for step in steps), strict=True)):
-            sources = _settled(sources, steps, slot)
-            if len(set(sources)) > 1 or (isinstance(sources[0], Name) and not is_one_scope):
-                columns.append(_Column(sources, place, slot, steps[0].form.names[slot]))
+    columns = list(_columns(places, is_one_scope))
     chosen: list[_Column] = []
     for column in sorted(columns, key=_preference):
         if not any(_derived(column, known, 0) for known in chosen):
@@ -73,6 +68,26 @@ def varying(places: Sequence[Sequence[Step]], *, is_one_scope: bool = False) -> 
         for place, step in enumerate(places[0])
     )
     return Varying(tuple((one.sources, one.place, one.slot) for one in chosen), sources)
+
+
+def has_more(places: Sequence[Sequence[Step]], most: int) -> bool:
+    """Whether more columns than so many differ, whatever numbers are multiples of others; sooner known than which."""
+    found: set[tuple[Column, str]] = set()
+    for column in _columns(places, is_one_scope=False):
+        if not _are_large(column.sources):
+            found.add((column.sources, column.name))
+            if len(found) > most:
+                return True
+    return False
+
+
+def _columns(places: Sequence[Sequence[Step]], is_one_scope: bool) -> Iterator[_Column]:
+    """Literals that differ."""
+    for place, steps in enumerate(zip(*places, strict=True)):
+        for slot, sources in enumerate(zip(*(step.literals for step in steps), strict=True)):
+            sources = _settled(sources, steps, slot)
+            if len(set(sources)) > 1 or (isinstance(sources[0], Name) and not is_one_scope):
+                yield _Column(sources, place, slot, steps[0].form.names[slot])
 
 
 def _settled(sources: Column, steps: Sequence[Step], slot: int) -> Column:

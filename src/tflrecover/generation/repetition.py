@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tflrecover.generation.joints import joints
-from tflrecover.generation.parameters import Derived, main_first, names_for, varying
+from tflrecover.generation.parameters import Derived, has_more, main_first, names_for, varying
 from tflrecover.generation.steps import (
     Argument,
     Form,
@@ -100,8 +100,10 @@ def _is_word(source: str) -> bool:
 
 
 def _saving(windows: Sequence[Window]) -> float:
-    first = windows[0]
-    count = len(varying([window.steps for window in windows]).columns)
+    first, places = windows[0], [window.steps for window in windows]
+    if has_more(places, _MOST_PARAMETERS):
+        return 0.0
+    count = len(varying(places).columns)
     if count > _MOST_PARAMETERS:
         return 0.0
     call = 1 + _PARAMETER * max(0, count - _FREE_PARAMETERS)
