@@ -4,6 +4,7 @@ import ast
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,25 @@ def test_a_cell_is_made_anew_in_each_layer(tmp_path):
     path, *_ = generate_from(found, "cells.tflite", tmp_path / "cells.py")
     assert path.read_text(encoding="utf-8").count("layers.RNN(layers.LSTMCell(units), return_sequences=True)") == 2
     assert_same(path, found.model)
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_layer_that_is_called_twice_is_made_once(tmp_path, turns):
+    net = Network((4,), (4,))
+    x, y = net.inputs
+    for units in range(4, 4 + turns):
+        x = net.layer("Dense", x, units=units)
+        call = net.builder.calls[-1]
+        called = call.layer(y)
+        net.builder.calls.append(replace(call, args=(y,), result=called))
+        y = called
+        x = net.layer("Add", [x, y])
+    found = net.recovered(x)
+    path, *_ = generate_from(found, "shared.tflite", tmp_path / "shared.py")
+    assert path.read_text(encoding="utf-8").count("layers.Dense(") == turns
+    again = assert_same(path, found.model)
+    assert len(again.weights) == 2 * turns
+    assert_formatted(path)
 
 
 HOSTILE = (

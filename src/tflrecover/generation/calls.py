@@ -19,6 +19,7 @@ from tflrecover.generation.inner import canonical, described
 from tflrecover.generation.literals import index, quoted
 from tflrecover.generation.steps import CHANNELS, SHAPE, Argument, Form, Inner, Program, Scope, Several, Step, Tensor
 from tflrecover.recovery.builder import Call, NestedModel
+from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import snake_case
 
 
@@ -153,9 +154,11 @@ class _Writer:
         steps += self._made(call)
         return steps[-1].outputs[0]
 
-    def _number(self, tensor: Any, stem: str = "") -> int:
-        number = self.numbers.setdefault(id(tensor), len(self.numbers))
-        self.made.tensors[number] = tensor
+    def _number(self, made: Any, stem: str = "") -> int:
+        """The number of a tensor, or of a layer that is called several times."""
+        number = self.numbers.setdefault(id(made), len(self.numbers))
+        if is_tensor(made):
+            self.made.tensors[number] = made
         self.made.stems[number] = stem
         return number
 
@@ -263,8 +266,7 @@ class _Writer:
         return steps
 
     def _channels(self, step: Step) -> str:
-        made = self.made.tensors.get(step.inputs[0]) if step.inputs else None
-        shape = getattr(made, "shape", ())
+        shape = self.made.tensors[step.inputs[0]].shape if step.inputs and step.inputs[0] in self.made.tensors else ()
         return str(shape[-1]) if shape else ""
 
     def constant(self, value: np.ndarray) -> str:
