@@ -102,6 +102,14 @@ class UnsupportedOperators(TFLRecoverError):
         )
 
 
+class NoSource(UnsupportedOperators):
+    """A model was recovered, and no source of it can be written."""
+
+    def __init__(self, source: str, why: str) -> None:
+        self.operators = (("?", "source", why),)
+        TFLRecoverError.__init__(self, f"{source}: no source can be written: {why}; tflrecover.recover gives the model")
+
+
 class EvaluationError(TFLRecoverError):
     """An operator, or the whole file, could not be run."""
 

@@ -261,9 +261,7 @@ def test_a_layer_that_no_source_can_import_is_told(tmp_path):
     class Local(Twice):
         pass
 
-    with pytest.raises(
-        tflrecover.UnsupportedOperators, match=r"cannot import .*Local.*move its class to the top level"
-    ):
+    with pytest.raises(tflrecover.NoSource, match=r"cannot import .*Local.*move its class to the top level"):
         generate_from(of_layer(Local), "own.tflite", tmp_path / "own.py")
     with pytest.raises(tflrecover.InvalidModel, match="what it would import a layer from"):
         generate_from(of_layer(Twice), "own.tflite", tmp_path / "tests.py")

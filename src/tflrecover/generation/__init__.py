@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tflrecover.errors import InvalidModel, UnsupportedOperators
+from tflrecover.errors import InvalidModel, NoSource
 from tflrecover.generation.calls import Written, written
 from tflrecover.generation.literals import Unwritable
 from tflrecover.generation.module import module_source
@@ -48,8 +48,8 @@ def generate(
         The files that were written, the source first.
 
     Raises:
-        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them. Or a
-            registered operator became a layer whose class cannot be imported.
+        UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them.
+        NoSource: a registered operator became a layer whose class cannot be imported.
         InvalidFile: it cannot be read.
         InvalidModel: ``out`` is no name of a module with ``.py``, or that of a module which Keras needs.
         ValueError: ``quantized`` is neither word.
@@ -85,7 +85,7 @@ def _generated(found: Recovered, origin: str, files: tuple[Path, Path, Path]) ->
     try:
         made = written(found.model, found.calls)
     except Unwritable as error:
-        raise UnsupportedOperators(origin, [("?", "source", str(error))]) from error
+        raise NoSource(origin, str(error)) from error
     if any(module.partition(".")[0] == source.stem for module in made.imports.values()):
         raise InvalidModel(f"{str(source)!r} is what it would import a layer from; give the source another name")
     source.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _generated(found: Recovered, origin: str, files: tuple[Path, Path, Path]) ->
         # Whatever the source raises, it is not right.
         except Exception as error:
             told = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UnsupportedOperators(origin, [("?", "source", f"what was written does not work: {told}")]) from error
+            raise NoSource(origin, f"what was written does not work: {told}") from error
         # The source comes last: where it is, all is.
         pairs = [(draft, target) for draft, target in zip(drafts, (source, weights, constants), strict=True)]
         kept = [(draft, target) for draft, target in pairs if draft.exists()]
