@@ -27,8 +27,9 @@ from tflrecover.sides import Facing, Sides, aligned
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
+from tflrecover.transfer.constants import constant_uses, leaf_keys
 from tflrecover.transfer.given import given_values
-from tflrecover.transfer.plan import Variable, constant_uses, leaf_keys
+from tflrecover.transfer.plan import Variable
 from tflrecover.undecided import ambiguities, assumptions, contradictions
 from tflrecover.weight import Array, Key, keys
 

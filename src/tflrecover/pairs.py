@@ -19,8 +19,8 @@ from tflrecover.sides import Facing, aligned
 from tflrecover.tflite import quantized, read
 from tflrecover.transfer import System, plan, settle
 from tflrecover.transfer.checks import other_constants, weight_checks
+from tflrecover.transfer.constants import leaf_keys
 from tflrecover.transfer.equations import Equation, Fold
-from tflrecover.transfer.plan import leaf_keys
 from tflrecover.weight import Array, Key, keys
 
 if TYPE_CHECKING:

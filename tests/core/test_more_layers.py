@@ -5,7 +5,7 @@ from keras import layers as L
 from layer_models import model
 from layer_models_more import MODELS
 from porting import assert_ports, assert_refused, differences
-from weight_models import REFUSED, WEIGHTS
+from weight_models import QUERIES, REFUSED, WEIGHTS
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -16,6 +16,10 @@ def test_layer(name):
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_weight(name):
     assert_ports(WEIGHTS[name])
+
+
+def test_norm_and_projection_of_learned_queries():
+    assert_ports(QUERIES)
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

@@ -43,6 +43,23 @@ class TiedDense(keras.Layer):
         return ops.matmul(ops.relu(self.dense(x)), ops.transpose(self.dense.kernel)) + self.shift
 
 
+class Queries(keras.Layer):
+    """Learned queries look at what there is: no input decides what is norm and what is projection of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.attention = L.LayerNormalization(), L.MultiHeadAttention(2, 4)
+
+    def build(self, shape):
+        self.own = self.add_weight(shape=(5, 8), initializer="normal", name="queries")
+        self.norm.build((None, 5, 8))
+        self.attention.build((None, 5, 8), shape)
+
+    def call(self, x):
+        queries = ops.broadcast_to(self.own, (ops.shape(x)[0], 5, 8))
+        return queries + self.attention(self.norm(queries), x)
+
+
 def scaled(make):
     """A residual branch with a factor per channel at its end; every model makes a layer of its own."""
     return lambda x: x + Param(lambda t, g: t * g, (x.shape[-1],))(make()(x))
@@ -101,6 +118,8 @@ WEIGHTS = {
     "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),
     "masked": param(lambda x, w: ops.matmul(x, w * np.tril(np.ones((8, 8), "float32"))), (8, 8)),
 }
+# Not in a file of fixed sizes: there they are one constant with their norm and projection.
+QUERIES = steps(lambda x: L.Dense(3)(Queries()(L.Dense(8)(x))))
 # Formulas that no walk back gives the weight of: refused, never guessed.
 REFUSED = {
     "normalized": param(

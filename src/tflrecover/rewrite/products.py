@@ -16,7 +16,6 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.conv import no_bias
 from tflrecover.ops.einsum import sides
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
-from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Weight
 
@@ -25,12 +24,17 @@ def split_products(draft: Draft) -> int:
     """A product of an activation and a constant becomes a dense layer (a batched product where they share axes)."""
     count = 0
     for op in draft.of_type("BATCH_MATMUL"):
-        if op.id not in draft.opaque and lone_constant(draft, op) is not None:
+        if op.id not in draft.opaque and _has_constant(draft, op):
             count += _split(draft, op, _equation_of(op, *(draft.shape(value) for value in op.inputs)))
     for op in draft.of_type("EINSUM"):
-        if op.id not in draft.opaque and lone_constant(draft, op) is not None:
+        if op.id not in draft.opaque and _has_constant(draft, op):
             count += _split(draft, op, sides(op.attributes["equation"]))
     return count
+
+
+def _has_constant(draft: Draft, op: Op) -> bool:
+    """Of two constants (learned queries, and the kernel that projects them) the first is what the layer is given."""
+    return len(op.inputs) == 2 and any(draft.weight(value) is not None for value in op.inputs)
 
 
 def _equation_of(op: Op, x: Shape, y: Shape) -> tuple[str, str, str]:
@@ -68,7 +72,7 @@ class _Axes:
 
 def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
     x, w, out = equation
-    slot = 0 if draft.weight(op.inputs[0]) is None else 1
+    slot = 0 if draft.weight(op.inputs[1]) is not None else 1
     if slot == 1:
         x, w = w, x
     value, constant = op.inputs[slot], draft.weight(op.inputs[1 - slot])

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tflrecover.ir import Assignment, ConstantState, ConstantUse, Graph, Shape, VariableState
+from tflrecover.ir import Assignment, Shape, VariableState
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation, System
 from tflrecover.transfer.rounding import drift, growth, half_step, slack, step
-from tflrecover.transfer.solve import Solver, Unsolvable, deviates, is_moved
+from tflrecover.transfer.solve import Solver, Unsolvable, alike, deviates, holds_one_way, is_moved
 from tflrecover.weight import Array, Key, Literal, Weight, evaluate, keys, recipe
 
 
@@ -95,6 +95,7 @@ def plan(
     }
     texts: dict[Key, str] = {path: text for path, (_, text) in given.items()}
     state = _State(env, kept, solver, texts, set(given), indices=indices)
+    state.settle_alike(system.weights)
     state.settle_finest((*system.edges, *system.weights))
     state.settle_all(system.edges)
     equal, weights = list(system.edges), list(system.weights)
@@ -151,6 +152,29 @@ class _State:
     clipped: list[Equation] = field(default_factory=list)
     indices: Mapping[Key, Callable[[], Array]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
+
+    def settle_alike(self, equations: Iterable[Equation]) -> None:
+        """Solves equations that no walk can undo where both sides compute alike: then their operands are equal.
+
+        A layer norm of learned queries: nothing but its form says which of its numbers are the queries, gamma and beta.
+        They leave nothing to choose, either.
+        """
+        for equation in equations:
+            fresh = {key for key in keys(equation.keras) if key not in self.solver.known}
+            if not fresh or not holds_one_way(equation.keras, fresh):
+                continue
+            parts = list(alike(equation.file, equation.keras, fresh))
+            tried = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
+            try:
+                for mine, theirs in parts:
+                    tried.solve(theirs, np.asarray(evaluate(mine, self.env)))
+            except Unsolvable:
+                continue
+            if fresh <= tried.known.keys():
+                self.solver = tried
+                for mine, theirs in parts:
+                    self.recipes.update((key, recipe(mine)) for key in keys(theirs) & fresh)
+                    self.moved |= keys(theirs) & fresh if is_moved(theirs) else set()
 
     def settle_finest(self, equations: Iterable[Equation]) -> None:
         """Solves equations that give a variable's own numbers as the file rounded them, the finest first.
@@ -351,46 +375,3 @@ def _completed(part: Array, current: Array, text: str) -> tuple[Array, str]:
     absent = np.isnan(part)
     told = f"{text}; {int(absent.sum())} of {absent.size} numbers are not in the file and stay as they are"
     return np.where(absent, current, part).astype(current.dtype), told
-
-
-def constant_uses(
-    source: Graph,
-    consumed: Collection[Key],
-    structural: Collection[Key],
-    ignored: Collection[Key],
-    read: Collection[Key],
-) -> tuple[ConstantUse, ...]:
-    """The state of every constant tensor of the file's main graph.
-
-    Args:
-        source: The graph as read.
-        consumed: Keys that solved equations took.
-        structural: Keys that were read as shapes, paddings or axes.
-        ignored: Keys that the mapping leaves out.
-        read: Keys that the canonical graph still refers to.
-    """
-    uses = []
-    taken = {value for op in source.ops() for value in op.inputs if value is not None}
-    for key, value in source.values.items():
-        if value.data is None or key not in taken:
-            continue
-        state: ConstantState
-        if key in consumed:
-            state = "consumed"
-        elif key in ignored:
-            state = "ignored"
-        elif key in structural or key not in read:
-            state = "structural"
-        else:
-            state = "unexplained"
-        uses.append(ConstantUse(key, value.name, state))
-    return tuple(uses)
-
-
-def leaf_keys(graph: Graph) -> frozenset[Key]:
-    """Keys of all leaves that a canonical graph's constants refer to."""
-    found: set[Key] = set()
-    for value in graph.values.values():
-        if value.weight is not None:
-            found.update(leaf.key for leaf in value.weight.leaves)
-    return frozenset(found)

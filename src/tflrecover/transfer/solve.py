@@ -8,7 +8,7 @@ bit for bit; a constant on the way is divided out, never touched; a variable tha
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -157,6 +157,40 @@ class Solver:
             return (0, 1 << 30)
         ranks = [self._rank(arg) for arg in weight.args]
         return min(size for size, _ in ranks), min(distance for _, distance in ranks) + 1
+
+
+def alike(file: Weight, keras: Weight, unknown: Collection[Key]) -> Iterator[tuple[Weight, Weight]]:
+    """The smallest parts that hold unknowns, each with its counterpart: both sides do the same with them."""
+    stack, seen = [(file, keras)], set()
+    while stack:
+        mine, theirs = stack.pop()
+        # Parts are shared: walked once for each use, a chain of norms would take forever.
+        if (id(mine), id(theirs)) in seen or not any(leaf.key in unknown for leaf in theirs.leaves):
+            continue
+        seen.add((id(mine), id(theirs)))
+        if (
+            isinstance(mine, Apply)
+            and isinstance(theirs, Apply)
+            and mine.function.name == theirs.function.name
+            and [arg.shape for arg in mine.args] == [arg.shape for arg in theirs.args]
+        ):
+            stack.extend(zip(mine.args, theirs.args, strict=True))
+        else:
+            yield mine, theirs
+
+
+def holds_one_way(weight: Weight, unknown: Collection[Key]) -> bool:
+    """Whether an unknown is an operand of what cannot be undone."""
+    stack, seen = [weight], set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen or not isinstance(node, Apply) or not any(leaf.key in unknown for leaf in node.leaves):
+            continue
+        seen.add(id(node))
+        if not isinstance(node.function, OpSpec) or node.function.inverse is None:
+            return True
+        stack.extend(node.args)
+    return False
 
 
 @cache
