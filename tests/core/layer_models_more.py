@@ -220,6 +220,8 @@ OTHERS = {
     "dense_norm_rank_4": image(lambda x: L.BatchNormalization()(L.Dense(4)(x))),
     "dot_axes": lambda: model(lambda a, b: L.Dense(3)(L.Dot(axes=2)([a, b])), STEPS, (4, 8)),
     "dot_normalized": lambda: model(lambda a, b: L.Dense(3)(L.Dot(axes=-1, normalize=True)([a, b])), (5,), (5,)),
+    "spectrum": steps(lambda x: L.Dense(3)(ops.concatenate(ops.rfft(L.Dense(8)(x)), axis=-1))),
+    "spectrogram": lambda: model(lambda x: L.Dense(3)(ops.add(*map(ops.square, ops.stft(x, 16, 8, 16)))), (40,)),
     "concatenate_axis": lambda: model(lambda a, b: L.Dense(3)(L.Concatenate(axis=1)([a, b])), STEPS, (4, 8)),
     "permute_image": image(lambda x: L.Conv2D(3, 1)(L.Permute((2, 3, 1))(x)), (3, 5, 4)),
     "time_distributed_norm": volume(

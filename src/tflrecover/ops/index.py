@@ -11,7 +11,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.elementwise import broadcast
 from tflrecover.ops.keras import function, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source, Unsupported, Writer
 from tflrecover.weight import Array
 
 
@@ -194,6 +194,16 @@ def _rfft2d(source: Source) -> Lowered:
     return Lowered("RFFT2D", operands(source), shape=shape)
 
 
+def _rfft(source: Source, write: Writer) -> tuple[int, ...]:
+    """Along one axis, as a converter writes it: TFLite has it along two only."""
+    length = source.constant(1)
+    if length is None:
+        raise Unsupported("how many numbers it transforms is computed")
+    (row,) = write("ExpandDims", source.inputs[0], write.constant(np.int32(-2)))
+    (made,) = write("RFFT2D", row, write.constant(np.array([1, int(length[0])], np.int32)))
+    return write("Squeeze", made, squeeze_dims=[-2])
+
+
 # Of those whose shape is in the contents of an operand; the others take their operands as they are.
 _READERS: Mapping[str, Reader] = {"RFFT2D": _rfft2d}
 
@@ -231,6 +241,7 @@ SPECS = (
     ONE_HOT,
     TOPK_V2,
     BUCKETIZE,
+    OpSpec("RFFT", expand=_rfft),
     MATRIX_BAND_PART,
     ROLL,
     *(
