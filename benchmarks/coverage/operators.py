@@ -77,7 +77,7 @@ def _row(name: str, examples: ModuleType) -> tuple[str, ...]:
         return (code(name), *[""] * 5)
     return (
         code(name),
-        "yes" if spec.tflite is not None else "written out as a loop" if spec.expand is not None else "",
+        "yes" if spec.tflite is not None else "written out" if spec.expand is not None else "",
         code(*sorted(spec.tf)),
         "yes" if spec.evaluate is not None else "",
         "yes" if spec.inverse is not None else "",
