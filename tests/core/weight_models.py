@@ -43,6 +43,12 @@ class TiedDense(keras.Layer):
         return ops.matmul(ops.relu(self.dense(x)), ops.transpose(self.dense.kernel)) + self.shift
 
 
+def fused(x, w):
+    """What BiFPN adds up: each with its share, of which the last is what the others leave of the sum."""
+    w = ops.relu(w + 2)
+    return (w[0] * ops.tanh(x) + w[1] * ops.sin(x) + w[2] * x) / (ops.sum(w) + 1e-4)
+
+
 class Queries(keras.Layer):
     """Learned queries look at what there is: no input decides what is norm and what is projection of them."""
 
@@ -113,6 +119,10 @@ WEIGHTS = {
         ),
         (8,),
         (8,),
+    ),
+    "fused": param(fused, (3,)),
+    "gates": param(
+        lambda x, a, b, c: ops.sin(x * ops.sigmoid(a)) + x * ops.softplus(b) + ops.tanh(c), (8,), (8,), (8,)
     ),
     # The file has a part of it; the rest is not read.
     "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),

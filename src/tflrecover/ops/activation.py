@@ -10,7 +10,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.keras import layer
 from tflrecover.ops.readers import operands, plain
-from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Source, Unsupported
+from tflrecover.ops.spec import Attributes, Builder, Inverse, KerasBuilder, Lowered, OpSpec, Part, Source, Unsupported
 from tflrecover.weight import Array
 
 
@@ -29,6 +29,7 @@ def _spec(
     function: Callable[[Array], Array],
     tf: str | None,
     keras: KerasBuilder | str,
+    undo: Callable[[Array], Array] | None = None,
 ) -> OpSpec:
     return OpSpec(
         name,
@@ -39,13 +40,30 @@ def _spec(
         roles=("input",),
         infer_shape=_same_shape,
         family="activation",
+        inverse=None if undo is None else _inverse(undo),
     )
 
 
-RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu", layer("ReLU"))
+def _inverse(undo: Callable[[Array], Array]) -> Inverse:
+    def inverse(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+        with np.errstate(all="ignore"):
+            # float64, so that going back and forth loses nothing that float32 had.
+            return undo(target.astype(np.float64))
+
+    return inverse
+
+
+def _unclipped(y: Array) -> Array:
+    """Of what became zero, zero is as good as any number below."""
+    if (y < 0).any():
+        raise ValueError("RELU gives no negative number")
+    return y
+
+
+RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu", layer("ReLU"), _unclipped)
 RELU6 = _spec("RELU6", lambda x: np.clip(x, 0, 6), "Relu6", layer("ReLU", max_value=6.0))
-LOGISTIC = _spec("LOGISTIC", _sigmoid, "Sigmoid", "sigmoid")
-TANH = _spec("TANH", np.tanh, "Tanh", "tanh")
+LOGISTIC = _spec("LOGISTIC", _sigmoid, "Sigmoid", "sigmoid", lambda y: np.log(y) - np.log1p(-y))
+TANH = _spec("TANH", np.tanh, "Tanh", "tanh", np.arctanh)
 SILU = _spec("SILU", lambda x: x * _sigmoid(x), None, "silu")
 PLAIN = (
     RELU,
@@ -57,7 +75,7 @@ PLAIN = (
     _spec("RELU_0_TO_1", lambda x: np.clip(x, 0, 1), None, layer("ReLU", max_value=1.0)),
     _spec("ELU", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), "Elu", "elu"),
     _spec("HARD_SWISH", lambda x: x * np.clip(x + 3, 0, 6) / 6, None, "hard_silu"),
-    _spec("SOFTPLUS", lambda x: np.logaddexp(x, 0), "Softplus", "softplus"),
+    _spec("SOFTPLUS", lambda x: np.logaddexp(x, 0), "Softplus", "softplus", lambda y: y + np.log(-np.expm1(-y))),
     _spec("SOFTSIGN", lambda x: x / (1 + np.abs(x)), "Softsign", "softsign"),
     _spec("SELU", lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)), "Selu", "selu"),
 )

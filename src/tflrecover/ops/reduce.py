@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,19 @@ def _contraction_inverse(slot: int, target: Array, args: Sequence[Array], attrib
     return np.asarray(found).reshape(args[1].shape)
 
 
+def _rest(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """The one number of each sum that is not known yet is what the others leave."""
+    axis = attributes["axis"]
+    x = np.asarray(args[0], np.float64)
+    is_open = np.isnan(x)
+    if (is_open.sum(axis=axis) > 1).any():
+        raise ValueError("a sum does not tell its numbers")
+    total = target.reshape([1 if i in axis else n for i, n in enumerate(x.shape)])
+    return np.where(is_open, total - np.nansum(x, axis=axis, keepdims=True), x)
+
+
 CONTRACTION = OpSpec("CONTRACTION", evaluate=_contraction, roles=("kernel", "offset"), inverse=_contraction_inverse)
-SUM = _spec("SUM", np.sum, "Sum")
+SUM = replace(_spec("SUM", np.sum, "Sum"), inverse=_rest)
 MEAN = _spec("MEAN", np.mean, "Mean")
 REDUCTIONS = (
     MEAN,

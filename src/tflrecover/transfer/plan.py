@@ -217,23 +217,35 @@ class _State:
         heap = [(len(unknown), steps[i], i) for i, unknown in enumerate(open_)]
         heapq.heapify(heap)
         done: set[int] = set()
+        waiting: list[Equation] = []
         while heap:
             *_, i = heapq.heappop(heap)
             if i in done:
                 continue
             done.add(i)
-            self._settle(equations[i])
+            if not self._settle(equations[i]) and any(map(self.solver.is_unknown, open_[i])):
+                waiting.append(equations[i])
             for key in [key for key in open_[i] if not self.solver.is_unknown(key)]:
                 for other in uses.pop(key, ()):
                     open_[other].discard(key)
                     heapq.heappush(heap, (len(open_[other]), steps[other], other))
+        self._settle_again(waiting)
 
-    def _settle(self, equation: Equation) -> None:
+    def _settle_again(self, equations: Sequence[Equation]) -> None:
+        """What could not be undone may be, once others have told a part: a sum of all weights but one."""
+        count = len(equations) + 1
+        while len(equations) < count:
+            count, waiting = len(equations), {id(equation) for equation in equations}
+            self.failed = [failure for failure in self.failed if id(failure.equation) not in waiting]
+            equations = [equation for equation in equations if not self._settle(equation)]
+
+    def _settle(self, equation: Equation) -> bool:
         failure = self._failure(equation)
         if failure is not None:
             self.failed.append(failure)
         else:
             self.consumed |= keys(equation.file)
+        return failure is None
 
     def _failure(self, equation: Equation) -> Failure | None:
         """Solves one equation; returns why it does not hold, or nothing."""

@@ -100,16 +100,19 @@ class Solver:
 
     def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
         assert spec.inverse is not None
-        args = [
-            _nothing(arg.shape) if slot == main or self._holds_unknown(arg) else evaluate(arg, self.known)
-            for slot, arg in enumerate(weight.args)
-        ]
+        args = [self._so_far(arg) for arg in weight.args]
         try:
             wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
             operand = spec.inverse(main, wanted, args, weight.attributes)
         except ValueError as error:
             raise Unsolvable(str(error)) from error
         self.solve(weight.args[main], operand)
+
+    def _so_far(self, weight: Weight) -> Array:
+        """What is known of an operand: NaN is what is not."""
+        if all(leaf.key in self.known for leaf in weight.leaves):
+            return evaluate(weight, self.known)
+        return _nothing(weight.shape)
 
     def _holds_unknown(self, weight: Weight) -> bool:
         return any(self.is_unknown(leaf.key) for leaf in weight.leaves)
@@ -195,8 +198,8 @@ def holds_one_way(weight: Weight, unknown: Collection[Key]) -> bool:
 
 @cache
 def _nothing(shape: Shape) -> Array:
-    """In the place of an operand that is not known: only its shape is looked at."""
-    return np.broadcast_to(np.zeros((), np.float32), shape)
+    """In the place of an operand of which nothing is known."""
+    return np.broadcast_to(np.float32(np.nan), shape)
 
 
 def _is_total(weight: Weight) -> bool:
