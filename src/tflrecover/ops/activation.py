@@ -81,13 +81,10 @@ PLAIN = (
 )
 
 
-def _exponents(x: Array) -> Array:
-    return np.asarray(np.exp(x - x.max(axis=-1, keepdims=True)))
-
-
-def _softmax(x: Array, beta: float) -> Array:
-    e = _exponents(x * beta)
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+def _softmax(x: Array, beta: float, axis: tuple[int, ...] = (-1,)) -> Array:
+    x = x * beta
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
 def _keras_softmax(builder: Builder, part: Part) -> Any:
@@ -104,6 +101,16 @@ SOFTMAX = OpSpec(
     roles=("input",),
     infer_shape=_same_shape,
     declared=("beta",),
+    family="activation",
+)
+
+SOFTMAX_OF_AXES = OpSpec(
+    "SOFTMAX_OF_AXES",
+    keras=lambda builder, part: builder.layer("Softmax", part.args[0], axis=list(part.attributes["axis"])),
+    evaluate=lambda args, attributes: [_softmax(args[0], 1.0, attributes["axis"])],
+    roles=("input",),
+    infer_shape=_same_shape,
+    declared=("axis",),
     family="activation",
 )
 
@@ -176,4 +183,4 @@ PRELU = OpSpec(
     family="activation",
 )
 
-SPECS = (*PLAIN, SOFTMAX, LOG_SOFTMAX, LEAKY_RELU, GELU, PRELU)
+SPECS = (*PLAIN, SOFTMAX, SOFTMAX_OF_AXES, LOG_SOFTMAX, LEAKY_RELU, GELU, PRELU)

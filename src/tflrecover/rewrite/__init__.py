@@ -39,7 +39,7 @@ from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operand
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
-from tflrecover.rewrite.softmax import split_softmax
+from tflrecover.rewrite.softmax import fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
@@ -60,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     flatten_dense,
     pool_to_mean,
     split_softmax,
+    fuse_softmax,
     expand_batch_statistics,
     expand_functions,
     fuse_squares,

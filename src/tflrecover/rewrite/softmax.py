@@ -1,4 +1,8 @@
-"""``SOFTMAX(x, beta) = SOFTMAX(beta · x, 1)``: the factor that old files keep in the operator's options."""
+"""Softmax as one operator without a factor.
+
+SOFTMAX(x, beta) = SOFTMAX(beta · x, 1)      the factor that old files keep in the operator's options
+EXP(x - (LOG(SUM(EXP(x - m))) + m)) = SOFTMAX_OF_AXES(x)      what Keras computes along several axes
+"""
 
 from __future__ import annotations
 
@@ -22,3 +26,43 @@ def split_softmax(draft: Draft) -> int:
         draft.replace(op.evolve(inputs=(scaled,), attributes={**op.attributes, "beta": 1.0}))
         count += 1
     return count
+
+
+def fuse_softmax(draft: Draft) -> int:
+    """What Keras computes along several axes becomes one operator."""
+    count = 0
+    for op in draft.of_type("EXP"):
+        found = _operand(draft, op)
+        if found is None:
+            continue
+        x, axes = found
+        draft.replace(op.evolve(type="SOFTMAX_OF_AXES", inputs=(x,), attributes={"axis": axes}))
+        count += 1
+    return count
+
+
+def _operand(draft: Draft, op: Op) -> tuple[int, tuple[int, ...]] | None:
+    """``x`` and the axes, if an exponential is the last operator of a softmax."""
+    shifted = _made_by(draft, op.inputs[0], "SUB")
+    total = None if shifted is None else _made_by(draft, shifted.inputs[1], "ADD")
+    if shifted is None or total is None:
+        return None
+    x = shifted.inputs[0]
+    for logarithm, largest in (total.inputs, total.inputs[::-1]):
+        inner: Op | None = None
+        for kind in ("LOG", "SUM", "EXP", "SUB"):
+            inner = _made_by(draft, logarithm if inner is None else inner.inputs[0], kind)
+            if inner is None:
+                break
+            if kind == "SUM":
+                sums = inner
+        if inner is not None and inner.inputs == (x, largest) and x is not None and sums.attributes["keepdims"]:
+            axes = tuple(axis % len(draft.shape(x)) for axis in sums.attributes["axis"])
+            along = tuple(1 if axis in axes else n for axis, n in enumerate(draft.shape(x)))
+            return (x, tuple(sorted(axes))) if draft.shape(largest) == along else None
+    return None
+
+
+def _made_by(draft: Draft, value: int | None, kind: str) -> Op | None:
+    made = draft.producer(value)
+    return made if made is not None and made.type == kind else None
