@@ -214,7 +214,7 @@ def _keras_depthwise(builder: Builder, part: Part) -> Any:
     multiplier = {"depth_multiplier": a["depth_multiplier"]} if a["depth_multiplier"] != 1 else {}
     arguments = {"kernel_size": a["kernel_size"], "padding": padding, **keras_window(a), **with_bias(part)}
     if len(set(a["strides"])) == 1:
-        y = builder.layer("DepthwiseConv2D", x, **multiplier, **arguments)
+        y = builder.layer(f"DepthwiseConv{len(a['kernel_size'])}D", x, **multiplier, **arguments)
         return y if taken is None else builder.sliced(y, taken)
     # TensorFlow's depthwise kernel has one stride; one group per channel has as many as axes.
     kernel, *bias = arguments.pop("weights")

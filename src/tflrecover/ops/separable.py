@@ -21,7 +21,7 @@ def _keras(builder: Builder, part: Part) -> Any:
         arguments["activation"] = a["activation"]
     weights = (depthwise, pointwise, bias) if np.any(bias) else (depthwise, pointwise)
     arguments |= {} if np.any(bias) else {"use_bias": False}
-    return builder.layer("SeparableConv2D", x, weights=weights, **arguments)
+    return builder.layer(f"SeparableConv{len(a['kernel_size'])}D", x, weights=weights, **arguments)
 
 
 SEPARABLE_CONV_2D = OpSpec(

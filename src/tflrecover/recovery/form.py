@@ -17,6 +17,7 @@ from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases
 from tflrecover.recovery.separable import fuse_separable
+from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.dilation import fuse_dilation
@@ -78,9 +79,11 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_bidirectional,
     fuse_silu,
     drop_rows,
+    drop_unit_axes,
     fuse_biases,
     fuse_activations,
     fuse_separable,
+    fuse_causal,
     learn_tables,
     nest,
 )

@@ -7,7 +7,7 @@ AFFINE(FULLY_CONNECTED(x, k), 1, o) = FULLY_CONNECTED(x, k, o)
 from __future__ import annotations
 
 from tflrecover.ir import Op
-from tflrecover.ops.conv import is_no_bias
+from tflrecover.recovery.match import array
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.draft import Draft, merged_origins
 
@@ -56,7 +56,8 @@ def fuse_biases(draft: Draft) -> int:
         if linear is None or linear.type not in LINEAR or draft.only_consumer(linear.outputs[0]) is None:
             continue
         kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
-        if op.inputs[1] is not None or op.inputs[2] is None or kernel is None or not is_no_bias(bias):
+        zeros = array(draft, linear.inputs[2])
+        if op.inputs[1] is not None or op.inputs[2] is None or kernel is None or zeros is None or zeros.any():
             continue
         assert bias is not None
         operands = (draft.constant(weight) for weight in absorb(linear.type, kernel, bias, pair_of(draft, op)))

@@ -45,6 +45,9 @@ def _found(draft: Draft, back: Op) -> _Between | None:
     after, conv = _past_reshape(draft, back.inputs[0])
     if conv is None or not _is_plain(conv) or draft.only_consumer(conv.outputs[0]) is None:
         return None
+    if after is not None and draft.only_consumer(after.outputs[0]) is None:
+        return None
+    # What is before it stays for others that take it.
     before, to_batch = _past_reshape(draft, conv.inputs[0])
     if to_batch is None or to_batch.type != "SPACE_TO_BATCH_ND" or to_batch.id in draft.opaque:
         return None
@@ -57,7 +60,7 @@ def _found(draft: Draft, back: Op) -> _Between | None:
 def _past_reshape(draft: Draft, value: int | None) -> tuple[Op | None, Op | None]:
     """``(the RESHAPE that makes a value, what is before it)``."""
     op = draft.producer(value)
-    if op is None or op.type != "RESHAPE" or draft.only_consumer(op.outputs[0]) is None:
+    if op is None or op.type != "RESHAPE":
         return None, op
     return op, draft.producer(op.inputs[0])
 

@@ -1,0 +1,66 @@
+"""Layers over steps come back as such, whatever the converter made of them."""
+
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+from keras import layers as L
+
+import tflrecover
+from tests.recovery.recovering import kinds, recovered
+
+SHAPE = (16, 4)
+
+
+def gated(x):
+    """Two convolutions with holes that look at the same steps, as in WaveNet."""
+    a, b = (L.Conv1D(6, 2, dilation_rate=4, padding="causal", activation=name)(x) for name in ("tanh", "sigmoid"))
+    return L.Conv1D(3, 1)(L.Multiply()([a, b]))
+
+
+def in_turn(x):
+    for rate in (1, 2):
+        x = L.LeakyReLU()(L.Conv1D(6, 3, dilation_rate=rate, padding="causal")(x))
+    return L.Concatenate()([L.MaxPooling1D(2)(x), L.AveragePooling1D(2)(x)])
+
+
+NETWORKS = {
+    "gated": (gated, ["Conv1D", "Conv1D", "Multiply", "Conv1D"]),
+    "in_turn": (in_turn, ["Conv1D", "LeakyReLU", "Conv1D", "LeakyReLU"]),
+    "strides": (lambda x: L.Conv1D(6, 3, strides=2, padding="same", use_bias=False)(x), ["Conv1D"]),
+    "causal_strides": (lambda x: L.Conv1D(6, 3, strides=2, padding="causal")(x), ["Conv1D"]),
+    "groups": (lambda x: L.Conv1D(6, 3, groups=2, activation="relu")(x), ["Conv1D"]),
+    "depthwise": (lambda x: L.DepthwiseConv1D(3, depth_multiplier=2)(x), ["DepthwiseConv1D"]),
+    "separable": (lambda x: L.SeparableConv1D(6, 3, padding="same")(x), ["SeparableConv1D"]),
+    "transposed": (lambda x: L.Conv1DTranspose(6, 3, strides=2, padding="same")(x), ["Conv1DTranspose"]),
+    "flat": (lambda x: L.Dense(3)(L.Flatten()(L.Conv1D(6, 3)(x))), ["Conv1D", "Flatten", "Dense"]),
+}
+
+
+def file_of(function, shape=SHAPE):
+    return recurrent.convert(recurrent.randomize(recurrent.model(function, shape), 1), "builtin")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_over_steps(name):
+    function, wanted = NETWORKS[name]
+    content = file_of(function)
+    model = recovered(content)
+    made = [
+        kind for kind in kinds(model) if kind not in ("InputLayer", "MaxPooling1D", "AveragePooling1D", "Concatenate")
+    ]
+    assert made == wanted
+    assert tflrecover.port(content, model).ok
+
+
+def test_what_an_image_of_one_row_needs_stays():
+    """Its axis of size 1 is an input's, and is made longer by the padding of another convolution."""
+    given = file_of(lambda x: L.Conv2D(3, (1, 3), padding="same")(x), (1, 8, 2))
+    assert kinds(recovered(given)) == ["InputLayer", "Conv2D"]
+    taller = file_of(lambda x: L.Conv2D(3, 3)(L.ZeroPadding2D((2, 0))(L.Reshape((1, 16, 4))(x))))
+    assert "Conv1D" not in kinds(recovered(taller))
+
+
+def test_the_bias_behind_holes_trains():
+    model = recovered(file_of(gated))
+    assert [len(layer.weights) for layer in model.layers if layer.weights] == [2, 2, 2]
+    assert all(np.any(layer.bias) for layer in model.layers if layer.weights)
