@@ -103,3 +103,27 @@ def test_dead_and_shared_inputs():
     assert tflrecover.port(zoo.convert(original), twin).ok
     x = [np.random.default_rng(i).uniform(0, 1, (1, 4)).astype("float32") for i in range(2)]
     assert np.allclose(original(x), twin(x), atol=1e-5)
+
+
+def two_towers(names, order):
+    """Layers that nothing but their names tells apart, built and added in either order."""
+    inputs = keras.Input((6,))
+    made = {name: layers.Dense(4, name=name)(inputs) for name in sorted(names, reverse=order)}
+    return keras.Model(inputs, layers.Add()([made[name] for name in names]))
+
+
+@pytest.mark.parametrize("names", [("first", "second"), ("conv", "conv_1"), ("a_2", "a_2_1")])
+def test_names_with_keras_numbers_tell_look_alikes_apart(names):
+    """Keras 3 exports ``conv`` as ``conv_1`` and ``conv_1`` as ``conv_1_2``: the reading that fits all counts."""
+    import tensorflow as tf
+    from lite import converted
+
+    original = zoo.randomize(two_towers(names, order=False), 1)
+    content = converted(tf.lite.TFLiteConverter.from_keras_model(original))
+    twin = zoo.randomize(two_towers(names, order=True), 2)
+    assert tflrecover.port(content, twin).ok
+    for name in names:
+        for mine, wanted in zip(
+            twin.get_layer(name).get_weights(), original.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, wanted)

@@ -6,16 +6,14 @@ number alone finds what lies on the sound side of a fault. Only what is then sti
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
 from tflrecover.align.matching import Level, Matching
+from tflrecover.align.named import are_counted, named_pair
 from tflrecover.align.view import INPUT, OUTPUT, View, declared
-
-_COUNTED = re.compile(r"_\d+$")
 
 Step = Callable[[Matching], None]
 Groups = list[tuple[list[int], list[int]]]
@@ -268,11 +266,11 @@ def break_ties(matching: Matching, picks: Sequence[int] = ()) -> tuple[int, ...]
     sizes: list[int] = []
     while groups := symmetric_groups(matching, scaled=True) or symmetric_groups(matching):
         fs, ks = min(groups, key=lambda group: len(group[0]) > 1)
-        named = _named_pair(matching, fs, ks)
+        named = named_pair(matching, fs, ks)
         if len(fs) == 1:
             matching.add(fs[0], ks[0], "scalings", "the same scalings around it")
         elif named is not None:
-            matching.add(*named, *_evidence(matching, named[1]))
+            matching.add(*named, *_evidence(matching, ks))
         else:
             pick = picks[len(sizes)] if len(sizes) < len(picks) else 0
             sizes.append(len(ks))
@@ -281,18 +279,8 @@ def break_ties(matching: Matching, picks: Sequence[int] = ()) -> tuple[int, ...]
     return tuple(sizes)
 
 
-def _evidence(matching: Matching, k: int) -> tuple[str, str]:
-    """What a layer's name is worth: one that ends in a number counts what was built before."""
-    if _COUNTED.search(matching.keras.ops[k].layer or ""):
+def _evidence(matching: Matching, ks: Sequence[int]) -> tuple[str, str]:
+    """What layers' names are worth: those that end in numbers count what was built before."""
+    if are_counted(matching, ks):
         return "counted names", "the layer's name, which may be a count, is in the tensor's name"
     return "names", "the layer's name is in the tensor's name"
-
-
-def _named_pair(matching: Matching, fs: list[int], ks: list[int]) -> tuple[int, int] | None:
-    for f in fs:
-        op = matching.file.ops[f]
-        name = matching.file.graph.values[op.outputs[0]].name.replace(";", "/").split("/")
-        found = [k for k in ks if (matching.keras.ops[k].layer or "").rsplit("/", 1)[-1] in name]
-        if len(found) == 1:
-            return f, found[0]
-    return None
