@@ -18,7 +18,7 @@ _RESOLVED = {
     **dict.fromkeys(CALLS, "its subgraph takes its place"),
     **dict.fromkeys(SHAPE_ONLY, "a constant"),
     "WHILE": "one symbolic iteration takes its place",
-    "IF": "one operator where files are compared; its subgraphs take its place where a model is recovered",
+    "IF": "both of its subgraphs and a choice between their results take its place",
     **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), "a state, which is a value, takes its place"),
     **dict.fromkeys(("HASHTABLE", "HASHTABLE_IMPORT"), "the constants that fill it take its place"),
 }

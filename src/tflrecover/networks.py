@@ -60,12 +60,10 @@ class FileNetwork:
     Attributes:
         file: The file.
         is_second: Whether its operators are named like layers.
-        conditions: Whether both sides of a condition are looked into.
     """
 
     file: TFLiteModel
     is_second: bool
-    conditions: bool = False
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:
@@ -78,7 +76,7 @@ class FileNetwork:
         """Shapes are inferred anew where the file leaves sizes free."""
         ends = zip(self.file.graph.inputs, self.inputs, shapes, strict=True)
         free = {value: shape for value, own, shape in ends if own.shape is not None and None in own.shape}
-        graph = resized(flattened(self.file, conditions=self.conditions), free)
+        graph = resized(flattened(self.file), free)
         return FileSide(self.file, with_paths(graph) if self.is_second else graph, is_numbered=False)
 
 

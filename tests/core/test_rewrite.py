@@ -222,3 +222,40 @@ def test_reshape_stays_where_a_constant_repeats_what_is_behind_it():
     b = Build((1, 5))
     y = b("RESHAPE", 0, b.const(np.int32([1, 5, 1])), shape=(1, 5, 1))
     assert b.text(b("SUB", y, b.const(kernel(3)), shape=(1, 5, 3)))[0].startswith("RESHAPE ")
+
+
+def test_index_from_the_end_is_the_index():
+    b = Build((10, 4), (2, 3))
+    wrapped = b("ADD", 1, b.const(np.float32(10)), shape=(2, 3))
+    negative = b("LESS", 1, b.const(np.float32(0)), shape=(2, 3))
+    taken = b("GATHER", 0, b("SELECT_V2", negative, wrapped, 1, shape=(2, 3)), shape=(2, 3, 4), axis=0)
+    text, graph = b.text(taken)
+    assert text == "GATHER"
+    assert next(graph.ops()).inputs == (0, 1)
+
+
+def test_index_behind_another_number_stays():
+    b = Build((10, 4), (2, 3))
+    wrapped = b("ADD", 1, b.const(np.float32(9)), shape=(2, 3))
+    negative = b("LESS", 1, b.const(np.float32(0)), shape=(2, 3))
+    taken = b("GATHER", 0, b("SELECT_V2", negative, wrapped, 1, shape=(2, 3)), shape=(2, 3, 4), axis=0)
+    assert b.text(taken)[0].endswith("SELECT_V2 GATHER")
+
+
+def test_rows_that_are_the_same_for_each_example_are_there_once():
+    b = Build((2, 3, 4))
+    rows = b("GATHER", b.const(kernel(5, 4)), b.const(np.int32([[0, 2, 1]] * 2)), shape=(2, 3, 4), axis=0)
+    text, graph = b.text(b("ADD", 0, rows, shape=(2, 3, 4)))
+    assert text == "ADD"
+    assert graph.values[next(graph.ops()).inputs[1]].shape == (3, 4)
+
+
+def test_condition_is_a_choice_whatever_it_is_handed():
+    b = Build((2, 3), (1,))
+    mark = b("THEN", b("RESHAPE", 1, b.const(np.zeros(0, np.int32)), shape=()), 0, shape=(2, 3))
+    one = b("RELU", mark, shape=(2, 3))
+    text, graph = b.text(b("END_IF", b.ops[0].outputs[0], one, b.const(kernel(2, 3)), shape=(2, 3)))
+    assert text == "RELU CHOICE"
+    choice = list(graph.ops())[-1]
+    assert choice.inputs[:2] == (1, one)
+    assert graph.values[choice.inputs[2]].weight is not None

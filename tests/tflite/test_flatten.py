@@ -67,3 +67,35 @@ def test_subgraph_that_calls_itself_is_refused():
     again = graph([Op(0, "CALL", (0,), (1,), {"subgraph": 1})], 2, (0,), (1,))
     with pytest.raises(InvalidFile, match="call itself"):
         flattened(file(again, again))
+
+
+def condition():
+    attributes = {"then_subgraph_index": 1, "else_subgraph_index": 2}
+    return graph([Op(0, "IF", (0, 1, 2), (3,), attributes)], 4, (0, 1, 2), (3,))
+
+
+def side(kind):
+    return graph([Op(0, kind, (0, 1), (2,))], 3, (0, 1), (2,))
+
+
+def test_condition_is_both_sides():
+    found = flattened(file(condition(), side("ADD"), side("MUL")))
+    ops = {op.id: op for op in found.ops()}
+    assert {name: op.type for name, op in ops.items()} == {
+        "0/then": "THEN",
+        "0/then/0": "ADD",
+        "0/else": "ELSE",
+        "0/else/0": "MUL",
+        0: "END_IF",
+    }
+    assert ops["0/then"].inputs == ops["0/else"].inputs == (0, 1, 2)
+    assert ops["0/then/0"].inputs == ops["0/then"].outputs
+    assert ops[0].inputs == (0, *ops["0/then/0"].outputs, *ops["0/else/0"].outputs)
+    assert ops[0].outputs == found.outputs == (3,)
+
+
+def test_condition_that_changes_something_stays_one_operator():
+    caller = graph([Op(0, "CALL", (0, 1), (2,), {"subgraph": 3})], 3, (0, 1), (2,))
+    assigns = graph([Op(0, "ASSIGN_VARIABLE", (0, 1), ())], 2, (0, 1), (0,))
+    found = flattened(file(condition(), side("ADD"), caller, assigns))
+    assert [op.type for op in found.ops()] == ["IF"]

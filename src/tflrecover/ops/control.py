@@ -1,8 +1,8 @@
 """Operators with graphs of their own: loops and conditions.
 
-In the canonical form they are taken apart (``LOOP … END_LOOP``, ``THEN … ELSE … END_IF``), so that every rule works
-inside; where a model is recovered, :mod:`tflrecover.recovery.nest` puts them together again. Their graphs take the
-values that they use from outside as operands.
+In the canonical form they are taken apart (``LOOP … END_LOOP``; of a condition, one ``CHOICE`` per result), so that
+every rule works inside; where a model is recovered, :mod:`tflrecover.recovery.nest` puts them together again. Their
+graphs take the values that they use from outside as operands.
 """
 
 from __future__ import annotations
@@ -77,5 +77,6 @@ def _if(builder: Builder, part: Part) -> Any:
 
 WHILE = OpSpec("WHILE", keras=_while)
 IF = OpSpec("IF", keras=_if)
+CHOICE = OpSpec("CHOICE", roles=("test", "then", "otherwise"), infer_shape=lambda shapes, _: shapes[1])
 
-SPECS = (WHILE, IF)
+SPECS = (WHILE, IF, CHOICE)

@@ -13,7 +13,8 @@ from tflrecover.ops.conv import bias_of, with_bias
 from tflrecover.ops.layout import rearrange
 from tflrecover.ops.readers import activation, operand, operands
 from tflrecover.ops.spec import Attributes, Builder, Lowered, Operand, OpSpec, Part, Source
-from tflrecover.weight import Weight
+from tflrecover.ops.tables import learned
+from tflrecover.weight import Array, Weight
 
 DENSE_LAYOUT = "o i -> i o"
 
@@ -76,7 +77,19 @@ def _keras_dense(builder: Builder, part: Part) -> Any:
     rows = (*after[:-1], np.shape(part.args[1])[0])
     if before != rows:
         x = builder.reshaped(x, before, rows)
+    if part.attributes.get("tied"):
+        return _turned(builder, x, *part.args[1:])
     return builder.layer("Dense", x, units=part.attributes["units"], **with_bias(part))
+
+
+def _turned(builder: Builder, x: Any, kernel: Array, bias: Array | None) -> Any:
+    """By the table of an embedding, which has no bias."""
+    size, count = kernel.shape
+    table = {"input_dim": count, "output_dim": size, "weights": (np.ascontiguousarray(kernel.T),)}
+    y = builder.layer("ReversibleEmbedding", x, call={"reverse": True}, **table)
+    if bias is None or not bias.any():
+        return y
+    return builder.layer("Add", [y, learned(builder, y, bias, (1,) * (len(y.shape) - 2))])
 
 
 FULLY_CONNECTED = OpSpec(

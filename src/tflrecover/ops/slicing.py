@@ -155,7 +155,8 @@ def _gathered(source: Source, axis: int) -> Lowered:
 
 
 def _taken(args: Sequence[Array], a: Attributes) -> list[Array]:
-    params, indices, batch = args[0], np.asarray(args[1]), a["batch_dims"]
+    # Zeros that are made like something else have no type of their own.
+    params, indices, batch = args[0], np.asarray(args[1]).astype(np.int64), a["batch_dims"]
     if not batch:
         return [np.take(params, indices, a["axis"])]
     places = np.ix_(*(range(n) for n in params.shape[:batch]))
@@ -174,10 +175,10 @@ def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attr
     """The table as far as the rows taken tell of it; the rest is NaN, which says that it is not known."""
     if slot != 0 or attributes["batch_dims"]:
         raise ValueError("it cannot be told from what was gathered")
-    place = (slice(None),) * attributes["axis"]
+    place = *(slice(None),) * attributes["axis"], np.asarray(args[1]).astype(np.int64)
     whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
-    whole[(*place, args[1])] = target
-    if not np.array_equal(whole[(*place, args[1])], target, equal_nan=True):
+    whole[place] = target
+    if not np.array_equal(whole[place], target, equal_nan=True):
         raise ValueError("a row that is taken twice is not the same in both places")
     return whole
 
@@ -185,7 +186,8 @@ def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attr
 def _keras_gather(builder: Builder, part: Part) -> Any:
     (params, indices), axis, batch = part.args, part.attributes["axis"], part.attributes["batch_dims"]
     if is_constant(params) and params.ndim == 2 and axis == 0 and not batch:
-        return builder.layer("Embedding", indices, input_dim=len(params), output_dim=params.shape[1], weights=(params,))
+        kind = "ReversibleEmbedding" if part.attributes.get("tied") else "Embedding"
+        return builder.layer(kind, indices, input_dim=len(params), output_dim=params.shape[1], weights=(params,))
     if not batch:
         return builder.ops("take", params, indices, axis=axis)
     return builder.tensorflow("gather", params, indices, axis=axis, batch_dims=batch)

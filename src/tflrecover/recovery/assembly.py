@@ -109,11 +109,7 @@ class Assembly:
     def tensor(self, value: int, like: Any) -> Any:
         """What was made for a value; a constant as a tensor that hangs on another one."""
         made = self.arg(value)
-        if is_tensor(made):
-            return made
-        zero = self.builder.ops("multiply", self.builder.ops("cast", like, "int32"), 0)
-        zero = self.builder.ops("cast", zero, made.dtype.name)
-        return self.builder.ops("logical_or" if made.dtype == bool else "add", zero, made)
+        return made if is_tensor(made) else self.builder.constant(made, like)
 
     def _add(self, op: Op) -> None:
         self.builder.wanted = self._name(op)

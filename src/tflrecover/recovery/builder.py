@@ -16,6 +16,7 @@ from tflrecover.ops.spec import Unsupported
 from tflrecover.recovery.control import CONTROL
 from tflrecover.recovery.layers import FakeQuantize, Slot, TensorFlowFunction, is_tensor
 from tflrecover.recovery.names import Names, snake_case
+from tflrecover.recovery.shared import SharedLayers
 from tflrecover.weight import Array
 
 # Layers of our own that operators ask for by name, as for those of Keras.
@@ -79,6 +80,7 @@ class ModelBuilder:
     inner: Callable[[Any, Sequence[Any]], NestedModel] | None = None
     anchor: Any = None
     _kept: list[tuple[Any, Any]] = field(default_factory=list)
+    _shared: SharedLayers = field(default_factory=SharedLayers)
 
     def layer(
         self,
@@ -88,7 +90,7 @@ class ModelBuilder:
         call: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> Any:
-        """Calls a new layer that is named after the operator."""
+        """Calls a layer that is named after the operator: a new one, or the one that has these weights already."""
         wanted, self.wanted = self.wanted, ""
         return self._layer(kind, inputs, weights, arguments, wanted, call or {})
 
@@ -114,10 +116,16 @@ class ModelBuilder:
         cls = _OWN.get(kind) or getattr(keras.layers, kind) if isinstance(kind, str) else kind
         is_plain = isinstance(kind, str) and kind not in _OWN
         target = f"layers.{kind}" if is_plain else f"{cls.__module__}.{cls.__qualname__}"
-        made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
-        result = made(*inputs, **named)
-        if weights:
-            made.set_weights([np.asarray(weight, np.float32) for weight in weights])
+        key = self._shared.key(target, plain, weights) if weights else None
+        found = None if key is None else self._shared.called(key, weights, inputs, named)
+        if found is None:
+            made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
+            result = made(*inputs, **named)
+            if weights:
+                made.set_weights([np.asarray(weight, np.float32) for weight in weights])
+                self._shared.add(key, made)
+        else:
+            made, result = found
         self.calls.append(Call(target, inputs, plain, result, made, named))
         return result
 

@@ -6,24 +6,29 @@ stands where the file has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 
+from tflrecover.ir import Op
+from tflrecover.ops.conv import is_no_bias
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.attention import fuse_attention
 from tflrecover.recovery.bidirectional import fuse_bidirectional
-from tflrecover.recovery.indices import drop_wraps
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases
+from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases, lift_biases
 from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
+from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.rewrite.affine import merge_affines, to_affine
+from tflrecover.rewrite.common import freeze, signature
 from tflrecover.rewrite.dilation import fuse_dilation
-from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.draft import Draft, OpId
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.indices import drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
@@ -48,17 +53,37 @@ def fuse_silu(draft: Draft) -> int:
 def fuse_activations(draft: Draft) -> int:
     """An activation behind a linear operator becomes its argument."""
     count = 0
+    undecided = _of_several_activations(draft)
     for op in list(draft.ops.values()):
         linear = draft.producer(op.inputs[0]) if op.inputs else None
         if op.type not in ACTIVATIONS or linear is None or linear.type not in _LINEAR or linear.id in draft.opaque:
             continue
-        if draft.only_consumer(linear.outputs[0]) is None or "activation" in linear.attributes or not is_plain(op):
+        if draft.only_consumer(linear.outputs[0]) is None or not is_plain(op):
+            continue
+        if linear.id in undecided or not {"activation", "tied"}.isdisjoint(linear.attributes):
             continue
         draft.remove(op.id)
         attributes = {**linear.attributes, "activation": ACTIVATIONS[op.type]}
         draft.replace(linear.evolve(outputs=op.outputs, attributes=attributes))
         count += 1
     return count
+
+
+def _of_several_activations(draft: Draft) -> set[OpId]:
+    """Linear operators of one kernel and bias that have different activations behind them: they are one layer."""
+    groups: dict[Hashable, list[Op]] = defaultdict(list)
+    for op in draft.of_type(*_LINEAR):
+        kernel, bias = draft.weight(op.inputs[1]), draft.weight(op.inputs[2])
+        if kernel is not None and bias is not None:
+            constants = signature(kernel, draft), None if is_no_bias(bias) else signature(bias, draft)
+            groups[op.type, freeze(op.attributes), constants].append(op)
+    found: set[OpId] = set()
+    for group in groups.values():
+        behind = [draft.only_consumer(op.outputs[0]) for op in group]
+        kinds = {use.type if use is not None and use.type in ACTIVATIONS and is_plain(use) else None for use in behind}
+        if len(kinds) > 1:
+            found.update(op.id for op in group)
+    return found
 
 
 FORM: tuple[Callable[[Draft], int], ...] = (
@@ -69,6 +94,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_dilation,
     fuse_prelu,
     pool_to_mean,
+    lift_biases,
     to_affine,
     merge_affines,
     fuse_patterns,
@@ -81,6 +107,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     drop_rows,
     drop_unit_axes,
     fuse_biases,
+    tie_embeddings,
     fuse_activations,
     fuse_separable,
     fuse_causal,

@@ -169,7 +169,7 @@ class _Maker:
         self, file: TFLiteModel, free: _Free, *, rounds: bool = False, size: int = SIZES[0], batch: int = 1
     ) -> None:
         self.file, self.rounds = file, rounds
-        network = FileNetwork(file, False, conditions=True)
+        network = FileNetwork(file, False)
         opened = [one.shape for one in network.inputs]
         stored = [file.graph.values[value].shape or () for value in file.graph.inputs]
         shapes = [_sizes(shape, own, size, batch) for shape, own in zip(stored, opened, strict=True)]

@@ -1,15 +1,23 @@
 """Dense layers as Keras has them, which work on the last axis of any rank: a file often has rows, and the bias apart.
 
 RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), back) = FULLY_CONNECTED(x, k, b)
+RESHAPE(FULLY_CONNECTED(x, k)) + b = RESHAPE(FULLY_CONNECTED(x, k, b'))     likewise with a TRANSPOSE behind the RESHAPE
 AFFINE(FULLY_CONNECTED(x, k), 1, o) = FULLY_CONNECTED(x, k, o)
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from tflrecover.ir import Op
 from tflrecover.recovery.match import array
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.scalars import known_array
+from tflrecover.weight import Array, Literal
 
 
 def drop_reshapes(draft: Draft) -> int:
@@ -46,6 +54,47 @@ def drop_rows(draft: Draft) -> int:
 def _keeps_last(draft: Draft, rows: Op) -> bool:
     before, after = draft.shape(rows.inputs[0]), draft.shape(rows.outputs[0])
     return len(before) > 1 and before[-1:] == after[-1:]
+
+
+def lift_biases(draft: Draft) -> int:
+    """A bias behind a reshape that takes units apart, as into heads, is that of the dense layer, so that it trains."""
+    count = 0
+    for op in draft.of_type("ADD"):
+        slot, constant = lone_constant(draft, op) or (0, None)
+        known = None if constant is None else known_array(draft, constant)
+        value = op.inputs[1 - slot]
+        shape = draft.shape(value)
+        if known is None or value is None or known.ndim > len(shape) or shape != draft.shape(op.outputs[0]):
+            continue
+        bias = np.reshape(known, (1,) * (len(shape) - known.ndim) + known.shape)
+        found = _bare_dense(draft, value, bias)
+        if found is None:
+            continue
+        dense, flat = found
+        draft.remove(op.id)
+        draft.redirect(op.outputs[0], value)
+        operands = (*dense.inputs[:2], draft.constant(Literal.of(flat)))
+        draft.replace(dense.evolve(inputs=operands, origins=merged_origins(dense, op)))
+        count += 1
+    return count
+
+
+def _bare_dense(draft: Draft, value: int, bias: Array) -> tuple[Op, Array] | None:
+    """The dense layer without a bias whose units a value has in its last axes, and a constant of these as its bias."""
+    if draft.only_consumer(value) is None:
+        return None
+    op = draft.producer(value)
+    if op is not None and op.type == "TRANSPOSE" and op.inputs[0] is not None:
+        return _bare_dense(draft, op.inputs[0], bias.transpose(np.argsort(op.attributes["perm"])))
+    dense = draft.producer(op.inputs[0]) if op is not None and op.type == "RESHAPE" else None
+    if dense is None or dense.type != "FULLY_CONNECTED" or draft.only_consumer(dense.outputs[0]) is None:
+        return None
+    rank, units = 0, draft.shape(dense.outputs[0])[-1]
+    while math.prod(bias.shape[bias.ndim - rank :]) != units and rank < bias.ndim:
+        rank += 1
+    is_split = rank > 1 and bias.shape[-rank:] == draft.shape(value)[-rank:] and bias.size == units
+    is_bare = is_no_bias(draft.weight(dense.inputs[2])) and draft.weight(dense.inputs[1]) is not None
+    return (dense, bias.reshape(-1)) if is_split and is_bare and "activation" not in dense.attributes else None
 
 
 def fuse_biases(draft: Draft) -> int:

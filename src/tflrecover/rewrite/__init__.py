@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
+from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
@@ -17,6 +18,7 @@ from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
+from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
@@ -50,6 +52,9 @@ Rule = Callable[[Draft], int]
 RULES: tuple[Rule, ...] = (
     write_formulas,
     drop_identity,
+    choose,
+    drop_wraps,
+    drop_repeats,
     plain_positions,
     tidy_loops,
     unroll_loops,

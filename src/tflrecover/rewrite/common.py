@@ -80,10 +80,11 @@ def _operand(draft: Draft, value: int | None, spec: OpSpec) -> Hashable:
         return value
     if spec.is_elementwise and weight.shape in ((), (1,)) and (number := known_array(draft, weight)) is not None:
         return (weight.shape, np.float32(number).tobytes())
-    return _signature(weight, draft)
+    return signature(weight, draft)
 
 
-def _signature(weight: Weight, draft: Draft) -> Hashable:
+def signature(weight: Weight, draft: Draft) -> Hashable:
+    """A constant as a key: the same of two tensors with the same bytes of a file."""
     if isinstance(weight, Literal):
         return (weight.shape, weight.array.tobytes())
     if isinstance(weight, Leaf):
@@ -92,7 +93,7 @@ def _signature(weight: Weight, draft: Draft) -> Hashable:
         return (
             weight.function.name,
             freeze(dict(weight.attributes)),
-            tuple(_signature(arg, draft) for arg in weight.args),
+            tuple(signature(arg, draft) for arg in weight.args),
         )
     return id(weight)
 

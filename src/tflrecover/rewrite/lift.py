@@ -28,9 +28,7 @@ def lift_constants(draft: Draft) -> int:
         while shape and shape[0] == 1 and len(shape) > 1:
             shape = shape[1:]
         rank = len(shape)
-        if rank < 2 or not inside or outside[-rank:] != shape or outside[:-rank] != inside[:-1]:
-            continue
-        if math.prod(shape) != inside[-1]:
+        if rank < 2 or not inside or outside[-rank:] != shape or math.prod(shape) != inside[-1]:
             continue
         flat = draft.constant(RESHAPE(weight, shape=inside[-1:], target_shape=inside[-1:]))
         middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype)

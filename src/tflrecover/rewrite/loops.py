@@ -17,6 +17,9 @@ from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import known_array
 
+# TensorFlow's own name: no rule knows more of it.
+_SCATTER = "TensorScatterUpdate"
+
 
 @dataclass
 class _State:
@@ -170,7 +173,7 @@ def _item(draft: Draft, state: _State, index: int) -> int | None:
         return None
     if op.type == "SET_ITEM" and op.inputs[:2] == (state.value, index) and len(draft.consumers(state.value)) == 1:
         return op.inputs[2]
-    return _spliced(draft, op, state, index)
+    return _scattered(draft, op, state, index) if op.type == _SCATTER else _spliced(draft, op, state, index)
 
 
 def _set_item(draft: Draft, state: _State, index: int, item: int) -> None:
@@ -180,7 +183,20 @@ def _set_item(draft: Draft, state: _State, index: int, item: int) -> None:
     shape = (*draft.shape(state.initial)[:1], *draft.shape(item))
     for value in (state.value, op.outputs[0], state.final):
         draft.values[value] = replace(draft.values[value], shape=shape, dtype=draft.values[item].dtype)
+    draft.opaque.discard(op.id)
     draft.replace(op.evolve(type="SET_ITEM", inputs=(state.value, index, item), attributes={}))
+
+
+def _scattered(draft: Draft, op: Op, state: _State, index: int) -> int | None:
+    """``tensor_scatter_nd_update(list, [[index]], [item])``, as a recovered loop that ends early has it."""
+    items, places, updates = op.inputs
+    made = draft.producer(updates)
+    is_one = draft.shape(places) == (1, 1) and _first(draft, places) == index
+    if items != state.value or not is_one or len(draft.consumers(state.value)) != 1:
+        return None
+    if made is None or made.type != "RESHAPE" or draft.shape(updates) != (1, *draft.shape(made.inputs[0])):
+        return None
+    return made.inputs[0]
 
 
 def _spliced(draft: Draft, op: Op, state: _State, index: int) -> int | None:

@@ -27,7 +27,8 @@ def merge_reshape(draft: Draft, op: Op) -> int:
         draft.replace(op)
         count += 1
     value = op.inputs[0]
-    if value is not None and draft.shape(value) == draft.shape(op.outputs[0]) != ():
+    shape = None if value is None else draft.values[value].shape
+    if value is not None and shape is not None and shape == draft.values[op.outputs[0]].shape:
         draft.remove(op.id)
         draft.redirect(op.outputs[0], value)
         count += 1

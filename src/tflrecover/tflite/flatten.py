@@ -6,13 +6,14 @@
     next_1, …; condition     = body(state_1, …); condition(state_1, …)
     final_1, …               = END_LOOP(index, condition, next_1, …)
 
-``result_1, … = IF(test, argument_1, …)`` becomes, where it is asked for::
+``result_1, … = IF(test, argument_1, …)`` becomes::
 
     argument_1, …   = THEN(test, argument_1, …)       and the same with ELSE
     result_1, …     = END_IF(test, result_1 of the one, …, result_1 of the other, …)
 
 A value that every iteration hands on unchanged is no state: the body takes it from outside. So the weights of a
-recurrent layer are operands like any others, and every rule works inside a loop as it does outside.
+recurrent layer are operands like any others, and every rule works inside a loop as it does outside. A condition one
+side of which changes a variable stays one operator: what it leaves depends on the test.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ CALLS: Mapping[str, str] = {
     "CALL_ONCE": "init_subgraph_index",
     "STABLEHLO_COMPOSITE": "decomposition_subgraph_index",
 }
+# Of an IF, by the names of its marks.
+_SIDES: Mapping[str, str] = {"then": "then_subgraph_index", "else": "else_subgraph_index"}
+_LOOP_PARTS = ("cond_subgraph_index", "body_subgraph_index")
+_CHANGES = ("ASSIGN_VARIABLE", "CALL_ONCE", "HASHTABLE_IMPORT")
 _DEPTH = 32
 _MOST_OPS = 1_000_000
 
 
-def flattened(model: TFLiteModel, *, conditions: bool = False) -> Graph:
+def flattened(model: TFLiteModel) -> Graph:
     """The main graph with everything in it that it calls.
 
     Tensors and operators of the main graph keep their ids; an operator from a subgraph is called
@@ -42,15 +47,13 @@ def flattened(model: TFLiteModel, *, conditions: bool = False) -> Graph:
 
     Args:
         model: The file.
-        conditions: Whether both sides of an IF are put in, too; else it stays one operator.
 
     Raises:
         InvalidFile: a subgraph that is called does not exist, calls itself, or does not fit its caller.
     """
-    taken = {"WHILE", *CALLS, *(["IF"] if conditions else [])}
-    if not any(op.type in taken for op in model.graph.ops()):
+    if not any(op.type in ("WHILE", "IF", *CALLS) for op in model.graph.ops()):
         return model.graph
-    work = _Flattener(model, conditions)
+    work = _Flattener(model)
     known = {value: value for value in model.graph.values}
     work.walk(model.graph, known, "", 0)
     outputs = [known[value] for value in model.graph.outputs]
@@ -58,8 +61,8 @@ def flattened(model: TFLiteModel, *, conditions: bool = False) -> Graph:
 
 
 class _Flattener:
-    def __init__(self, model: TFLiteModel, conditions: bool) -> None:
-        self.model, self.conditions = model, conditions
+    def __init__(self, model: TFLiteModel) -> None:
+        self.model = model
         self.ops: list[Op] = []
         self.values: dict[int, Value] = dict(model.graph.values)
 
@@ -73,7 +76,7 @@ class _Flattener:
                 self._loop(here, graph, known, depth)
             elif op.type in CALLS:
                 self._call(here, known, depth)
-            elif op.type == "IF" and self.conditions:
+            elif op.type == "IF" and not any(self._changes(here, side, depth) for side in _SIDES.values()):
                 self._condition(here, graph, known, depth)
             else:
                 self._add(replace(here, outputs=tuple(self._id(graph, value, known) for value in op.outputs)))
@@ -138,7 +141,8 @@ class _Flattener:
             ]
 
     def _loop(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
-        body = self._subgraph(op, "body_subgraph_index", depth)
+        condition_of, body_of = _LOOP_PARTS
+        body = self._subgraph(op, body_of, depth)
         if not len(op.inputs) == len(op.outputs) == len(body.inputs) == len(body.outputs) or None in op.inputs:
             raise self._misfit(op, f"hands {len(op.inputs)} values to a body with {len(body.inputs)} inputs")
         states = [i for i, value in enumerate(body.inputs) if body.outputs[i] != value]
@@ -152,17 +156,26 @@ class _Flattener:
                 known[value] = arguments[i]
         index = self._new(Value("index", (), "int32"))
         self._add(Op(f"{op.id}/loop", "LOOP", initial, (index, *(arguments[i] for i in states))))
-        condition = self._inline(op, "cond_subgraph_index", arguments, f"{op.id}/condition/", depth)
+        condition = self._inline(op, condition_of, arguments, f"{op.id}/condition/", depth)
         if len(condition) != 1:
             raise self._misfit(op, f"asks a condition with {len(condition)} outputs")
-        results = self._inline(op, "body_subgraph_index", arguments, f"{op.id}/", depth)
+        results = self._inline(op, body_of, arguments, f"{op.id}/", depth)
         finals = tuple(known[op.outputs[i]] for i in states)
         self._add(Op(op.id, "END_LOOP", (index, condition[0], *(results[i] for i in states)), finals))
+
+    def _changes(self, op: Op, option: str, depth: int) -> bool:
+        """Whether a subgraph, or one that it calls, leaves something for the next call."""
+        called = (*CALLS.values(), *_LOOP_PARTS, *_SIDES.values())
+        return any(
+            inner.type in _CHANGES
+            or any(self._changes(inner, other, depth + 1) for other in called if other in inner.attributes)
+            for inner in self._subgraph(op, option, depth).ops()
+        )
 
     def _condition(self, op: Op, graph: Graph, known: dict[int, int], depth: int) -> None:
         test, *arguments = op.inputs
         results: list[int] = []
-        names = {"then": f"{op.id}/then", "else": f"{op.id}/else"}
+        names = {name: f"{op.id}/{name}" for name in _SIDES}
         for name, mark in names.items():
             inner = [
                 None if value is None else self._new(replace(self.values[value], data=None)) for value in arguments
@@ -170,7 +183,7 @@ class _Flattener:
             kept = [(value, mine) for value, mine in zip(arguments, inner, strict=True) if mine is not None]
             outputs = tuple(mine for _, mine in kept)
             self._add(Op(mark, name.upper(), (test, *(value for value, _ in kept)), outputs))
-            made = self._inline(op, f"{name}_subgraph_index", inner, f"{mark}/", depth)
+            made = self._inline(op, _SIDES[name], inner, f"{mark}/", depth)
             if len(made) != len(op.outputs):
                 raise self._misfit(op, f"takes {len(op.outputs)} values from a subgraph of {len(made)} outputs")
             results += made

@@ -16,7 +16,11 @@ from tflrecover.weight import Leaf, Literal
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
-_MAY_ASSIGN = frozenset((*ASSIGNS, *_CALLS, *_LOOPS))
+_CONDITIONS = ("If", "StatelessIf")
+_SIDES = ("then", "else")
+_MAY_ASSIGN = frozenset((*ASSIGNS, *_CALLS, *_LOOPS, *_CONDITIONS))
+# What functions are called by.
+_CALLEES = ("f", "cond", "body", "then_branch", "else_branch")
 # Lists and handles are no numbers.
 _NO_ARRAYS = (tf.variant, tf.resource)
 _SILENT = ("NoOp", "Placeholder", "Assert")
@@ -61,6 +65,13 @@ def _passed_on(tensor: Any) -> Any:
 
 def _is_static(graph: Any) -> bool:
     return all(tensor.shape.is_fully_defined() for tensor in graph.inputs)
+
+
+def _changes(operation: Any) -> bool:
+    """Whether a function that an operator names, or one that it calls, assigns a variable."""
+    named = (name for name in _CALLEES if name in operation.node_def.attr)
+    graphs = (operation.graph._get_function(operation.get_attr(name).name).graph for name in named)
+    return any(inner.type in ASSIGNS or _changes(inner) for graph in graphs for inner in graph.get_operations())
 
 
 class _Importer:
@@ -114,6 +125,8 @@ class _Importer:
                 self._inline(operation, known, path, prefix)
             elif operation.type in _LOOPS:
                 self._loop(operation, known, path, prefix)
+            elif operation.type in _CONDITIONS and not _changes(operation):
+                self._condition(operation, known, path, prefix)
             else:
                 self._operation(operation, known, path, prefix)
         return known
@@ -180,6 +193,24 @@ class _Importer:
         finals = tuple(known[id(operation.outputs[i])] for i in states)
         inputs = (index, results[0][0], *(results[1][i] for i in states))
         self.ops.append(Op(name, "END_LOOP", inputs, finals, {}, layer))
+
+    def _condition(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
+        """Both sides of a condition and END_IF, as :mod:`tflrecover.tflite.flatten` has them but for the marks."""
+        name = prefix + operation.name
+        test, *arguments = operation.inputs
+        results: list[int] = []
+        for side in _SIDES:
+            graph = self._called(operation, f"{side}_branch")
+            pairs = zip(graph.inputs, arguments, strict=True)
+            inner = {id(a): known[id(tensor)] for a, tensor in pairs if id(tensor) in known}
+            self.walk(graph, inner, layer, f"{name}/{side}/")
+            results += [inner[id(tensor)] for tensor in graph.outputs]
+        finals = []
+        for tensor in operation.outputs:
+            made = Value(prefix + tensor.name, _shape(tensor), _dtype(tensor))
+            known[id(tensor)] = self.new(made, None if prefix else tensor)
+            finals.append(known[id(tensor)])
+        self.ops.append(Op(name, "END_IF", (known[id(test)], *results), tuple(finals), {}, layer))
 
     def _called(self, operation: Any, attribute: str) -> Any:
         """The graph of a function that an operator names, as it was traced: with shapes and with its layers' calls."""

@@ -1,0 +1,83 @@
+"""Which rows are taken, in one form.
+
+GATHER(t, SELECT(i < 0, i + n, i)) = GATHER(t, i)     Keras counts negative indices from the end; others know none
+x + GATHER(t, i, i, …) = x + GATHER(t, i)             for constant indices: broadcasting repeats the rows by itself
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflrecover import ops
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import scalar
+from tflrecover.weight import Apply, Literal, Weight
+
+
+def drop_wraps(draft: Draft) -> int:
+    """Indices that are counted from the end where they are negative, go as they are."""
+    count = 0
+    for op in draft.of_type("GATHER"):
+        if op.attributes["batch_dims"]:
+            continue
+        x = _unwrapped(draft, op.inputs[1], draft.shape(op.inputs[0])[op.attributes["axis"]])
+        if x is not None:
+            draft.replace(op.evolve(inputs=(op.inputs[0], x)))
+            count += 1
+    return count
+
+
+def _unwrapped(draft: Draft, value: int | None, size: int) -> int | None:
+    """``i`` of ``SELECT(i < 0, i + size, i)``."""
+    select = _maker(draft, value, "SELECT_V2")
+    less = None if select is None else _maker(draft, select.inputs[0], "LESS")
+    behind = None if select is None else _maker(draft, select.inputs[1], "ADD", "AFFINE")
+    if select is None or less is None or behind is None or scalar(draft, less.inputs[1], np.nan) != 0:
+        return None
+    i = less.inputs[0]
+    if behind.type == "AFFINE":
+        x, factor, shift = behind.inputs
+        is_shift = x == i and scalar(draft, factor, 1.0) == 1
+    else:
+        shift = next((other for other in behind.inputs if other != i), None)
+        is_shift = i in behind.inputs and shift is not None
+    is_so = is_shift and scalar(draft, shift, 0.0) == size and select.inputs[2] == i
+    return i if is_so else None
+
+
+def _maker(draft: Draft, value: int | None, *types: str) -> Op | None:
+    op = draft.producer(value)
+    return op if op is not None and op.type in types and op.id not in draft.opaque else None
+
+
+def drop_repeats(draft: Draft) -> int:
+    """Rows of a table that a constant has once for each example, in the same order, are there once."""
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
+            continue
+        for slot, value in enumerate(op.inputs):
+            weight = draft.weight(value)
+            single = None if weight is None else _single(weight)
+            shapes = [single.shape if i == slot and single else draft.shape(v) for i, v in enumerate(op.inputs)]
+            if single is not None and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
+                inputs = (*op.inputs[:slot], draft.constant(single), *op.inputs[slot + 1 :])
+                draft.replace(op.evolve(inputs=inputs))
+                count += 1
+                break
+    return count
+
+
+def _single(weight: Weight) -> Weight | None:
+    """The rows of the first example, where those of all others are the same."""
+    if not isinstance(weight, Apply) or weight.function.name != "GATHER" or weight.attributes["axis"]:
+        return None
+    table, indices = weight.args
+    if not isinstance(indices, Literal) or indices.array.ndim < 2 or indices.shape[0] == 1:
+        return None
+    if weight.attributes["batch_dims"] or not (indices.array == indices.array[:1]).all():
+        return None
+    first = Literal.of(indices.array[0])
+    return Apply(weight.shape[1:], weight.dtype, weight.function, (table, first), weight.attributes)
