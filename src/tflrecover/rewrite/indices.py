@@ -11,7 +11,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.weight import Apply, Literal, Weight
 
 
@@ -60,7 +60,7 @@ def drop_repeats(draft: Draft) -> int:
             continue
         for slot, value in enumerate(op.inputs):
             weight = draft.weight(value)
-            single = None if weight is None else _single(weight)
+            single = None if weight is None else _single(draft, weight)
             shapes = [single.shape if i == slot and single else draft.shape(v) for i, v in enumerate(op.inputs)]
             if single is not None and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
                 inputs = (*op.inputs[:slot], draft.constant(single), *op.inputs[slot + 1 :])
@@ -70,14 +70,13 @@ def drop_repeats(draft: Draft) -> int:
     return count
 
 
-def _single(weight: Weight) -> Weight | None:
+def _single(draft: Draft, weight: Weight) -> Weight | None:
     """The rows of the first example, where those of all others are the same."""
-    if not isinstance(weight, Apply) or weight.function.name != "GATHER" or weight.attributes["axis"]:
+    if not isinstance(weight, Apply) or weight.function.name != "GATHER":
         return None
     table, indices = weight.args
-    if not isinstance(indices, Literal) or indices.array.ndim < 2 or indices.shape[0] == 1:
+    places = None if weight.attributes["axis"] or weight.attributes["batch_dims"] else known_array(draft, indices)
+    if places is None or places.ndim < 2 or places.shape[0] == 1 or not (places == places[:1]).all():
         return None
-    if weight.attributes["batch_dims"] or not (indices.array == indices.array[:1]).all():
-        return None
-    first = Literal.of(indices.array[0])
-    return Apply(weight.shape[1:], weight.dtype, weight.function, (table, first), weight.attributes)
+    draft.mark_structural(indices)
+    return Apply(weight.shape[1:], weight.dtype, weight.function, (table, Literal.of(places[0])), weight.attributes)
