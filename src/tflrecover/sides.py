@@ -13,6 +13,7 @@ from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import Rule, canonicalize
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import scale_operands
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
@@ -87,9 +88,14 @@ def _aligned_in_loops(both: Facing, *, forget: bool) -> Sides:
 
     Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
     behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
-    before.
+    before. A resize to the nearest is what repeats pixels where one side alone has it.
     """
     found = _aligned_as(both, forget=forget)
+    resizes = [_count(graph, "RESIZE_NEAREST_NEIGHBOR") for graph in (found.file, found.keras)]
+    if resizes[0] != resizes[1] and not found.alignment.complete:
+        repeated = _aligned_as(both, repeat_pixels, forget=forget)
+        if repeated.alignment.complete:
+            return repeated
     loops = [_count(graph, "LOOP") for graph in (found.file, found.keras)]
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, unroll_loops, forget=forget)

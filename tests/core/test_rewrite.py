@@ -259,3 +259,29 @@ def test_condition_is_a_choice_whatever_it_is_handed():
     choice = list(graph.ops())[-1]
     assert choice.inputs[:2] == (1, one)
     assert graph.values[choice.inputs[2]].weight is not None
+
+
+def test_slice_of_every_second_place_is_a_stride():
+    b = Build((1, 9, 8, 2))
+    window = {**SAME, "dilation_h_factor": 2, "dilation_w_factor": 2}
+    y = b("CONV_2D", 0, b.const(kernel(3, 3, 3, 2)), b.const(kernel(3)), shape=(1, 9, 8, 3), **window)
+    y = b("RELU", y, shape=(1, 9, 8, 3))
+    ends = b.const(np.int32([0, 0, 0, 0])), b.const(np.int32([1, 9, 8, 3])), b.const(np.int32([1, 2, 2, 1]))
+    text, graph = b.text(b("STRIDED_SLICE", y, *ends, shape=(1, 5, 4, 3)))
+    assert text == "CONV_2D RELU"
+    convolution, relu = graph.ops()
+    assert convolution.attributes["strides"] == (2, 2)
+    assert convolution.attributes["padding"] == ((2, 2), (2, 2))
+    assert graph.values[convolution.outputs[0]].shape == graph.values[relu.outputs[0]].shape == (1, 5, 4, 3)
+
+
+def test_broadcast_to_more_axes_is_a_tile():
+    b = Build((3, 1), (2, 3, 4))
+    y = b("BROADCAST_TO", 0, b.const(np.int32([2, 3, 4])), shape=(2, 3, 4))
+    assert b.text(y)[0] == "RESHAPE TILE"
+    assert b.text(b("MUL", 1, y, shape=(2, 3, 4)))[0] == "MUL"
+
+
+def test_sum_of_many_is_one_after_another():
+    b = Build((2, 3), (2, 3), (2, 3))
+    assert b.text(b("ADD_N", 0, 1, 2, shape=(2, 3)))[0] == "ADD ADD"

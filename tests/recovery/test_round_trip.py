@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tflrecover
 from benchmarks.kinds import cases
 from tests.core.lite import converted
+from tests.core.op_consistency import run
+from tests.core.op_examples import FILES
 from tests.recovery.round_trip import assert_exact
 from tests.recovery.test_control import choice, choice_in_loop_in_loop, list_that_ends_early, until_large
+from tests.recovery.test_operators import DRAWN
 
 _GENERATOR = np.random.default_rng(2)
 TABLE, PLACES, KERNEL = (_GENERATOR.normal(size=shape).astype("float32") for shape in ((20, 6), (5, 6), (6, 6)))
@@ -51,3 +55,53 @@ def looked_up_from_the_end(i):
 @pytest.mark.parametrize("function", [looked_up, looked_up_from_the_end])
 def test_indices_that_keras_counts_from_the_end(function):
     assert_exact(made(function, (2, 5), tf.int32))
+
+
+def resized(x):
+    x = tf.nn.conv2d(x, KERNEL[None, None], 1, "SAME")
+    return tf.nn.relu(tf.compat.v1.image.resize_nearest_neighbor(x, (8, 12)))
+
+
+def strided_and_dilated(x):
+    return tf.nn.relu(tf.nn.conv2d(x, np.tile(KERNEL, (3, 3, 1, 1)), 1, "SAME", dilations=2))[:, ::2, ::2]
+
+
+@pytest.mark.parametrize("function", [resized, strided_and_dilated])
+def test_what_keras_writes_otherwise(function):
+    assert_exact(made(function, (1, 4, 4, 6)))
+
+
+def chosen(x):
+    x = x @ KERNEL
+    return tf.nn.relu(tf.gather_nd(x, tf.where(x > 0)))
+
+
+def noisy(x):
+    return x @ KERNEL + tf.random.uniform((3, 6), seed=3)
+
+
+@pytest.mark.parametrize("function", [chosen, noisy])
+def test_what_the_data_or_chance_decide(function):
+    model = assert_exact(made(function, (3, 6)))
+    if function is noisy:
+        x = np.ones((3, 6), np.float32)
+        assert not np.array_equal(model(x), model(x))
+
+
+# Old operators of which Keras has nothing, and those whose file says a size that only the data can tell.
+_NOT_BACK = {"DILATE", "EMBEDDING_LOOKUP_SPARSE", "HASHTABLE_LOOKUP", "LSH_PROJECTION"} | {
+    "FILL",
+    "RANDOM_STANDARD_NORMAL",
+    "RANDOM_UNIFORM",
+    "RANGE",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FILES.keys() - DRAWN - _NOT_BACK))
+def test_file_of_one_operator(name):
+    content, _, _ = run(name, FILES[name])
+    model = tflrecover.recover(content)
+    wanted = model.get_weights()
+    assert tflrecover.port(content, model).ok
+    for one, other in zip(wanted, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -181,6 +181,7 @@ ADD_N = OpSpec(
     tf={"AddN": plain("ADD_N")},
     infer_shape=broadcast,
     family="merge",
+    formula=lambda calls, args, _: functools.reduce(functools.partial(calls.ops, "add"), args),
 )
 
 

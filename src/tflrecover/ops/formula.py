@@ -28,8 +28,14 @@ def windows(calls: Calls, x: Any, pool_size: Shape, strides: Shape, padding: Any
     return calls.ops("stack", places, axis=-1)
 
 
+def _averages(x: Array) -> Array:
+    """Of the places of each window that are not padding."""
+    return np.asarray(np.mean(x, axis=-1, where=x != np.finfo(np.float32).min))
+
+
 # What keras.ops has and numpy has not.
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "average_pool": lambda x, *window: _averages(windows(numpy_calls, x, *window)),
     "cast": lambda x, dtype: np.asarray(x, dtype),
     "max_pool": lambda x, *window: np.max(windows(numpy_calls, x, *window), axis=-1),
     "relu": lambda x: np.maximum(x, 0),

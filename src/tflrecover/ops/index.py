@@ -204,8 +204,35 @@ def _rfft(source: Source, write: Writer) -> tuple[int, ...]:
     return write("Squeeze", made, squeeze_dims=[-2])
 
 
+def _diagonal(name: str, count: int) -> Reader:
+    """TensorFlow's newer operators of any diagonals, where they are asked for the main one."""
+
+    def read(source: Source) -> Lowered | None:
+        main = source.constant(count)
+        if main is None or main.any():
+            return None
+        # Of a square matrix; what is beside its diagonal is zero.
+        sizes = [source.constant(slot) for slot in range(count + 1, len(source.inputs))]
+        usual = [-1, -1, 0][: len(sizes)]
+        if any(size is None or size != wanted for size, wanted in zip(sizes, usual, strict=True)):
+            return None
+        return Lowered(name, operands(source)[:count])
+
+    return read
+
+
 # Of those whose shape is in the contents of an operand; the others take their operands as they are.
-_READERS: Mapping[str, Reader] = {"RFFT2D": _rfft2d}
+_READERS: Mapping[str, Reader] = {
+    "RFFT2D": _rfft2d,
+    # How many there are the data decide, whatever a file says: sizes that are not known stand as ones.
+    "SEGMENT_SUM": lambda source: Lowered("SEGMENT_SUM", operands(source), shape=(1, *source.shape(0)[1:])),
+    "WHERE": lambda source: Lowered("WHERE", operands(source), shape=(1, len(source.shape(0)))),
+}
+# What TensorFlow writes besides today.
+_NEWER: Mapping[str, Mapping[str, Reader]] = {
+    "MATRIX_DIAG": dict.fromkeys(("MatrixDiagV2", "MatrixDiagV3"), _diagonal("MATRIX_DIAG", 1)),
+    "MATRIX_SET_DIAG": dict.fromkeys(("MatrixSetDiagV2", "MatrixSetDiagV3"), _diagonal("MATRIX_SET_DIAG", 2)),
+}
 
 
 # How segments are put together, and what one that is empty is; shapes with a free batch are computed so.
@@ -248,7 +275,7 @@ SPECS = (
         OpSpec(
             name,
             tflite=_READERS.get(name, plain(name)),
-            tf={tf: _READERS.get(name, plain(name))},
+            tf={tf: _READERS.get(name, plain(name)), **_NEWER.get(name, {})},
             infer_shape=_SHAPES.get(name),
             keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
             evaluate=_segments(name),

@@ -160,7 +160,8 @@ SPARSE_TO_DENSE = OpSpec(
 
 
 def _unique(source: Source) -> Lowered:
-    return Lowered("UNIQUE", operands(source), {"index_dtype": str(source.output_dtype(1))})
+    """How many there are the data decide: a size that is not known stands as one."""
+    return Lowered("UNIQUE", operands(source), {"index_dtype": str(source.output_dtype(1))}, shape=(1,))
 
 
 def _keras_unique(builder: Builder, part: Part) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import activation
-from tflrecover.ops.spec import Attributes, Builder, KerasBuilder, Lowered, OpSpec, Part, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Calls, Formula, KerasBuilder, Lowered, OpSpec, Part, Reader, Source
 from tflrecover.ops.window import is_channels_first, lowered_window, pair, spatial, tf_window, window_output
 
 
@@ -70,7 +70,14 @@ def _keras_root(builder: Builder, part: Part) -> Any:
     return builder.ops("sqrt", mean)
 
 
-def _spec(name: str, tf: str, tflite: Reader | None, keras: KerasBuilder = _keras) -> OpSpec:
+def _root(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
+    mean = calls.ops("average_pool", calls.ops("square", args[0]), a["pool_size"], a["strides"], a["padding"])
+    return calls.ops("sqrt", mean)
+
+
+def _spec(
+    name: str, tf: str, tflite: Reader | None, keras: KerasBuilder = _keras, formula: Formula | None = None
+) -> OpSpec:
     return OpSpec(
         name,
         keras=keras,
@@ -81,12 +88,13 @@ def _spec(name: str, tf: str, tflite: Reader | None, keras: KerasBuilder = _kera
         declared=("pool_size", "strides", "padding"),
         family="pool",
         lower=_lower,
+        formula=formula,
     )
 
 
 MAX_POOL_2D = _spec("MAX_POOL_2D", "MaxPool", _tflite("MAX_POOL_2D"))
 AVERAGE_POOL_2D = _spec("AVERAGE_POOL_2D", "AvgPool", _tflite("AVERAGE_POOL_2D"))
-L2_POOL_2D = _spec("L2_POOL_2D", "", _tflite("L2_POOL_2D"), _keras_root)
+L2_POOL_2D = _spec("L2_POOL_2D", "", _tflite("L2_POOL_2D"), _keras_root, _root)
 # TFLite has none of these: in a file they are TensorFlow's.
 MAX_POOL_3D = _spec("MAX_POOL_3D", "MaxPool3D", None)
 AVERAGE_POOL_3D = _spec("AVERAGE_POOL_3D", "AvgPool3D", None)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tflrecover.ir import Shape
 from tflrecover.ops.readers import operand, with_constants
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
+from tflrecover.ops.spec import Attributes, Builder, Calls, Lowered, OpSpec, Part, Source
 from tflrecover.ops.window import output_size
 from tflrecover.weight import Array
 
@@ -66,6 +66,11 @@ def _evaluate_window(args: Sequence[Array], a: Attributes) -> list[Array]:
     return [_reduced(args[0], args[1], args[0].shape, a, lambda x, index: x[index], function)]
 
 
+def _written(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
+    pair = functools.partial(calls.ops, _FUNCTIONS[a["function"]].__name__)
+    return _reduced(args[0], args[1], args[0].shape, a, calls.sliced, pair)
+
+
 def _keras_window(builder: Builder, part: Part) -> Any:
     name = _FUNCTIONS[part.attributes["function"]].__name__
     pair = functools.partial(builder.ops, name)
@@ -80,6 +85,7 @@ REDUCE_WINDOW = OpSpec(
     roles=("input", "start"),
     infer_shape=_window_shape,
     declared=_DECLARED,
+    formula=_written,
 )
 
 

@@ -14,7 +14,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops import sums
 from tflrecover.ops.spec import Unsupported
 from tflrecover.recovery.control import CONTROL
-from tflrecover.recovery.layers import FakeQuantize, Slot, TensorFlowFunction, is_tensor
+from tflrecover.recovery.layers import FakeQuantize, Slot, TensorFlowFunction, is_draw, is_tensor
 from tflrecover.recovery.names import Names, snake_case
 from tflrecover.recovery.shared import SharedLayers
 from tflrecover.weight import Array
@@ -167,6 +167,8 @@ class ModelBuilder:
         inputs: list[Any] = []
         positional = [_slotted(arg, inputs) for arg in args]
         options = {key: _slotted(value, inputs) for key, value in arguments.items()}
+        if not inputs and is_draw(name):
+            inputs.append(self.anchor)
         if not inputs:
             found = TensorFlowFunction(name, positional, options).call([])
             return [np.asarray(one) for one in found] if isinstance(found, list) else np.asarray(found)
@@ -270,11 +272,9 @@ class ModelBuilder:
         if not is_tensor(x):
             return np.broadcast_to(x, after)
         lead = len(after) - len(before)
-        tiles = [n // m for n, m in zip(after[lead:], before, strict=True)]
-        x = self.ops("tile", x, tiles) if any(n != 1 for n in tiles) else x
-        for n in reversed(after[:lead]):
-            x = self.ops("repeat", self.ops("expand_dims", x, 0), n, axis=0)
-        return x
+        x = self.ops("expand_dims", x, tuple(range(lead))) if lead else x
+        tiles = (*after[:lead], *(n // m for n, m in zip(after[lead:], before, strict=True)))
+        return self.ops("tile", x, tiles) if any(n != 1 for n in tiles) else x
 
 
 def _is_swap(before: Shape, after: Shape) -> bool:

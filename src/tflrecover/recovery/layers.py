@@ -52,6 +52,11 @@ _OUTSIDE = re.compile(
 _DRAWS = frozenset({"Multinomial", "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"})
 
 
+def is_draw(name: str) -> bool:
+    """Whether a function of TensorFlow, by its name below ``tf``, gives other numbers each time."""
+    return name.rpartition(".")[2] in _DRAWS
+
+
 class Slot(Enum):
     """Stands among the arguments of a function for the next of the layer's inputs."""
 

@@ -23,6 +23,7 @@ from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
@@ -33,6 +34,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    tile_broadcasts,
     unit_reshapes,
     unit_transposes,
 )
@@ -43,6 +45,7 @@ from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
+from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -58,6 +61,8 @@ RULES: tuple[Rule, ...] = (
     plain_positions,
     tidy_loops,
     unroll_loops,
+    repeat_pixels,
+    tile_broadcasts,
     drop_broadcasts,
     merge_transposes,
     take_apart,
@@ -112,13 +117,14 @@ RULES: tuple[Rule, ...] = (
     merge_affines,
     absorb_pads,
     absorb_affines,
+    fuse_strides,
     shift_constants,
 )
 
 _log = logging.getLogger(__name__)
 
 
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands})
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

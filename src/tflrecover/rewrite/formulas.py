@@ -29,14 +29,21 @@ _PLAIN = {
     "cos": "COS",
     "equal": "EQUAL",
     "less_equal": "LESS_EQUAL",
+    "logical_and": "LOGICAL_AND",
+    "logical_or": "LOGICAL_OR",
+    "maximum": "MAXIMUM",
+    "minimum": "MINIMUM",
     "multiply": "MUL",
     "negative": "NEG",
     "relu": "RELU",
     "sin": "SIN",
+    "sqrt": "SQRT",
+    "square": "SQUARE",
     "subtract": "SUB",
 }
 # Those with attributes.
 _OPERATORS = {
+    "average_pool": "AVERAGE_POOL_2D",
     "cast": "CAST",
     "concatenate": "CONCATENATION",
     "expand_dims": "RESHAPE",
@@ -132,7 +139,7 @@ def _attributes(name: str, args: tuple[Any, ...], like: Any, *, axis: int = 0, c
             return {"axis": axis, "batch_dims": 0}
         case "matmul":
             return {"adj_x": False, "adj_y": False}
-        case "max_pool":
+        case "average_pool" | "max_pool":
             return dict(zip(("pool_size", "strides", "padding"), args[1:], strict=True))
         case "pad":
             return {"padding": args[1], "value": constant_values}

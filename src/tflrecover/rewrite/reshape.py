@@ -10,6 +10,7 @@ from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.writer import Writer
 
 
 def merge_reshapes(draft: Draft) -> int:
@@ -200,6 +201,21 @@ def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
         return value
     shape = weight.shape[len(weight.shape) - rank :]
     return draft.constant(RESHAPE(weight, shape=shape, target_shape=shape))
+
+
+def tile_broadcasts(draft: Draft) -> int:
+    """``BROADCAST_TO(x)`` becomes ``TILE(RESHAPE(x))``, with ones in front of as many axes as it has."""
+    count = 0
+    for op in draft.of_type("BROADCAST_TO"):
+        before, after = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+        same = (*(1 for _ in range(len(after) - len(before))), *before)
+        if any(m not in (1, n) for m, n in zip(same, after, strict=True)):
+            continue
+        writer = Writer(draft, op)
+        multiples = tuple(n if m == 1 else 1 for m, n in zip(same, after, strict=True))
+        writer.finish(writer.add("TILE", (writer.reshaped(op.inputs[0], same),), after, multiples=multiples))
+        count += 1
+    return count
 
 
 def drop_broadcasts(draft: Draft) -> int:

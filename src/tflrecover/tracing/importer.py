@@ -30,6 +30,14 @@ def _shape(tensor: Any) -> Shape | None:
     return None if tensor.shape.rank is None else tuple(-1 if n is None else n for n in tensor.shape.as_list())
 
 
+def _result(name: str, tensor: Any) -> Value:
+    """What an operator makes; sizes that the data decide stand as in a file, by ones and a signature."""
+    shape = _shape(tensor)
+    if shape is None or -1 not in shape:
+        return Value(name, shape, _dtype(tensor))
+    return Value(name, tuple(1 if n == -1 else n for n in shape), _dtype(tensor), shape_signature=shape)
+
+
 def _dtype(tensor: Any) -> str:
     return str(tensor.dtype.base_dtype.name)
 
@@ -135,7 +143,7 @@ class _Importer:
         inputs = tuple(known.get(id(tensor)) for tensor in operation.inputs)
         outputs = []
         for tensor in operation.outputs:
-            number = self.new(Value(prefix + tensor.name, _shape(tensor), _dtype(tensor)), None if prefix else tensor)
+            number = self.new(_result(prefix + tensor.name, tensor), None if prefix else tensor)
             known[id(tensor)] = number
             outputs.append(number)
         if outputs or operation.type in ASSIGNS:
