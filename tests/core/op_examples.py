@@ -240,7 +240,9 @@ NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(
         ["SVDF", "RNN"], "is written out with its memory as a state; run call by call in recovery/test_control.py"
     ),
-    **dict.fromkeys(["WHILE", "IF"], "runs graphs of its own; run against LiteRT in recovery/test_control.py"),
+    **dict.fromkeys(
+        ["WHILE", "IF", "CHOICE"], "runs graphs of its own; run against LiteRT in recovery/test_control.py"
+    ),
     **dict.fromkeys(
         [
             "LAYER_NORMALIZATION",
