@@ -105,3 +105,21 @@ def test_file_of_one_operator(name):
     assert tflrecover.port(content, model).ok
     for one, other in zip(wanted, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def one_way(x):
+    x = x @ KERNEL
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.relu(x), lambda: tf.tanh(x))
+
+
+def other_way(x):
+    x = x @ KERNEL
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.tanh(x), lambda: tf.nn.relu(x))
+
+
+def test_condition_the_other_way_round_is_a_difference():
+    model = tflrecover.recover(made(other_way, (3, 6)))
+    assert_exact(made(one_way, (3, 6)))
+    report = tflrecover.diff(made(one_way, (3, 6)), model)
+    assert report.differences
+    assert not report.ok
