@@ -114,6 +114,8 @@ def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | 
         env: Leaf key to array.
         memo: Results by ``id`` of the node, shared between calls over one ``env``; the caller keeps the nodes alive.
     """
+    if not isinstance(weight, Apply):
+        return _given(weight, env)
     done: dict[int, Array] = {} if memo is None else memo
     stack = [weight]
     while stack:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function.autograph_util import py_func_from_autograph
-from tensorflow.python.framework.func_graph import func_graph_from_py_func
+from tensorflow.python.framework.func_graph import dismantle_func_graph, func_graph_from_py_func
 
 from tflrecover import mistaken, ops
 from tflrecover.errors import InputMismatch, InvalidModel, UnbuiltModel, WrongBackend
@@ -27,13 +28,27 @@ InputShapes = Sequence[Shape] | Mapping[str, Shape]
 
 
 @dataclass(frozen=True, eq=False)
+class Function:
+    """A function graph of TensorFlow, which is taken apart as soon as nobody has this any more.
+
+    Its operators and itself refer to each other. To let the collector find that out takes twice as long.
+    """
+
+    graph: Any
+
+    def __post_init__(self) -> None:
+        """Sees to the end; at that of the process nothing needs to be done."""
+        weakref.finalize(self, dismantle_func_graph, self.graph).atexit = False
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """A traced model.
 
     Attributes:
         model: The Keras model.
         source: The graph in TensorFlow's own operators.
-        graph: The function graph that it was traced into.
+        function: What it was traced into.
         variables: Unique path to Keras variable, in the model's order.
         layers: Layer path to layer.
         tensors: Value id to tensor of the function's graph.
@@ -46,7 +61,7 @@ class Trace:
 
     model: Any
     source: Graph
-    graph: Any
+    function: Function
     variables: Mapping[str, Any]
     layers: Mapping[str, Any]
     tensors: Mapping[int, Any]
@@ -55,6 +70,11 @@ class Trace:
     output_names: tuple[str, ...] = ()
     layer_outputs: tuple[str, ...] = ()
     literals: Mapping[int, Any] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Any:
+        """The function graph that it was traced into."""
+        return self.function.graph
 
     def draft(self) -> Draft:
         """The graph in canonical terms, before any other rule."""
@@ -226,7 +246,7 @@ def trace_model(
     return Trace(
         model,
         source,
-        graph,
+        Function(graph),
         variables,
         dict(paths.items()),
         tensors,
