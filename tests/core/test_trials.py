@@ -91,7 +91,26 @@ def activated(x, activation="silu"):
     return L.Activation(activation, name="act")(x)
 
 
+@images
+def turned(x, axis=-1):
+    return L.Permute((2, 1, 3), name="turn")(L.Softmax(axis=axis, name="softmax")(x))
+
+
+@images
+def cropped(x, cropping=((1, 0), (0, 1))):
+    return L.ReLU()(L.Cropping2D(cropping, name="crop")(x))
+
+
+@steps
+def reshaped(x, shape=(8, 4)):
+    return L.Conv1D(3, 3, padding="same", name="conv")(L.Reshape(shape, name="shape")(L.Dense(8)(x)))
+
+
 FAULTS = {
+    "one of two transposes that became one": (turned, {"axis": 1}, "softmax", "axis", -1),
+    "one of two reshapes that became one": (reshaped, {"shape": (2, 16)}, "shape", "target_shape", (8, 4)),
+    "the same shape by another": (reshaped, {"shape": (16, 2)}, "shape", "target_shape", (8, 4)),
+    "one axis of a cropping": (cropped, {"cropping": ((1, 0), (1, 0))}, "crop", "cropping", ((1, 0), (0, 1))),
     "a fault that looks like two": (scaled, {"axis": 1}, "scaling", "axis", -1),
     "the first of two alike": (scaled, {"activation": "relu6"}, "conv", "activation", None),
     "axes": (prelu, {"axes": None}, "slopes", "shared_axes", (1, 2)),

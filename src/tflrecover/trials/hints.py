@@ -119,11 +119,15 @@ def _is_pair(value: Any) -> bool:
 
 
 def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
-    """Paddings or croppings of the same sums on other sides."""
+    """Paddings or croppings of the same sums on other sides, then those of one more or one less on one side."""
     sums = [sum(pair) for pair in pairs]
     turned = tuple((b, a) for a, b in pairs)
     behind, before = tuple((0, n) for n in sums), tuple((n, 0) for n in sums)
-    return [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
+    found = [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
+    for i, (a, b) in enumerate(pairs):
+        others = [(b, a), (a + 1, b), (a, b + 1), (a - 1, b), (a, b - 1)]
+        found += [(*map(tuple, pairs[:i]), other, *map(tuple, pairs[i + 1 :])) for other in others if min(other) >= 0]
+    return found
 
 
 def _numbers(value: Any) -> list[float]:

@@ -124,11 +124,17 @@ class Suspects:
 
     def _near(self, difference: Difference) -> list[str]:
         """The layers of a difference; where it has none, those next to what the file has in excess."""
-        if difference.keras_layer is not None:
-            return [*difference.layers] or [difference.keras_layer]
         alignment = self._comparison.alignment
         file, keras = alignment.file, alignment.keras
         listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
+        if difference.keras_layer is not None:
+            named = [*difference.layers] or [difference.keras_layer]
+            if difference.kind != "attribute" or self.is_clear(difference):
+                return named
+            # A transpose or a reshape that no layer was given may be what those of several have become together.
+            listed |= {f for f, op in enumerate(file.ops) if describe.file_index(op) == difference.tflite_op}
+            made = describe.layers_within(keras.ops[alignment.pairs[f]] for f in listed if f in alignment.pairs)
+            return list(dict.fromkeys([*named, *made]))
         before = {edge.source for f in listed for edge in file.operands[f]}
         behind = [alignment.pairs[c] for f in listed for c, _, _ in file.consumers[f] if c in alignment.pairs]
         # What the model has in its place may be paired with something else: two equal layers are one operator.
