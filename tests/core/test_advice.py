@@ -206,3 +206,17 @@ def test_names_of_merged_operators_are_cut():
     report = tflrecover.diff(file, zoo.plain(kernel_size=5, activation="tanh"))
     assert any(";" in str(d.tflite_name) for d in report.differences)
     assert not any(";" in d.message for d in report.differences)
+
+
+@pytest.mark.parametrize(("shape", "pool", "name"), [((6, 3), 1, "1D"), ((6, 6, 3), 2, "2D")])
+def test_a_pool_is_called_by_the_rank_of_what_it_takes(shape, pool, name):
+    axes = tuple(range(1, pool + 1))
+
+    def build(pooled):
+        inputs = keras.Input(shape, name="input")
+        return keras.Model(inputs, layers.Dense(2)(pooled(layers.Dense(4, activation="relu")(inputs))))
+
+    file = zoo.convert(zoo.randomize(build(getattr(layers, f"GlobalAveragePooling{name}")()), 1))
+    (difference,) = tflrecover.diff(file, build(lambda x: keras.ops.max(x, axis=axes))).differences
+    assert difference.tflite_value == f"GlobalAveragePooling{name}"
+    assert difference.message.startswith(f"use GlobalAveragePooling{name} instead of GlobalMaxPooling{name} at")

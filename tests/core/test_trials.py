@@ -33,6 +33,12 @@ def gru(x, **settings):
     return L.GRU(5, unroll=True, name="gru", **settings)(x)
 
 
+def lstm(**settings):
+    # The converter takes a loop of a known batch only.
+    inputs = keras.Input((4, 8), batch_size=1, name="steps")
+    return keras.Model(inputs, L.Dense(3, name="head")(L.LSTM(5, name="lstm", **settings)(inputs)))
+
+
 @steps
 def both(x, activation="tanh", merge_mode="concat"):
     return L.Bidirectional(L.SimpleRNN(4, activation=activation, unroll=True), merge_mode=merge_mode, name="both")(x)
@@ -106,7 +112,14 @@ def reshaped(x, shape=(8, 4)):
     return L.Conv1D(3, 3, padding="same", name="conv")(L.Reshape(shape, name="shape")(L.Dense(8)(x)))
 
 
+@steps
+def shortened(x, cropping=(1, 0)):
+    return L.Conv1D(3, 2, name="conv")(L.Cropping1D(cropping, name="crop")(L.Conv1D(4, 1, activation="relu")(x)))
+
+
 FAULTS = {
+    "sides of a cropping of steps": (shortened, {"cropping": (0, 1)}, "crop", "cropping", (1, 0)),
+    "amounts of a cropping of steps": (shortened, {"cropping": (1, 1)}, "crop", "cropping", (1, 0)),
     "one of two transposes that became one": (turned, {"axis": 1}, "softmax", "axis", -1),
     "one of two reshapes that became one": (reshaped, {"shape": (2, 16)}, "shape", "target_shape", (8, 4)),
     "the same shape by another": (reshaped, {"shape": (16, 2)}, "shape", "target_shape", (8, 4)),
@@ -127,6 +140,7 @@ FAULTS = {
     "no scale": (norm, {"scale": False}, "norm", "scale", True),
     "reset": (gru, {"reset_after": False}, "gru", "reset_after", True),
     "backwards": (gru, {"go_backwards": True}, "gru", "go_backwards", False),
+    "biases of a cell": (lstm, {"use_bias": False}, "lstm", "use_bias", True),
     "wrapped": (both, {"activation": "relu"}, "both", "activation", "tanh"),
     "wrapper": (both, {"merge_mode": "sum"}, "both", "merge_mode", "concat"),
     "length": (convolution, {"strides": 2}, "conv", "strides", (1,)),
@@ -168,6 +182,28 @@ def test_a_subclassed_model_is_no_exception():
     file = zoo.convert(zoo.randomize(norm(epsilon=1e-3), 1))
     (difference,) = tflrecover.diff(file, built(epsilon=1e-2)).differences
     assert (difference.keras_layer, difference.attribute, difference.tflite_value) == ("norm", "epsilon", 0.001)
+
+
+def normalized(mean=(0.5, 0.25, 0.4), variance=(0.04, 0.09, 0.25)):
+    image = keras.Input((6, 6, 3), name="image")
+    x = L.Rescaling(1 / 255, name="rescaling")(image)
+    x = L.Normalization(mean=mean, variance=variance, name="normalization")(x)
+    # Behind a padded border no kernel and bias can make up for another mean.
+    return keras.Model(image, L.Conv2D(4, 3, padding="same", name="conv")(x))
+
+
+@pytest.mark.parametrize(
+    ("fault", "argument", "value"),
+    [
+        ({"mean": (0.5, 0.5, 0.5)}, "mean", (0.5, 0.25, 0.4)),
+        ({"mean": (0.5, 0.25, 0.45)}, "mean", (0.5, 0.25, 0.4)),
+    ],
+)
+def test_numbers_of_one_of_two_scalings_that_became_one(fault, argument, value):
+    file = zoo.convert(zoo.randomize(normalized(), 1))
+    (difference,) = tflrecover.diff(file, zoo.randomize(normalized(**fault), 2)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value
+    assert told == ("normalization", argument, value)
 
 
 def test_a_block_too_many_is_told_whole():

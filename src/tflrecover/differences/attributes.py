@@ -54,7 +54,7 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         spec = ops.by_name(f.type)
         is_activation = spec is not None and spec.family == "activation"
         have = activation_of(layers, describe.layer_of(k)) if is_activation else None
-        yield describe.other_type(file, f, k, "activation" if is_activation else "layer", have)
+        yield describe.other_type(file, f, keras, k, "activation" if is_activation else "layer", have)
         return
     shapes = [shape_of(file.graph, value) for value in f.inputs]
     for name in differing(file, keras, f, k):

@@ -56,14 +56,24 @@ LAYER_NAMES = {
 }
 
 
-def layer_name(op: Op) -> str:
-    """The operator under its Keras name."""
-    return LAYER_NAMES.get(str(op.type), str(op.type))
+# Operators that one name stands for whatever the rank, and Keras has a layer per rank for.
+_PER_RANK = frozenset({"MEAN", "REDUCE_MAX", "PAD"})
+_RANKS = range(3, 6)
 
 
-def operator_names(ops: Sequence[Op]) -> str:
+def layer_name(op: Op, graph: Graph | None = None) -> str:
+    """The operator under its Keras name, that for its rank where it is known in which graph it stands."""
+    name = LAYER_NAMES.get(str(op.type), str(op.type))
+    shape = graph.values[op.inputs[0]].shape if graph is not None and op.inputs and op.inputs[0] is not None else None
+    if op.type not in _PER_RANK or shape is None or len(shape) not in _RANKS:
+        return name
+    return name.replace("2D", f"{len(shape) - 2}D")
+
+
+def operator_names(ops: Sequence[Op], graph: Graph | None = None) -> str:
     """Several operators in a row, reshapes only where there is nothing else; a long row by its ends."""
-    names = [layer_name(op) for op in ops if op.type != "RESHAPE"] or list(map(layer_name, ops))
+    listed = [op for op in ops if op.type != "RESHAPE"] or ops
+    names = [layer_name(op, graph) for op in listed]
     if len(names) <= _LISTED:
         return " + ".join(names)
     return f"{names[0]} + {names[1]} + … + {names[-1]} ({len(names)} operators)"
@@ -158,18 +168,18 @@ def attribute(
     )
 
 
-def other_type(file: View, f: Op, k: Op, name: str, have: str | None = None) -> Difference:
+def other_type(file: View, f: Op, keras: View, k: Op, name: str, have: str | None = None) -> Difference:
     """Another operator stands in the same place; ``have`` is what the model's is called, if that is known better."""
-    have = have or layer_name(k)
+    want, have = layer_name(f, file.graph), have or layer_name(k, keras.graph)
     return Difference(
         "attribute",
-        f"use {layer_name(f)} instead of {have} at {in_keras(k)}: the file has {in_file(file, f)}",
+        f"use {want} instead of {have} at {in_keras(k)}: the file has {in_file(file, f)}",
         file_index(f),
         file_type(f),
         file_name(file, f),
         layer_of(k),
         name,
-        layer_name(f),
+        want,
         have,
     )
 
@@ -178,7 +188,7 @@ def missing(file: View, nodes: Sequence[Op], after: str, name: str | None = None
     """Operators of the file that the model lacks; ``name`` is that of the function that they are together."""
     first = nodes[0]
     if name is None:
-        name = scaling_name(file.graph, first) if first.type == "AFFINE" else operator_names(nodes)
+        name = scaling_name(file.graph, first) if first.type == "AFFINE" else operator_names(nodes, file.graph)
     return Difference(
         "missing",
         f"add {name}{after}: the file has {in_file(file, first)}, the model has nothing for it",

@@ -171,10 +171,10 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
     named = describe.layers_of(got)
     where = describe.layer_names(named, " and ") if named else "the model"
-    want = function_name(file, mine.nodes) or describe.operator_names(wanted)
+    want = function_name(file, mine.nodes) or describe.operator_names(wanted, file.graph)
     is_activation = len(named) == 1 and describe.is_weightless(got)
     given = activation_of(layers, named[0]) if is_activation else None
-    have = given or function_name(keras, theirs.nodes) or describe.operator_names(got)
+    have = given or function_name(keras, theirs.nodes) or describe.operator_names(got, keras.graph)
     return Difference(
         "attribute",
         f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, "

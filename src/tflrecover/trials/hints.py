@@ -24,6 +24,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "score_mode": ("dot", "concat"),
     "mode": ("constant", "reflect", "symmetric"),
 }
+# Arguments that are one pair of amounts where there is one axis.
+_SIDES = ("padding", "cropping")
 _AXES = (-1, 1, 2, 3)
 # Orders of more axes are too many to try.
 _MOST_DIMS = 3
@@ -39,12 +41,14 @@ class Hints:
         numbers: Its single numbers: those that differ first, then constants that are next to what differs.
         ratios: Those of the model divided by its own.
         lists: Its values that are several numbers.
+        factors: The same divided by the model's, number by number.
         words: Its values that are words.
     """
 
     numbers: tuple[float, ...]
     ratios: tuple[float, ...]
     lists: tuple[tuple[Any, ...], ...]
+    factors: tuple[tuple[float, ...], ...]
     words: tuple[str, ...]
 
     @staticmethod
@@ -66,6 +70,7 @@ class Hints:
             ),
             tuple(dict.fromkeys(ratios)),
             tuple(dict.fromkeys(value for value in values if isinstance(value, tuple))),
+            tuple(dict.fromkeys(filter(None, (_factors(*pair) for pair in pairs)))),
             tuple(dict.fromkeys(value for value in values if isinstance(value, str))),
         )
 
@@ -92,6 +97,13 @@ class Hints:
             found = list(permutations(sorted(have))) if len(have) <= _MOST_DIMS else []
         elif isinstance(have, (list, tuple)) and all(map(_is_pair, have)):
             found = _sides(have)
+        elif key in _SIDES and _is_pair(have):
+            found = [sides for (sides,) in _sides([have])]
+        elif isinstance(have, (list, tuple)) and any(isinstance(n, float) for n in have):
+            # A mean is subtracted, by a variance's root is divided.
+            parts = [factors for factors in self.factors if len(factors) == len(have)]
+            found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
+            found += [_scaled(have, factors, power) for factors in parts for power in (1, -1, -2, 2)]
         elif isinstance(have, (list, tuple)):
             # Operators over images stand for layers over steps, with an axis more.
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
@@ -120,14 +132,26 @@ def _is_pair(value: Any) -> bool:
 
 def _sides(pairs: Sequence[Sequence[int]]) -> list[Any]:
     """Paddings or croppings of the same sums on other sides, then those of one more or one less on one side."""
-    sums = [sum(pair) for pair in pairs]
-    turned = tuple((b, a) for a, b in pairs)
+    kept = [(a, b) for a, b in pairs]
+    sums = [a + b for a, b in kept]
+    turned = tuple((b, a) for a, b in kept)
     behind, before = tuple((0, n) for n in sums), tuple((n, 0) for n in sums)
-    found = [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
-    for i, (a, b) in enumerate(pairs):
+    found: list[Any] = [turned, behind, before, tuple((n // 2, n - n // 2) for n in sums)]
+    for i, (a, b) in enumerate(kept):
         others = [(b, a), (a + 1, b), (a, b + 1), (a - 1, b), (a, b - 1)]
-        found += [(*map(tuple, pairs[:i]), other, *map(tuple, pairs[i + 1 :])) for other in others if min(other) >= 0]
+        found += [(*kept[:i], other, *kept[i + 1 :]) for other in others if min(other) >= 0]
     return found
+
+
+def _factors(mine: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+    """What each of several numbers would have to be multiplied by; nothing where that is not known."""
+    if len(mine) != len(theirs) or len(mine) < 2 or not all(theirs) or not all(mine):
+        return ()
+    return tuple(a / b for a, b in zip(mine, theirs, strict=True))
+
+
+def _scaled(have: Sequence[float], factors: Sequence[float], power: int) -> tuple[float, ...]:
+    return tuple(float(f"{n * factor**power:.{DIGITS}g}") for n, factor in zip(have, factors, strict=True))
 
 
 def _numbers(value: Any) -> list[float]:

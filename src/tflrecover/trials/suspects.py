@@ -129,18 +129,34 @@ class Suspects:
         listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
         if difference.keras_layer is not None:
             named = [*difference.layers] or [difference.keras_layer]
-            if difference.kind != "attribute" or self.is_clear(difference):
+            if difference.kind not in ("attribute", "constant") or self.is_clear(difference):
                 return named
-            # A transpose or a reshape that no layer was given may be what those of several have become together.
-            listed |= {f for f, op in enumerate(file.ops) if describe.file_index(op) == difference.tflite_op}
-            made = describe.layers_within(keras.ops[alignment.pairs[f]] for f in listed if f in alignment.pairs)
-            return list(dict.fromkeys([*named, *made]))
+            # What no layer was given may be what transposes, reshapes or scalings of several have become together.
+            made = (op for op in keras.graph.ops() if describe.layer_of(op) in named)
+            return list(dict.fromkeys([*named, *describe.layers_within(made)]))
+        if not listed:
+            return self._around(difference)
         before = {edge.source for f in listed for edge in file.operands[f]}
         behind = [alignment.pairs[c] for f in listed for c, _, _ in file.consumers[f] if c in alignment.pairs]
         # What the model has in its place may be paired with something else: two equal layers are one operator.
         instead = [edge.source for k in behind for edge in keras.operands[k] if edge.source >= 0]
         nodes = [*(alignment.pairs[f] for f in sorted(before) if f in alignment.pairs), *instead, *behind]
         return describe.layers_within(keras.ops[k] for k in [*nodes, *self._beside(listed)])
+
+    def _around(self, difference: Difference) -> list[str]:
+        """The layers that a scaling of the file stands inside of: one between two layers is a layer of its own."""
+        alignment = self._comparison.alignment
+        file, keras = alignment.file, alignment.keras
+        scalings = [op_id for op_id in difference.operators if op_id in file.graph]
+
+        def owners(nodes: Iterable[int | str]) -> list[str]:
+            pairs = [alignment.pairs.get(file.number[node]) for node in nodes if node in file.number]
+            listed = describe.layers_of(keras.ops[k] for k in pairs if k is not None)
+            return [self._owners.get(path, path) for path in listed]
+
+        before = owners(node for op_id in scalings for node in file.graph.predecessors(op_id))
+        behind = owners(node for op_id in scalings for node in file.graph.successors(op_id))
+        return list(dict.fromkeys(path for path in before if path in behind))
 
     def _beside(self, nodes: Iterable[int]) -> Iterator[int]:
         """Operators of the model that take what operators of the file take: a mask is made beside what it masks."""
