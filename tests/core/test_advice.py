@@ -220,3 +220,16 @@ def test_a_pool_is_called_by_the_rank_of_what_it_takes(shape, pool, name):
     (difference,) = tflrecover.diff(file, build(lambda x: keras.ops.max(x, axis=axes))).differences
     assert difference.tflite_value == f"GlobalAveragePooling{name}"
     assert difference.message.startswith(f"use GlobalAveragePooling{name} instead of GlobalMaxPooling{name} at")
+
+
+def test_what_is_too_much_is_called_by_the_rank_of_what_it_takes():
+    def build(norm):
+        x = inputs = keras.Input((6, 8), name="input")
+        for name in ("first", "second"):
+            x = layers.Dense(8, activation="relu")(norm(name=name)(x))
+        return keras.Model(inputs, x)
+
+    file = zoo.convert(zoo.randomize(build(layers.LayerNormalization), 1))
+    messages = [difference.message for difference in tflrecover.diff(file, build(layers.RMSNormalization)).differences]
+    assert any("GlobalAveragePooling1D" in message for message in messages)
+    assert not any("2D" in message for message in messages)

@@ -208,16 +208,17 @@ def scaling_name(graph: Graph, op: Op) -> str:
     return "BatchNormalization (or another scaling per channel)"
 
 
-def extra(nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequence[str] = ()) -> Difference:
+def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequence[str] = ()) -> Difference:
     """Operators of the model that the file lacks.
 
     Args:
+        keras: The model's side.
         nodes: The operators.
         layers: The model's layers.
         also_elsewhere: Those of them that the file has the rest of.
     """
     named = layers_of(nodes)
-    computed = ", ".join(dict.fromkeys(map(layer_name, nodes[:_LISTED])))
+    computed = ", ".join(dict.fromkeys(layer_name(op, keras.graph) for op in nodes[:_LISTED]))
     classes = ", ".join(dict.fromkeys(filter(None, (class_of(layers, path) for path in named[:_LISTED]))))
     if not named:
         told = f"remove {computed} from the model's own call"

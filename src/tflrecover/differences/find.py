@@ -129,7 +129,7 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     for region in theirs:
         if id(region) not in done:
             nodes = [keras.ops[node] for node in region.nodes]
-            told = describe.extra(nodes, layers, elsewhere)
+            told = describe.extra(keras, nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
             yield _Found(_place(alignment, region), told, is_root=not follows)
@@ -278,7 +278,7 @@ def _affines(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
             op = (file if link.file else keras).graph.op(op_id)
             layer = describe.layer_of(keras.ops[link.source]) if link.source >= 0 else None
             after = f" after {layer!r}" if layer else ""
-            told = describe.missing(file, [op], after) if link.file else describe.extra([op], layers)
+            told = describe.missing(file, [op], after) if link.file else describe.extra(keras, [op], layers)
             operators = (op_id,) if link.file else ()
             yield _Found(min(link.place, len(file)), replace(told, operators=operators))
         seen.update(alone)
