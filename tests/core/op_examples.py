@@ -210,6 +210,7 @@ NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(
         ["L2_POOL_2D", "REVERSE_SEQUENCE", "UNIQUE", "EMBEDDING_LOOKUP_SPARSE", "LSH_PROJECTION"], _LITERT_RUNS
     ),
+    "RFFT": "written out in operators that are",
     **dict.fromkeys(["NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"], _LITERT_RUNS),
     **dict.fromkeys(["RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"], "gives other numbers each time"),
     **dict.fromkeys(["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"], _LITERT_RUNS),

@@ -198,7 +198,7 @@ class _Writer:
         form = FormMaker(self)
         own = form.constructor(_kind(call), self.given[call], call.target)
         if id(call.layer) in self.shared:
-            outputs = (self._number(call.layer),)
+            outputs = (self._number(call.layer, call.layer.name),)
             made = Form(self._class(call), tuple(own), (), tuple(form.names), tuple(form.defaults))
             return Step(made, (), tuple(form.literals), outputs, (call.layer.name,))
         return self._step(call, form, self._class(call), own, self._arguments(call, form))

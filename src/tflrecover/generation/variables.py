@@ -48,7 +48,8 @@ class Variables:
         made = []
         for value in step.outputs:
             if step.form.is_uncalled:
-                made.append(self._free(snake_case(step.form.target.rpartition(".")[2]), kept))
+                kind = snake_case(step.form.target.rpartition(".")[2])
+                made.append(self._free(self.describe(value) or kind, kept))
                 self.names[value] = made[-1]
             elif value in last_uses:
                 made.append(self._name(_Line(scope, last_uses, value, place), freed, kept))
