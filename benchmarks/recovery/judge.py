@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.zoo.judge import CLOSE, MARGIN, real, relative, signal_to_noise, stored
 from benchmarks.zoo.models import MODELS, builders
-from tests.core.lite import by_order
+from tests.core.lite import by_order, number
 
 # Integers may come out one step off where two roundings meet, and two where three do.
 MOST_STEPS = 2.5
@@ -112,7 +112,7 @@ def judge(path: Path, folder: Path) -> Verdict:
     again = None
     try:
         content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-        made = _run_in_order(content, inputs)
+        made = _run_in_order(content, dict(zip((one.name for one in model.inputs), inputs, strict=True)))
         again = None if isinstance(made, str) else max(map(_relative, outputs, made))
     except Exception as failure:
         remarks.append(f"converted: {type(failure).__name__}")
@@ -240,13 +240,14 @@ def _called(model: Any, inputs: list[Any]) -> list[Any]:
     return [np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else [made])]
 
 
-def _run_in_order(content: bytes, inputs: list[Any]) -> list[Any] | str:
-    """Outputs of a file that Keras's converter made, which has them in an order of its own."""
+def _run_in_order(content: bytes, inputs: dict[str, Any]) -> list[Any] | str:
+    """Outputs of a file that Keras's converter made, which has them in an order of its own; inputs by their names."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_content=content)
-        return [np.asarray(one) for one in by_order(interpreter)(*inputs)]
+        arrays = [inputs[name] for name in sorted(inputs, key=number)]
+        return [np.asarray(one) for one in by_order(interpreter)(*arrays)]
     except (RuntimeError, ValueError) as error:
         return str(error).splitlines()[0][:120]
 

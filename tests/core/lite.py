@@ -59,7 +59,7 @@ def by_order(interpreter):
     if not interpreter.get_signature_list():
         return functools.partial(_by_place, interpreter)
     runner = interpreter.get_signature_runner()
-    inputs, outputs = (sorted(names(), key=_number) for names in (runner.get_input_details, runner.get_output_details))
+    inputs, outputs = (sorted(names(), key=number) for names in (runner.get_input_details, runner.get_output_details))
 
     def run(*arrays):
         found = runner(**{name: np.asarray(x) for name, x in zip(inputs, arrays, strict=True)})
@@ -76,6 +76,7 @@ def _by_place(interpreter, *arrays):
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
 
 
-def _number(name):
+def number(name):
+    """Sorts names of inputs or outputs as Keras numbers them."""
     digits = "".join(c for c in name if c.isdigit())
     return int(digits or 0), name

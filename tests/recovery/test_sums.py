@@ -3,9 +3,11 @@
 import itertools
 
 import keras
+import keras_models
 import numpy as np
 import pytest
 
+import tflrecover
 from tests.core import file_builders
 from tests.recovery.recovering import recovered
 from tflrecover.ops import sums
@@ -73,3 +75,12 @@ def test_mean_added_to_as_many_examples_as_there_are_features():
     model = recovered(file.content(file.op("ADD", [x, mean], (1, 4), options="AddOptions")))
     given = np.random.default_rng(3).normal(size=(4, 4)).astype("float32")
     np.testing.assert_allclose(model(given), given + given.mean(-1, keepdims=True), rtol=0, atol=1e-6)
+
+
+def test_a_sum_that_is_written_as_a_difference_ports_back():
+    nodes = keras.Input((6, 5))
+    one, other = (keras.layers.Dense(1)(nodes) for _ in range(2))
+    scores = one + keras.ops.transpose(other, (0, 2, 1))
+    content = keras_models.convert(keras_models.randomize(keras.Model(nodes, keras.layers.Dense(3)(scores)), 1))
+    model = recovered(content)
+    assert tflrecover.port(content, model).ok

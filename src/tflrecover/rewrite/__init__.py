@@ -21,6 +21,7 @@ from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
+from tflrecover.rewrite.negatives import subtract_negatives
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.pixels import repeat_pixels
@@ -75,6 +76,7 @@ RULES: tuple[Rule, ...] = (
     expand_functions,
     fuse_squares,
     divide_by_root,
+    subtract_negatives,
     split_products,
     merge_reshapes,
     fuse_merged_axes,
