@@ -5,6 +5,7 @@ import pytest
 import recurrent_models as recurrent
 from keras import layers as L
 
+import tflrecover
 from tests.core.lite import converted, stripped
 from tests.recovery.recovering import kinds, recovered
 
@@ -78,3 +79,11 @@ def test_another_scale_of_the_scores_stays_as_it_is():
     model = recovered(recurrent.convert(built, "builtin"))
     assert "MultiHeadAttention" not in kinds(model)
     assert kinds(model).count("Dense") == 4
+
+
+def test_a_softmax_along_several_axes_is_one_layer():
+    content = recurrent.convert(recurrent.model(lambda x: L.Softmax(axis=[1, 2])(L.Conv2D(3, 1)(x)), IMAGE), "builtin")
+    model = recovered(content)
+    assert kinds(model) == ["InputLayer", "Conv2D", "Softmax"]
+    assert list(model.layers[-1].axis) == [1, 2]
+    assert tflrecover.port(content, model).ok

@@ -32,6 +32,7 @@ from tflrecover.rewrite.indices import drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
+from tflrecover.rewrite.softmax import fuse_softmax
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 _LINEAR = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D_TRANSPOSE", "FULLY_CONNECTED")
@@ -98,6 +99,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     to_affine,
     merge_affines,
     fuse_patterns,
+    fuse_softmax,
     drop_wraps,
     fuse_normalizations,
     fuse_attention,
