@@ -233,3 +233,17 @@ def test_what_is_too_much_is_called_by_the_rank_of_what_it_takes():
     messages = [difference.message for difference in tflrecover.diff(file, build(layers.RMSNormalization)).differences]
     assert any("GlobalAveragePooling1D" in message for message in messages)
     assert not any("2D" in message for message in messages)
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((8, 3), 1), ((8, 8, 3), 2)])
+def test_a_missing_upsampling_is_called_by_its_class(shape, rank):
+    def network(*, is_enlarged):
+        conv = getattr(layers, f"Conv{rank}D")
+        x = inputs = keras.Input(shape)
+        x = conv(4, 3, padding="same", activation="relu", name="a")(x)
+        x = getattr(layers, f"UpSampling{rank}D")(2)(x) if is_enlarged else x
+        return keras.Model(inputs, getattr(layers, f"GlobalMaxPooling{rank}D")()(conv(2, 3, name="b")(x)))
+
+    content = zoo.convert(zoo.randomize(network(is_enlarged=True), 1))
+    (difference,) = tflrecover.diff(content, network(is_enlarged=False)).differences
+    assert difference.message.startswith(f"add UpSampling{rank}D after 'a': ")

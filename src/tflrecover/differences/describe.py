@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from tflrecover.align.view import View
 from tflrecover.differences.layers import Layers, class_of
-from tflrecover.ir import Difference, Graph, Op, short_name
+from tflrecover.ir import Difference, Graph, Op, Shape, short_name
 from tflrecover.ops import by_name
 
 # Lists longer than this are told by their ends.
@@ -65,15 +66,30 @@ def layer_name(op: Op, graph: Graph | None = None) -> str:
     """The operator under its Keras name, that for its rank where it is known in which graph it stands."""
     name = LAYER_NAMES.get(str(op.type), str(op.type))
     shape = graph.values[op.inputs[0]].shape if graph is not None and op.inputs and op.inputs[0] is not None else None
+    if op.type == "TILE" and shape is not None:
+        return _repeating(op, shape)
     if op.type not in _PER_RANK or shape is None or len(shape) not in _RANKS:
         return name
     return name.replace("2D", f"{len(shape) - 2}D")
 
 
+def _repeating(op: Op, shape: Shape) -> str:
+    """What repeats along an axis of its own: each step, row or column, or a whole vector."""
+    repeated = [axis for axis, n in enumerate(op.attributes.get("multiples", ())) if n != 1]
+    if len(repeated) != 1 or shape[repeated[0]] != 1:
+        return "TILE"
+    axis, rank = repeated[0], len(shape)
+    if (rank, axis) == (3, 1):
+        return "RepeatVector"
+    return f"UpSampling{rank - 3}D" if rank - 3 in (1, 2, 3) and 2 <= axis < rank - 1 else "TILE"
+
+
 def operator_names(ops: Sequence[Op], graph: Graph | None = None) -> str:
     """Several operators in a row, reshapes only where there is nothing else; a long row by its ends."""
     listed = [op for op in ops if op.type != "RESHAPE"] or ops
-    names = [layer_name(op, graph) for op in listed]
+    # An upsampling repeats along one axis after the other.
+    named = groupby(listed, key=lambda op: (layer_name(op, graph), op.type == "TILE" or op.id))
+    names = [name for (name, _), _ in named]
     if len(names) <= _LISTED:
         return " + ".join(names)
     return f"{names[0]} + {names[1]} + … + {names[-1]} ({len(names)} operators)"
