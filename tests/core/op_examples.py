@@ -255,6 +255,10 @@ NOT_EVALUATED: dict[str, str] = {
         ],
         "is several operators of the file; run against LiteRT in recovery/test_written_out.py",
     ),
+    **dict.fromkeys(
+        ["UPSAMPLING", "REPEAT_VECTOR"],
+        "is several operators of the file; run against LiteRT in recovery/test_steps.py",
+    ),
     "LEARNED_TABLE": "is a constant of the file; run against LiteRT in recovery/test_tables.py",
     **dict.fromkeys(
         ["RECURRENT", "BIDIRECTIONAL"], "is a loop of the file; run against LiteRT in recovery/test_recurrent.py"

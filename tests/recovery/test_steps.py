@@ -36,6 +36,28 @@ NETWORKS = {
 }
 
 
+IMAGE, VOLUME = (6, 5, 3), (2, 3, 4, 2)
+REPEATED = {
+    "steps": (lambda x: L.Conv1D(3, 3)(L.UpSampling1D(3)(L.Conv1D(8, 3)(x))), SHAPE, "UpSampling1D", 3),
+    "images": (lambda x: L.Conv2D(3, 1)(L.UpSampling2D((2, 3))(L.Conv2D(8, 1)(x))), IMAGE, "UpSampling2D", (2, 3)),
+    "columns": (lambda x: L.Conv2D(3, 1)(L.UpSampling2D((1, 2))(L.Conv2D(8, 1)(x))), IMAGE, "UpSampling2D", (1, 2)),
+    "volumes": (lambda x: L.UpSampling3D((2, 1, 3))(L.Conv3D(8, 1)(x)), VOLUME, "UpSampling3D", (2, 1, 3)),
+    "vectors": (lambda x: L.Conv1D(3, 1)(L.RepeatVector(4)(L.Dense(8)(x))), (6,), "RepeatVector", 4),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_is_repeated_is_one_layer(name):
+    function, shape, kind, size = REPEATED[name]
+    content = file_of(function, shape)
+    model = recovered(content)
+    assert kinds(model).count(kind) == 1
+    assert not {"Reshape", "Tile"} & set(kinds(model))
+    (layer,) = (layer for layer in model.layers if type(layer).__name__ == kind)
+    assert (layer.n if kind == "RepeatVector" else layer.size) == size
+    assert tflrecover.port(content, model).ok
+
+
 def file_of(function, shape=SHAPE):
     return recurrent.convert(recurrent.randomize(recurrent.model(function, shape), 1), "builtin")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ops.keras import raw, tensorflow
+from tflrecover.ops.keras import layer, raw, tensorflow
 from tflrecover.ops.readers import operands, plain
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array, Literal
@@ -133,4 +133,14 @@ TILE = OpSpec(
     declared=("multiples",),
 )
 
-SPECS = (RANGE, FILL, BROADCAST_ARGS, BROADCAST_TO, TILE)
+
+def _keras_upsampling(builder: Builder, part: Part) -> Any:
+    size = part.attributes["size"]
+    return builder.layer(f"UpSampling{len(size)}D", part.args[0], size=size if len(size) > 1 else size[0])
+
+
+# Made by :mod:`tflrecover.recovery.upsampling` alone.
+UPSAMPLING = OpSpec("UPSAMPLING", keras=_keras_upsampling, roles=("input",), declared=("size",))
+REPEAT_VECTOR = OpSpec("REPEAT_VECTOR", keras=layer("RepeatVector", "n"), roles=("input",), declared=("n",))
+
+SPECS = (RANGE, FILL, BROADCAST_ARGS, BROADCAST_TO, TILE, UPSAMPLING, REPEAT_VECTOR)

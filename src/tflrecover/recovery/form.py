@@ -17,11 +17,12 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import drop_reshapes, drop_rows, fuse_biases, lift_biases
+from tflrecover.recovery.rows import cancel_reshapes, drop_reshapes, drop_rows, fuse_biases, lift_biases
 from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
+from tflrecover.recovery.upsampling import fuse_upsampling
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.common import freeze, signature
 from tflrecover.rewrite.dilation import fuse_dilation
@@ -91,6 +92,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
     tidy_whole_loops,
+    fuse_upsampling,
     zeros_to_pad,
     fuse_dilation,
     fuse_prelu,
@@ -108,6 +110,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_silu,
     drop_rows,
     drop_unit_axes,
+    cancel_reshapes,
     fuse_biases,
     tie_embeddings,
     fuse_activations,

@@ -32,6 +32,19 @@ def drop_reshapes(draft: Draft) -> int:
     return count
 
 
+def cancel_reshapes(draft: Draft) -> int:
+    """Two reshapes in a row that lead back to the shape before them go."""
+    count = 0
+    for op in draft.of_type("RESHAPE"):
+        before = draft.producer(op.inputs[0])
+        x = before.inputs[0] if before is not None and before.type == "RESHAPE" else None
+        if x is not None and draft.shape(x) == draft.shape(op.outputs[0]):
+            draft.remove(op.id)
+            draft.redirect(op.outputs[0], x)
+            count += 1
+    return count
+
+
 def drop_rows(draft: Draft) -> int:
     """A dense layer between two reshapes that keep the last axis works on what was there before the first."""
     count = 0
