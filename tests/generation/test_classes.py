@@ -16,30 +16,15 @@ from tests.core.fused_files import File, options
 from tests.core.lite import converted
 from tests.generation.networks import Network, Twice
 from tests.generation.test_generate import assert_formatted
+from tests.recovery.loops import ONE, OTHER, choice_in_loop_in_loop, list_that_ends_early, until_large
 from tflrecover.generation import generate_from
 from tflrecover.recovery import recovered
 
 _GENERATOR = np.random.default_rng(4)
-ONE, OTHER = (_GENERATOR.normal(size=(4, 4)).astype("float32") for _ in range(2))
 
 
 def choice(x):
     return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.relu(x @ ONE) + 1.0, lambda: x @ OTHER)
-
-
-def until_large(x):
-    def step(x, n):
-        return x @ ONE * 1.5 + 0.1, n + 1
-
-    return tf.while_loop(lambda x, _: tf.reduce_max(tf.abs(x)) < 100.0, step, [x, tf.constant(0)])
-
-
-def choice_in_loop_in_loop(x):
-    def step(i, x):
-        _, y = tf.while_loop(lambda j, _: j < 3, lambda j, y: (j + 1, tf.tanh(y @ ONE + tf.cast(i, y.dtype))), [0, x])
-        return i + 1, tf.cond(tf.reduce_sum(y) > 0, lambda: y * 0.5, lambda: y + 1.0)
-
-    return tf.while_loop(lambda i, _: i < 4, step, [0, x])[1]
 
 
 def stacked(x):
@@ -51,16 +36,6 @@ def stacked(x):
 
     start = (0, tf.constant(OTHER[:2]), tf.TensorArray(tf.float32, size=6, element_shape=x.shape))
     return tf.while_loop(lambda i, *_: i < 6, step, start)[2].stack()
-
-
-def list_that_ends_early(x):
-    def step(i, y, written):
-        y = y @ ONE * 0.7 + 0.1
-        return i + 1, y, written.write(i, y)
-
-    start = (0, x, tf.TensorArray(tf.float32, size=6, element_shape=x.shape))
-    goes_on = lambda i, y, _: tf.logical_and(i < 6, tf.reduce_max(tf.abs(y)) < 3.0)  # noqa: E731
-    return tf.while_loop(goes_on, step, start)[2].stack()
 
 
 def loops(*bodies):

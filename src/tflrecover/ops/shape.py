@@ -11,7 +11,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.keras import is_constant, raw
 from tflrecover.ops.readers import activation, operand, operands, plain, with_constants
 from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
-from tflrecover.weight import Array
+from tflrecover.weight import Array, Weight
 
 
 def only_moves_units(inside: Shape, outside: Shape) -> bool:
@@ -78,6 +78,13 @@ RESHAPE = OpSpec(
     declared=("target_shape",),
     family="reshape",
 )
+
+
+def shaped(weight: Weight, shape: Shape) -> Weight:
+    """A constant in another shape; itself where it has that."""
+    return weight if weight.shape == shape else RESHAPE(weight, shape=shape, target_shape=shape)
+
+
 SQUEEZE = OpSpec("SQUEEZE", tflite=_squeeze)
 EXPAND_DIMS = OpSpec("EXPAND_DIMS", tflite=_expand_dims, computed=raw("ExpandDims", "input", "axis"))
 

@@ -8,17 +8,15 @@ axis, or makes it an output of the network, keeps all that are connected with it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.shape import shaped
 from tflrecover.recovery.rows import drop_reshapes
 from tflrecover.rewrite.draft import Draft, OpId
-from tflrecover.weight import Weight
 
 _RANK = 4
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
@@ -131,9 +129,9 @@ def _drop(draft: Draft, op: Op, unit: int) -> None:
         if weight is None or op.type == "FULLY_CONNECTED":
             continue
         if op.type not in _WINDOWED:
-            inputs[slot] = draft.constant(_reshaped(weight, _without(weight.shape, unit) or ()))
+            inputs[slot] = draft.constant(shaped(weight, _without(weight.shape, unit) or ()))
         elif slot == 1:
-            inputs[slot] = draft.constant(_reshaped(weight, _shorter(weight.shape, unit - 1)))
+            inputs[slot] = draft.constant(shaped(weight, _shorter(weight.shape, unit - 1)))
     draft.replace(op.evolve(inputs=tuple(inputs), attributes=attributes))
 
 
@@ -153,11 +151,6 @@ def _drop_of_value(draft: Draft, value: int, unit: int) -> None:
 
 def _shorter(sizes: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
     return (*sizes[:axis], *sizes[axis + 1 :])
-
-
-def _reshaped(weight: Weight, shape: Shape) -> Weight:
-    assert math.prod(weight.shape) == math.prod(shape)
-    return weight if weight.shape == shape else RESHAPE(weight, shape=shape, target_shape=shape)
 
 
 def fuse_causal(draft: Draft) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.conv import is_no_bias
 from tflrecover.ops.elementwise import ADD, MUL, NEG, RECIPROCAL
-from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.shape import shaped
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Literal, Weight
@@ -167,6 +167,5 @@ def _flat(weight: Weight | None) -> Weight | None:
 
 
 def _shaped(weight: Weight, shape: Shape) -> Weight:
-    if weight.shape == shape or math.prod(weight.shape) == 1:
-        return weight
-    return RESHAPE(weight, shape=shape, target_shape=shape)
+    """One number stays as it is: it is broadcast."""
+    return weight if math.prod(weight.shape) == 1 else shaped(weight, shape)

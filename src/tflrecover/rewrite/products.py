@@ -15,7 +15,7 @@ from string import ascii_letters
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.conv import no_bias
 from tflrecover.ops.einsum import sides
-from tflrecover.ops.shape import RESHAPE, TRANSPOSE
+from tflrecover.ops.shape import TRANSPOSE, shaped
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Weight
 
@@ -96,7 +96,7 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
         chain.reshape(shape(stay))
         along = "".join(axis for axis in stay if axis in w) + axes.summed + axes.new
         factor = _ordered(constant, tuple(w.index(axis) for axis in along))
-        chain.then("MUL", shape(stay), {}, _shaped(factor, tuple(sizes[axis] if axis in w else 1 for axis in stay)))
+        chain.then("MUL", shape(stay), {}, shaped(factor, tuple(sizes[axis] if axis in w else 1 for axis in stay)))
         chain.reshape(shape(stay + axes.new))
         chain.transpose(stay + axes.new, out)
         chain.end()
@@ -109,7 +109,7 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
     chain.reshape((*shape(axes.shared), *kept, *total(axes.summed)))
     order = axes.shared + axes.summed + axes.new
     kernel = _ordered(constant, tuple(w.index(axis) for axis in order))
-    kernel = _shaped(kernel, (*shape(axes.shared), *total(axes.summed), *total(axes.new)))
+    kernel = shaped(kernel, (*shape(axes.shared), *total(axes.summed), *total(axes.new)))
     made = (*shape(axes.shared), *kept, *total(axes.new))
     if axes.shared:
         chain.then("BATCH_MATMUL", made, {"adj_x": False, "adj_y": False}, kernel)
@@ -123,10 +123,6 @@ def _split(draft: Draft, op: Op, equation: tuple[str, str, str]) -> int:
 
 def _ordered(weight: Weight, perm: tuple[int, ...]) -> Weight:
     return weight if perm == tuple(range(len(perm))) else TRANSPOSE(weight, perm=perm)
-
-
-def _shaped(weight: Weight, shape: Shape) -> Weight:
-    return weight if weight.shape == shape else RESHAPE(weight, shape=shape, target_shape=shape)
 
 
 class _Chain:

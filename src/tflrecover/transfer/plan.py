@@ -164,7 +164,7 @@ class _State:
             if not fresh or not holds_one_way(equation.keras, fresh):
                 continue
             parts = list(alike(equation.file, equation.keras, fresh))
-            tried = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
+            tried = self.solver.copy()
             try:
                 for mine, theirs in parts:
                     tried.solve(theirs, np.asarray(evaluate(mine, self.env)))
@@ -324,7 +324,7 @@ class _State:
 
     def holds(self, equations: Iterable[Equation]) -> bool:
         """Solves equations if all of them can hold; else nothing has happened."""
-        solver = Solver(dict(self.solver.known), set(self.solver.neutral), set(self.solver.partial))
+        solver = self.solver.copy()
         tried = replace(
             self,
             solver=solver,

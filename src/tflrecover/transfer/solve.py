@@ -44,6 +44,10 @@ class Solver:
     neutral: set[Key] = field(default_factory=set)
     partial: set[Key] = field(default_factory=set)
 
+    def copy(self) -> Solver:
+        """One that knows the same, to try something out."""
+        return Solver(dict(self.known), set(self.neutral), set(self.partial))
+
     def is_unknown(self, key: Key) -> bool:
         """Whether something of the variable is still to be found."""
         return key not in self.known or key in self.partial
