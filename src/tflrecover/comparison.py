@@ -256,8 +256,10 @@ def _solved(file: TFLiteModel, reading: Reading, sides: Sides) -> Comparison:
     )
     alignment, outcome = settled.alignment, settled.plan
     found = (
+        *differences.turned(alignment, "input"),
         *differences.find(alignment, outcome.failed, trace.layers),
         *differences.forgotten(alignment, trace.layers),
+        *differences.turned(alignment, "output"),
     )
     ignored: set[Key] = {
         key for e in settled.system if keys(e.keras) and keys(e.keras) <= skipped for key in keys(e.file)

@@ -116,8 +116,10 @@ def _solved(both: Facing) -> Pair:
     alignment, outcome = settled.alignment, settled.plan
     found = (
         *inputs_alone(alignment, both.mine.input_names, both.theirs.input_names),
+        *differences.turned(alignment, "input"),
         *differences.find(alignment, other_constants(outcome, first, second), both.theirs.layers),
         *differences.forgotten(alignment, both.theirs.layers),
+        *differences.turned(alignment, "output"),
     )
     counts = differences.count(alignment, len(both.mine.source))
     checks = weight_checks(alignment, _readable(settled.system, first), outcome, first, second)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tflrecover.align import Alignment, Pins, align
@@ -15,11 +15,31 @@ from tflrecover.rewrite import Rule, canonicalize
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import scale_operands
+from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
 from tflrecover.side import Side
 
 Aligner = Callable[[Sequence[int]], Alignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What both sides are brought to besides the rules that always run.
+
+    Attributes:
+        rules: Rules that were asked for, too.
+        forget: Whether states are forgotten.
+        turned: Ends of the first side that are given the second's layout.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    forget: bool = False
+    turned: tuple[Turned, ...] = ()
+
+    def by(self, rule: Rule) -> Form:
+        """The form that one more rule gives."""
+        return replace(self, rules=(*self.rules, rule))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +52,8 @@ class Facing:
         mapping: With names resolved.
         inputs: Input number of the first to input number of the second, where it is certain.
         numbered: Those of them that are paired by a number in a signature alone.
-        forms: What the first was brought to, by the rules that were asked for besides and whether states are forgotten.
-            The same first side faces one model after another while arguments of layers are tried.
+        forms: What the first was brought to. The same first side faces one model after another while arguments of
+            layers are tried.
         in_all_forms: Whether to write out also loops that both sides have: that is many times the operators.
     """
 
@@ -42,7 +62,7 @@ class Facing:
     mapping: ResolvedMapping
     inputs: Mapping[int, int]
     numbered: frozenset[int]
-    forms: dict[tuple[tuple[Rule, ...], bool], tuple[Draft, Graph]] = field(default_factory=dict, repr=False)
+    forms: dict[Form, tuple[Draft, Graph]] = field(default_factory=dict, repr=False)
     in_all_forms: bool = True
 
 
@@ -72,36 +92,60 @@ class Sides:
 def aligned(both: Facing) -> Sides:
     """Both sides in canonical form, their alignment, and what makes others of it.
 
-    Where one side keeps states between calls and the other does not, and nothing else differs, both are looked at as
-    if they kept none; that they do is then told as the difference that it is.
+    Where the one has its channels first at an end and the other last, the first is also looked at as if it had the
+    ends of the second; that it has not is then told as the difference that it is.
     """
-    found = _aligned_in_loops(both, forget=False)
+    found = _aligned_with_states(both, Form())
+    if found.alignment.complete:
+        return found
+    turned = (*_turned(both, "input"), *_turned(both, "output"))
+    if not turned:
+        return found
+    other = _aligned_with_states(both, Form(turned=turned))
+    proves_more = len(other.alignment.pairs) >= len(found.alignment.pairs)
+    return other if other.alignment.complete or proves_more else found
+
+
+def _turned(both: Facing, end: End) -> tuple[Turned, ...]:
+    mine, theirs = (
+        [side.source.values[v].shape or () for v in (side.source.inputs if end == "input" else side.source.outputs)]
+        for side in (both.mine, both.theirs)
+    )
+    return turned_ends(end, mine, theirs)
+
+
+def _aligned_with_states(both: Facing, form: Form) -> Sides:
+    """Where one side keeps states between calls and the other does not, and nothing else differs, neither keeps any.
+
+    That one does is then told as the difference that it is.
+    """
+    found = _aligned_in_loops(both, form)
     states = [_count(graph, "STATE") for graph in (found.file, found.keras)]
     if found.alignment.complete or all(states) or not any(states):
         return found
-    blank = _aligned_in_loops(both, forget=True)
+    blank = _aligned_in_loops(both, replace(form, forget=True))
     return blank if blank.alignment.complete else found
 
 
-def _aligned_in_loops(both: Facing, *, forget: bool) -> Sides:
+def _aligned_in_loops(both: Facing, form: Form) -> Sides:
     """Loops stay loops where that proves the two sides the same.
 
     Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
     behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
     before. A resize to the nearest is what repeats pixels where one side alone has it.
     """
-    found = _aligned_as(both, forget=forget)
+    found = _aligned_as(both, form)
     resizes = [_count(graph, "RESIZE_NEAREST_NEIGHBOR") for graph in (found.file, found.keras)]
     if resizes[0] != resizes[1] and not found.alignment.complete:
-        repeated = _aligned_as(both, repeat_pixels, forget=forget)
+        repeated = _aligned_as(both, form.by(repeat_pixels))
         if repeated.alignment.complete:
             return repeated
     loops = [_count(graph, "LOOP") for graph in (found.file, found.keras)]
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
-        unrolled = _aligned_as(both, unroll_loops, forget=forget)
+        unrolled = _aligned_as(both, form.by(unroll_loops))
         return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
     if found.alignment.complete and found.alignment.odd:
-        scaled = _aligned_as(both, scale_operands, forget=forget)
+        scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
     return found
 
@@ -110,25 +154,25 @@ def _count(graph: Graph, kind: str) -> int:
     return sum(op.type == kind for op in graph.ops())
 
 
-def _aligned_as(both: Facing, *extra: Rule, forget: bool) -> Sides:
-    form = extra, forget
+def _aligned_as(both: Facing, form: Form) -> Sides:
     if form not in both.forms:
-        both.forms[form] = _canonical(both.mine, both.mapping, *form, ignore=both.mapping.ignore)
+        both.forms[form] = _canonical(both.mine, both.mapping, form, both.mapping.ignore)
     draft, file = both.forms[form]
-    _, keras = _canonical(both.theirs, both.mapping, *form)
+    _, keras = _canonical(both.theirs, both.mapping, replace(form, turned=()))
     alignment, by_order, pins = align_by_order(file, keras, _pins(both, file, keras), both.theirs.layers)
     return Sides(both, draft, file, keras, alignment, partial(align, file, keras, pins), by_order)
 
 
 def _canonical(
-    side: Side, mapping: ResolvedMapping, extra: Sequence[Rule], forget: bool, ignore: Iterable[int | str] = ()
+    side: Side, mapping: ResolvedMapping, form: Form, ignore: Iterable[int | str] = ()
 ) -> tuple[Draft, Graph]:
     draft = side.draft(mapping.custom_ops)
     for place in ignore:
         _bypass(draft, place)
-    forgotten = forget_states(draft) if forget else ()
+    turn_ends(draft, form.turned)
+    forgotten = forget_states(draft) if form.forget else ()
     with side.blamed():
-        return draft, canonicalize(draft, extra).freeze(side.name, forgotten=forgotten)
+        return draft, canonicalize(draft, form.rules).freeze(side.name, forgotten=forgotten, turned=form.turned)
 
 
 def _bypass(draft: Draft, place: int | str) -> None:

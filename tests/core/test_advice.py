@@ -90,6 +90,13 @@ def surrounded(amount):
     return keras.Model(x, layers.Softmax()(y))
 
 
+def filled(value):
+    x = keras.Input((6, 6, 2), name="x")
+    around = ((0, 0), (1, 1), (1, 1), (0, 0))
+    y = layers.ZeroPadding2D(name="pad")(x) if value == 0 else keras.ops.pad(x, around, constant_values=value)
+    return keras.Model(x, layers.MaxPooling2D(3)(y))
+
+
 def contracted(equation, made, bias):
     x = keras.Input((5, 6), name="steps")
     return keras.Model(x, layers.Softmax()(layers.EinsumDense(equation, made, bias_axes=bias, name="heads")(x)))
@@ -115,6 +122,11 @@ ADVICE = {
         partial(surrounded, (1, 2)),
         partial(surrounded, (2, 1)),
         "set `padding=(1, 2)` on layer 'pad':",
+    ),
+    "value of padding": (
+        partial(filled, float("-inf")),
+        partial(filled, 0),
+        "put `keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float('-inf'))` in the place of",
     ),
     "output padding": (
         partial(enlarged),

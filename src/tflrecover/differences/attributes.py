@@ -67,7 +67,15 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
             continue
         mine, theirs = _as_declared(getattr(layers.get(path or ""), name, None), mine, theirs)
         advice = _padding(f, k, shapes, layer, layers) if name == "padding" and "strides" in f.attributes else ""
+        if name == "value" and class_of(layers, path or "").startswith("ZeroPadding"):
+            advice = _pads_with(f, path or "")
         yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
+
+
+def _pads_with(f: Op, layer: str) -> str:
+    """What to do for padding that is not zeros: no layer of Keras has another."""
+    amounts, value = f.attributes["padding"], f.attributes["value"]
+    return f"put `keras.ops.pad(x, {amounts}, constant_values=float('{value}'))` in the place of layer {layer!r}"
 
 
 def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from tflrecover.align import Alignment
 from tflrecover.align.view import View
 from tflrecover.differences import describe
+from tflrecover.differences.layouts import LAYOUTS
 from tflrecover.differences.overview import is_far_apart
 from tflrecover.differences.tails import quoted
 from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, short_name
@@ -46,6 +47,8 @@ def _message(difference: Difference, alignment: Alignment) -> str:
         return f"{where} takes {difference.tflite_value} in the first, {difference.keras_value} in the second"
     if difference.kind == "shape" and difference.tflite_op is None and attribute == "shape":
         return f"the input {difference.tflite_name!r} is {beside}"
+    if attribute in LAYOUTS:
+        return f"the {LAYOUTS[attribute]} {difference.tflite_name!r} is {beside}"
     if difference.kind == "attribute" and attribute in _WHAT_IT_IS:
         return f"{where}: {difference.tflite_value} in the first, {difference.keras_value} in the second"
     if difference.kind == "constant" and difference.tflite_value is None:

@@ -31,6 +31,7 @@ from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
+from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.softmax import fuse_softmax
@@ -94,6 +95,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     tidy_whole_loops,
     fuse_upsampling,
     zeros_to_pad,
+    pad_with_zeros,
     fuse_dilation,
     fuse_prelu,
     pool_to_mean,

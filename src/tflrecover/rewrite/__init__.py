@@ -22,7 +22,7 @@ from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.negatives import subtract_negatives
-from tflrecover.rewrite.padding import absorb_pads
+from tflrecover.rewrite.padding import absorb_pads, pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
@@ -117,6 +117,7 @@ RULES: tuple[Rule, ...] = (
     fill_ranks,
     merge_common,
     merge_affines,
+    pad_with_zeros,
     absorb_pads,
     absorb_affines,
     fuse_strides,

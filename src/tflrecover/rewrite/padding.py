@@ -13,6 +13,8 @@ from tflrecover.rewrite.forward import absorb, fits, is_padded
 
 # A pool does not see its own padding as data, so a PAD before it is another thing.
 _PADDED_WITH_ZEROS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_LARGEST_OF_WINDOWS = ("MAX_POOL_2D", "MAX_POOL_3D")
+_NEVER_NEGATIVE = ("RELU", "RELU6", "RELU_0_TO_1", "LOGISTIC", "SOFTMAX", "ABS", "SQUARE", "EXP", "SQRT")
 
 
 def absorb_pads(draft: Draft) -> int:
@@ -71,3 +73,30 @@ def _is_spatial_zero_pad(op: Op) -> bool:
         return False
     padding = op.attributes["padding"]
     return len(padding) >= 3 and padding[0] == padding[-1] == (0, 0)
+
+
+def pad_with_zeros(draft: Draft) -> int:
+    """``MAX_POOL(PAD(x, v)) = MAX_POOL(PAD(x, 0))`` where v < 0 ≤ x: no window has its largest number in the padding.
+
+    PyTorch pads pools with -∞; who writes such a network in Keras takes ``ZeroPadding2D``.
+    """
+    count = 0
+    for op in draft.of_type("PAD"):
+        value, made = op.attributes["value"], draft.producer(op.inputs[0])
+        if not isinstance(value, float) or not value < 0 or made is None or made.type not in _NEVER_NEGATIVE:
+            continue
+        users = [user for user, _ in draft.consumers(op.outputs[0])]
+        if op.outputs[0] in draft.outputs or not all(_sees_data(user, op) for user in users):
+            continue
+        draft.replace(op.evolve(attributes={**op.attributes, "value": 0.0}))
+        count += 1
+    return count
+
+
+def _sees_data(pool: Op, pad: Op) -> bool:
+    """Whether every window of a pool reaches beyond the padding before it."""
+    if pool.type not in _LARGEST_OF_WINDOWS:
+        return False
+    batch, *spatial, channels = pad.attributes["padding"]
+    reaches = zip(spatial, pool.attributes["pool_size"], strict=True)
+    return batch == channels == (0, 0) and all(max(amounts) < size for amounts, size in reaches)
