@@ -239,8 +239,15 @@ def _keras_mirror(builder: Builder, part: Part) -> Any:
     return builder.ops("pad", part.args[0], part.attributes["padding"], mode=mode)
 
 
+def _pad_lower(a: Attributes, shapes: Sequence[Shape]) -> Attributes:
+    # A converter writes -∞ as the lowest number there is.
+    value = a.get("value")
+    return {**a, "value": -np.inf} if isinstance(value, float) and value <= np.finfo(np.float32).min else a
+
+
 PAD = OpSpec(
     "PAD",
+    lower=_pad_lower,
     keras=_keras_pad,
     computed=raw("Pad", "input", "paddings"),
     inverse=_unpad,

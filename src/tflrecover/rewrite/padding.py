@@ -88,7 +88,11 @@ def pad_with_zeros(draft: Draft) -> int:
         users = [user for user, _ in draft.consumers(op.outputs[0])]
         if op.outputs[0] in draft.outputs or not all(_sees_data(user, op) for user in users):
             continue
-        draft.replace(op.evolve(attributes={**op.attributes, "value": 0.0}))
+        # A value of its own, for its numbers are those of no tensor of the file.
+        old = draft.values[op.outputs[0]]
+        zeros = draft.new_value(old.shape, old.dtype, old.name)
+        draft.replace(op.evolve(outputs=(zeros,), attributes={**op.attributes, "value": 0.0}))
+        draft.redirect(op.outputs[0], zeros)
         count += 1
     return count
 
