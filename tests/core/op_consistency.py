@@ -22,7 +22,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
 from tflrecover.tflite import flattened
 from tflrecover.transfer.solve import MOVES
-from tflrecover.weight import evaluate
+from tflrecover.weight import Literal, evaluate
 
 # Attributes that a reader records beside what a user declares.
 _DERIVED = {"dtype"}
@@ -115,10 +115,18 @@ def _check_facets(
         result = spec.compute(args, attributes)
         if spec.infer_shape is not None:
             assert tuple(spec.infer_shape(shapes, attributes)) == result.shape
+        _check_dtype(spec, args, attributes, result)
         _check_commutative(spec, args, attributes, result)
         _check_inverse(spec, args, attributes, result)
     if spec.lower is not None:
         _check_lower(spec, shapes, attributes)
+
+
+def _check_dtype(spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[str, Any], result: Any) -> None:
+    """What an expression claims to be is what is computed: numbers would be cast to it."""
+    if all(isinstance(arg, np.ndarray) and arg.dtype.kind in "biuf" for arg in args):
+        claimed = spec.result_dtype([Literal.of(arg) for arg in args], attributes)
+        assert (claimed == "bool") == (result.dtype == bool), f"{spec.name} claims {claimed}"
 
 
 def _check_commutative(spec: ops.OpSpec, args: Sequence[Any], attributes: Mapping[str, Any], result: Any) -> None:
@@ -162,8 +170,8 @@ def _check_lower(spec: ops.OpSpec, shapes: Sequence[Any], attributes: Mapping[st
     for name in spec.declared:
         changed = {**declared, name: examples.OTHERWISE[name](declared[name])}
         assert spec.lower(changed, shapes) != numbers, f"{name} decides nothing"
-    if "padding" in declared and spec.name != "TRANSPOSE_CONV":
-        size = "kernel_size" if "kernel_size" in declared else "pool_size"
+    size = next((name for name in ("kernel_size", "pool_size") if name in declared), None)
+    if size is not None and spec.name != "TRANSPOSE_CONV":
         explicit = window_pads(shapes[0][1:-1], declared, size)
         assert spec.lower({**declared, "padding": explicit}, shapes) == numbers
 

@@ -186,6 +186,7 @@ OTHERWISE: dict[str, Any] = {
     "strides": lambda strides: (*strides[:-1], strides[-1] + 1),
     "dilation_rate": lambda rates: (rates[0] + 1, *rates[1:]),
     "padding": lambda padding: "valid" if padding == "same" else "same",
+    "value": lambda value: value + 1,
     "filters": lambda count: count + 1,
     "groups": lambda count: count + 1,
     "depth_multiplier": lambda count: count + 1,

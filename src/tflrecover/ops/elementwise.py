@@ -52,10 +52,12 @@ def _binary(
     commutative: bool = False,
     keras: KerasBuilder,
     solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
+    result: str | int = 0,
 ) -> OpSpec:
     return OpSpec(
         name,
         keras=keras,
+        result=result,
         evaluate=lambda args, _: [compute(args[0], args[1])],
         tflite=plain(name),
         tf=dict.fromkeys(tf, plain(name)),
@@ -156,12 +158,12 @@ BINARY = (
     ),
     _binary("FLOOR_DIV", np.floor_divide, ("FloorDiv",), keras=elementwise("floor_divide")),
     _binary("FLOOR_MOD", np.mod, ("FloorMod",), keras=elementwise("mod")),
-    _binary("EQUAL", np.equal, ("Equal",), keras=elementwise("equal"), commutative=True),
-    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), keras=elementwise("not_equal"), commutative=True),
-    _binary("GREATER", np.greater, ("Greater",), keras=elementwise("greater")),
-    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",), keras=elementwise("greater_equal")),
-    _binary("LESS", np.less, ("Less",), keras=elementwise("less")),
-    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",), keras=elementwise("less_equal")),
+    _binary("EQUAL", np.equal, ("Equal",), keras=elementwise("equal"), result="bool", commutative=True),
+    _binary("NOT_EQUAL", np.not_equal, ("NotEqual",), keras=elementwise("not_equal"), result="bool", commutative=True),
+    _binary("GREATER", np.greater, ("Greater",), keras=elementwise("greater"), result="bool"),
+    _binary("GREATER_EQUAL", np.greater_equal, ("GreaterEqual",), keras=elementwise("greater_equal"), result="bool"),
+    _binary("LESS", np.less, ("Less",), keras=elementwise("less"), result="bool"),
+    _binary("LESS_EQUAL", np.less_equal, ("LessEqual",), keras=elementwise("less_equal"), result="bool"),
     _binary("LOGICAL_AND", np.logical_and, ("LogicalAnd",), keras=elementwise("logical_and"), commutative=True),
     _binary("LOGICAL_OR", np.logical_or, ("LogicalOr",), keras=elementwise("logical_or"), commutative=True),
 )
@@ -191,10 +193,12 @@ def _unary(
     tf: str,
     keras: KerasBuilder,
     solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
+    result: str | int = 0,
 ) -> OpSpec:
     return OpSpec(
         name,
         keras=keras,
+        result=result,
         evaluate=lambda args, _: [compute(args[0])],
         tflite=plain(name),
         tf={tf: plain(name)},
@@ -289,6 +293,7 @@ SELECT_V2 = OpSpec(
     tflite=_select,
     tf={"SelectV2": _select, "Select": _select},
     roles=("condition", "x", "y"),
+    result=1,
     infer_shape=broadcast,
 )
 SELECT = OpSpec("SELECT", tflite=_select)

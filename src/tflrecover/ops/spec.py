@@ -244,6 +244,7 @@ class OpSpec:
         commutative: Whether the operands may be exchanged.
         inverse: See :data:`Inverse`; None when it cannot be inverted.
         infer_shape: ``(operand shapes, attributes)`` to the shape of the first output.
+        result: Dtype of the first result, or the number of the operand that has it; an attribute ``dtype`` says more.
         declared: Attributes that a user writes, in the order in which a difference is looked for.
         family: Operators of one family may stand for each other (a changed activation, another merge).
         lower: ``(declared attributes, operand shapes)`` to the numbers that decide what is computed; attributes that
@@ -269,6 +270,7 @@ class OpSpec:
     commutative: bool = False
     inverse: Inverse | None = None
     infer_shape: Callable[[Sequence[Shape], Attributes], Shape] | None = None
+    result: str | int = 0
     declared: tuple[str, ...] = ()
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
@@ -315,4 +317,10 @@ class OpSpec:
         if shape is None:
             shapes = [arg.shape for arg in args]
             shape = self.infer_shape(shapes, attributes) if self.infer_shape else np.broadcast_shapes(*shapes)
-        return Apply(shape, args[0].dtype, self, args, attributes)
+        return Apply(shape, self.result_dtype(args, attributes), self, args, attributes)
+
+    def result_dtype(self, args: Sequence[Weight], attributes: Attributes) -> str | int:
+        """Dtype of the first result on these operands."""
+        if "dtype" in attributes:
+            return str(attributes["dtype"])
+        return args[self.result].dtype if isinstance(self.result, int) else self.result

@@ -152,7 +152,7 @@ def _fold(lowered: Lowered, spec: OpSpec | None, known: Shape | None, env: Mappi
         return None
     if lowered.type == "IDENTITY":
         return args[0]
-    dtype = str(lowered.attributes.get("dtype", args[0].dtype))
+    dtype = spec.result_dtype(args, lowered.attributes)
     shape = _folded_shape(lowered, spec, args, env) if known is None else known
     return _simplified(Apply(shape, dtype, spec, tuple(args), lowered.attributes))
 
