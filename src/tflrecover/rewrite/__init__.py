@@ -12,6 +12,7 @@ from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
+from tflrecover.rewrite.factors import factor_scales
 from tflrecover.rewrite.flatten import flatten_dense
 from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
@@ -28,6 +29,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
+from tflrecover.rewrite.reductions import keep_axes, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -70,6 +72,8 @@ RULES: tuple[Rule, ...] = (
     fold_zeros,
     flatten_dense,
     pool_to_mean,
+    reduce_along,
+    keep_axes,
     split_softmax,
     fuse_softmax,
     expand_batch_statistics,
@@ -108,6 +112,8 @@ RULES: tuple[Rule, ...] = (
     drop_broadcast_reshapes,
     fill_ranks,
     fuse_patterns,
+    fuse_squares,
+    factor_scales,
     hoist_scales,
     sink_reshapes,
     scale_operands,
@@ -127,7 +133,7 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels})
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels, keep_axes, factor_scales})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

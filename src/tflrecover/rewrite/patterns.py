@@ -66,6 +66,10 @@ PATTERNS = (
         ("MUL", ("AFFINE", X, 0.5, 0), ("AFFINE", ("ERF", ("AFFINE", X, _ROOT_HALF, 0)), 1, 1)),
     ),
     Pattern("SOFTPLUS", {}, ("LOG", ("AFFINE", ("EXP", X), 1, 1))),
+    # PyTorch's, which is linear from where float32 knows no difference.
+    Pattern("SOFTPLUS", {}, ("SELECT_V2", ("GREATER", X, 20), X, ("SOFTPLUS", X))),
+    Pattern("ELU", {}, ("SELECT_V2", ("GREATER_EQUAL", X, 0), X, ("AFFINE", ("EXP", X), 1, -1))),
+    Pattern("ELU", {}, ("SELECT_V2", ("GREATER", X, 0), X, ("AFFINE", ("EXP", X), 1, -1))),
     Pattern("SOFTSIGN", {}, ("DIV", X, ("AFFINE", ("ABS", X), 1, 1))),
     Pattern("RELU_N1_TO_1", {}, ("MAXIMUM", ("MINIMUM", X, 1), -1)),
     Pattern("RELU_N1_TO_1", {}, ("MINIMUM", ("MAXIMUM", X, -1), 1)),

@@ -38,6 +38,8 @@ def sink_reshapes(draft: Draft) -> int:
 
 def _sink(draft: Draft, op: Op) -> bool:
     """Moves the RESHAPE before an operator behind it."""
+    if op.type == "GATHER":
+        return _sink_indices(draft, op)
     spec = ops.by_name(op.type)
     before = next((draft.producer(value) for value in op.inputs if draft.weight(value) is None), None)
     if spec is None or len(op.outputs) != 1 or before is None or before.type != "RESHAPE":
@@ -61,6 +63,21 @@ def _sink(draft: Draft, op: Op) -> bool:
     attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
+    return True
+
+
+def _sink_indices(draft: Draft, op: Op) -> bool:
+    """``GATHER(table, RESHAPE(i)) = RESHAPE(GATHER(table, i))``: rows of a table are looked up one by one."""
+    before = draft.producer(op.inputs[1])
+    is_table = draft.weight(op.inputs[0]) is not None and not op.attributes["axis"] and not op.attributes["batch_dims"]
+    if before is None or before.type != "RESHAPE" or before.id in draft.opaque or not is_table:
+        return False
+    shape = (*draft.shape(before.inputs[0]), *draft.shape(op.inputs[0])[1:])
+    rows = draft.new_value(shape, draft.values[op.outputs[0]].dtype, draft.values[op.outputs[0]].name)
+    draft.replace(op.evolve(inputs=(op.inputs[0], before.inputs[0]), outputs=(rows,)))
+    attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
+    made = f"{before.id} behind {op.id}"
+    draft.add(before.evolve(id=made, inputs=(rows,), outputs=op.outputs, attributes=attributes))
     return True
 
 

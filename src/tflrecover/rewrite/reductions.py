@@ -1,0 +1,50 @@
+"""Reductions over fewer axes, and with all axes kept.
+
+MEAN(x, (a, b)) = RESHAPE(MEAN(x, b))      where a has one place
+MEAN(x, b) = RESHAPE(MEAN(x, b, keepdims=True))
+
+PyTorch's layer norm takes its mean over the batch, too, in a file of one example, and keeps no axes.
+"""
+
+from __future__ import annotations
+
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+
+_REDUCTIONS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
+
+
+def reduce_along(draft: Draft) -> int:
+    """Axes of size 1 beside others go from a reduction; one over such axes alone stays, for it may be a pool."""
+    count = 0
+    for op in draft.of_type(*_REDUCTIONS):
+        sizes, axes = draft.shape(op.inputs[0]), tuple(op.attributes["axis"])
+        wide = tuple(axis for axis in axes if sizes[axis] != 1)
+        if wide and len(wide) < len(axes):
+            _reduce(draft, op, wide)
+            count += 1
+    return count
+
+
+def keep_axes(draft: Draft) -> int:
+    """Reductions keep their axes, and a RESHAPE drops them."""
+    count = 0
+    for op in draft.of_type(*_REDUCTIONS):
+        if not op.attributes["keepdims"]:
+            _reduce(draft, op, tuple(op.attributes["axis"]))
+            count += 1
+    return count
+
+
+def _reduce(draft: Draft, op: Op, axes: tuple[int, ...]) -> None:
+    """The reduction over these axes, which are kept; a RESHAPE where the result has others."""
+    sizes, result = draft.shape(op.inputs[0]), op.outputs[0]
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(sizes))
+    changed = op.evolve(attributes={**op.attributes, "axis": axes, "keepdims": True})
+    if shape == draft.shape(result):
+        draft.replace(changed)
+        return
+    kept = draft.new_value(shape, draft.values[result].dtype, draft.values[result].name)
+    draft.replace(changed.evolve(outputs=(kept,)))
+    target = {"target_shape": draft.shape(result)}
+    draft.add(Op(f"{op.id}.reshaped", "RESHAPE", (kept,), (result,), target, op.layer, op.origins))
