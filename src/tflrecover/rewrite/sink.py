@@ -17,6 +17,7 @@ Operands = tuple[int | None, ...]
 
 # Along the last axis, which must then stay.
 _ALONG_LAST = ("SOFTMAX", "LOG_SOFTMAX", "FULLY_CONNECTED")
+_REDUCTIONS = ("MEAN", "SUM")
 
 
 def sink_reshapes(draft: Draft) -> int:
@@ -41,7 +42,7 @@ def _sink(draft: Draft, op: Op) -> bool:
     if op.type == "GATHER":
         return _sink_indices(draft, op)
     spec = ops.by_name(op.type)
-    before = next((draft.producer(value) for value in op.inputs if draft.weight(value) is None), None)
+    before = _reshape_before(draft, op)
     if spec is None or len(op.outputs) != 1 or before is None or before.type != "RESHAPE":
         return False
     inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
@@ -56,14 +57,22 @@ def _sink(draft: Draft, op: Op) -> bool:
     if inputs is None:
         return False
     result = draft.values[op.outputs[0]]
-    if op.type == "FULLY_CONNECTED":
+    if op.type in ("FULLY_CONNECTED", *_REDUCTIONS):
         inside = (*inside[:-1], draft.shape(op.outputs[0])[-1])
     middle = draft.new_value(inside, result.dtype, draft.values[before.outputs[0]].name)
-    draft.replace(op.evolve(inputs=inputs, outputs=(middle,)))
+    moved = {**op.attributes, "axis": (len(inside) - 1,)} if op.type in _REDUCTIONS else op.attributes
+    draft.replace(op.evolve(inputs=inputs, outputs=(middle,), attributes=moved))
     attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
+
+
+def _reshape_before(draft: Draft, op: Op) -> Op | None:
+    """What makes the first activation that an operator takes; of several the first that broadcasting does not repeat."""
+    values = [value for value in op.inputs if value is not None and draft.weight(value) is None]
+    whole = [value for value in values if draft.shape(value) == draft.shape(op.outputs[0])] if len(values) > 1 else []
+    return next((draft.producer(value) for value in whole or values), None)
 
 
 def _sink_indices(draft: Draft, op: Op) -> bool:
@@ -101,11 +110,15 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
     if op.type == "AFFINE":
         constants = [weight for value in op.inputs[1:] if (weight := draft.weight(value)) is not None]
         may_pass = inside[-1] == outside[-1] or all(all(n == 1 for n in weight.shape) for weight in constants)
-    elif op.type in _ALONG_LAST:
+    elif op.type in _ALONG_LAST or (op.type in _REDUCTIONS and _keeps_all_but_last(op, len(outside))):
         may_pass = inside[-1] == outside[-1]
     else:
         may_pass = spec is not None and spec.family in ("activation", "unary") and op.type != "PRELU"
     return (before.inputs[0], *op.inputs[1:]) if may_pass and op.inputs[0] == before.outputs[0] else None
+
+
+def _keeps_all_but_last(op: Op, rank: int) -> bool:
+    return bool(op.attributes["keepdims"]) and op.attributes["axis"] == (rank - 1,)
 
 
 def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operands | None:
@@ -119,14 +132,22 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
             found.append(value)
         elif weight is not None and (shape := _moved(weight.shape, outside, inside)) is not None:
             found.append(draft.constant(RESHAPE(weight, shape=shape, target_shape=shape)))
-        elif before is not None and before.type == "RESHAPE" and draft.shape(value) == outside:
+        elif (before is not None and before.type == "RESHAPE" and draft.shape(value) == outside) or (
+            before is not None and _is_narrow(draft, before, inside, outside)
+        ):
             found.append(before.inputs[0])
         elif weight is None and draft.shape(value) == inside == outside[-len(inside) :] and adds_ones:
             found.append(value)
         else:
             return None
     shapes = [draft.shape(value) for value in found if draft.weight(value) is None]
-    return tuple(found) if all(shape == inside for shape in shapes) else None
+    return tuple(found) if all(shape in (inside, (*inside[:-1], 1)) for shape in shapes) else None
+
+
+def _is_narrow(draft: Draft, op: Op, inside: Shape, outside: Shape) -> bool:
+    """Whether a RESHAPE does to one number per row what another does to the rows, whose last axis stays."""
+    sizes = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+    return op.type == "RESHAPE" and inside[-1] == outside[-1] and sizes == ((*inside[:-1], 1), (*outside[:-1], 1))
 
 
 def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:
