@@ -11,11 +11,9 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import Rule, canonicalize
+from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.factors import factor_scales
 from tflrecover.rewrite.pixels import repeat_pixels
-from tflrecover.rewrite.reductions import keep_axes
 from tflrecover.rewrite.scalars import scale_operands
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
@@ -39,9 +37,9 @@ class Form:
     forget: bool = False
     turned: tuple[Turned, ...] = ()
 
-    def by(self, rule: Rule) -> Form:
-        """The form that one more rule gives."""
-        return replace(self, rules=(*self.rules, rule))
+    def by(self, *rules: Rule) -> Form:
+        """The form that more rules give."""
+        return replace(self, rules=(*self.rules, *rules))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +144,8 @@ def _aligned_in_loops(both: Facing, form: Form) -> Sides:
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, form.by(unroll_loops))
         return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
-    if not found.alignment.complete and _count(found.file, "RSQRT"):
-        factored = _aligned_as(both, form.by(keep_axes).by(factor_scales))
+    if not found.alignment.complete and (_count(found.file, "RSQRT") or _count(found.file, "EINSUM")):
+        factored = _aligned_as(both, form.by(*FACTORED, *HEADS))
         return factored if factored.alignment.complete else found
     if found.alignment.complete and found.alignment.odd:
         scaled = _aligned_as(both, form.by(scale_operands))

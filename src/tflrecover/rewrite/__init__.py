@@ -18,6 +18,7 @@ from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
+from tflrecover.rewrite.heads import scale_products, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
@@ -86,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     fuse_merged_axes,
     unit_reshapes,
     sink_transposes,
+    transpose_fewer,
     fuse_einsum,
     unit_transposes,
     merge_reshapes,
@@ -114,6 +116,8 @@ RULES: tuple[Rule, ...] = (
     fuse_patterns,
     fuse_squares,
     factor_scales,
+    split_units,
+    scale_products,
     hoist_scales,
     sink_reshapes,
     scale_operands,
@@ -133,7 +137,9 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels, keep_axes, factor_scales})
+FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
+HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products)
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

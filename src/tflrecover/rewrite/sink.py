@@ -69,7 +69,7 @@ def _sink(draft: Draft, op: Op) -> bool:
 
 
 def _reshape_before(draft: Draft, op: Op) -> Op | None:
-    """What makes the first activation that an operator takes; of several the first that broadcasting does not repeat."""
+    """What makes the first activation that an operator takes; of several the first that is not broadcast."""
     values = [value for value in op.inputs if value is not None and draft.weight(value) is None]
     whole = [value for value in values if draft.shape(value) == draft.shape(op.outputs[0])] if len(values) > 1 else []
     return next((draft.producer(value) for value in whole or values), None)
@@ -132,9 +132,7 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
             found.append(value)
         elif weight is not None and (shape := _moved(weight.shape, outside, inside)) is not None:
             found.append(draft.constant(RESHAPE(weight, shape=shape, target_shape=shape)))
-        elif (before is not None and before.type == "RESHAPE" and draft.shape(value) == outside) or (
-            before is not None and _is_narrow(draft, before, inside, outside)
-        ):
+        elif before is not None and _does_the_same(draft, before, inside, outside):
             found.append(before.inputs[0])
         elif weight is None and draft.shape(value) == inside == outside[-len(inside) :] and adds_ones:
             found.append(value)
@@ -144,10 +142,11 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
     return tuple(found) if all(shape in (inside, (*inside[:-1], 1)) for shape in shapes) else None
 
 
-def _is_narrow(draft: Draft, op: Op, inside: Shape, outside: Shape) -> bool:
-    """Whether a RESHAPE does to one number per row what another does to the rows, whose last axis stays."""
-    sizes = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
-    return op.type == "RESHAPE" and inside[-1] == outside[-1] and sizes == ((*inside[:-1], 1), (*outside[:-1], 1))
+def _does_the_same(draft: Draft, op: Op, inside: Shape, outside: Shape) -> bool:
+    """Whether an operator is that RESHAPE, or does to one number per row what it does to rows that stay."""
+    before, after = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+    is_narrow = inside[-1] == outside[-1] and (before, after) == ((*inside[:-1], 1), (*outside[:-1], 1))
+    return op.type == "RESHAPE" and (after == outside or is_narrow)
 
 
 def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:

@@ -1,0 +1,114 @@
+"""Attention whose projections are one layer, and whose queries and keys are scaled, as PyTorch has it.
+
+STRIDED_SLICE(RESHAPE(FULLY_CONNECTED(x, k, b)), i) = RESHAPE(FULLY_CONNECTED(x, k[i], b[i]))
+EINSUM(a · s, b · t) = EINSUM(a, b) · (s · t)                         for numbers s and t, through reshapes
+TRANSPOSE(RESHAPE(x)) = RESHAPE(TRANSPOSE(x))                         of reshapes that only put in axes of size 1
+"""
+
+from __future__ import annotations
+
+import math
+
+from tflrecover.ir import Op, Shape
+from tflrecover.ops.shape import only_moves_units
+from tflrecover.ops.slicing import STRIDED_SLICE, WHOLE
+from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
+from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.writer import Writer
+
+
+def split_units(draft: Draft) -> int:
+    """Every part of a dense layer's units that is taken for itself is a dense layer of its own."""
+    count = 0
+    for op in draft.of_type("STRIDED_SLICE"):
+        before = draft.producer(op.inputs[0])
+        dense = draft.producer(before.inputs[0]) if before is not None and before.type == "RESHAPE" else before
+        if dense is None or dense.type != "FULLY_CONNECTED" or dense.id in draft.opaque:
+            continue
+        units = _units(op, draft.shape(op.inputs[0]), draft.shape(dense.outputs[0])[-1])
+        kernel = draft.weight(dense.inputs[1])
+        if units is None or kernel is None:
+            continue
+        part = (units.start, units.stop, 1)
+        bias = draft.weight(dense.inputs[2]) if len(dense.inputs) > 2 else None
+        operands = [draft.constant(STRIDED_SLICE(kernel, slices=(WHOLE, part)))]
+        operands += [] if bias is None else [draft.constant(STRIDED_SLICE(bias, slices=(part,)))]
+        write = Writer(draft, op)
+        shape = (*draft.shape(dense.outputs[0])[:-1], len(units))
+        attributes = {**dense.attributes, "units": len(units)}
+        made = write.add("FULLY_CONNECTED", (dense.inputs[0], *operands), shape, **attributes)
+        write.finish(write.reshaped(made, draft.shape(op.outputs[0])))
+        count += 1
+    return count
+
+
+def _units(op: Op, shape: Shape, units: int) -> range | None:
+    """The units that a slice takes of a layer whose units are the last axes of a shape; None where it takes others."""
+    first = next((axis for axis in range(len(shape)) if math.prod(shape[axis:]) == units and shape[axis] != 1), None)
+    slices = op.attributes["slices"]
+    if first is None or len(slices) != first + 1 or any(place != WHOLE for place in slices[:first]):
+        return None
+    place, size = slices[first], units // shape[first]
+    if isinstance(place, int):
+        return range(place * size, (place + 1) * size)
+    if not isinstance(place, tuple) or place[2] != 1:
+        return None
+    start, stop, _ = slice(place[0], place[1]).indices(shape[first])
+    return range(start * size, stop * size) if start < stop else None
+
+
+def scale_products(draft: Draft) -> int:
+    """Numbers that the operands of a product of activations are multiplied by stand behind it."""
+    count = 0
+    for op in draft.of_type("EINSUM"):
+        for slot in range(len(op.inputs)):
+            count += _hoisted(draft, draft.ops[op.id], slot)
+    return count
+
+
+def _hoisted(draft: Draft, op: Op, slot: int) -> bool:
+    behind, value = [], op.inputs[slot]
+    while (made := draft.producer(value)) is not None and made.type in ("RESHAPE", "TRANSPOSE"):
+        behind.append(made)
+        value = made.inputs[0]
+    if (
+        made is None
+        or made.type != "AFFINE"
+        or made.inputs[2] is not None
+        or scalar(draft, made.inputs[1], 1.0) is None
+    ):
+        return False
+    x = made.inputs[0]
+    for layout in reversed(behind):
+        moved = draft.new_value(draft.shape(layout.outputs[0]), draft.values[layout.outputs[0]].dtype)
+        draft.add(layout.evolve(id=f"{layout.id} for {op.id}.{slot}", inputs=(x,), outputs=(moved,)))
+        x = moved
+    product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
+    inputs = tuple(x if i == slot else other for i, other in enumerate(op.inputs))
+    draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
+    scaled = (product, made.inputs[1], None)
+    draft.add(made.evolve(id=f"{made.id} behind {op.id}.{slot}", inputs=scaled, outputs=op.outputs))
+    return True
+
+
+def transpose_fewer(draft: Draft) -> int:
+    """Transposes of what has just got axes of size 1 work without them, and meet those before."""
+    count = 0
+    for op_id in [op.id for op in draft.ordered("TRANSPOSE") if op.id not in draft.opaque]:
+        count += _without_units(draft, draft.ops[op_id])
+    return count + (merge_reshapes(draft) + merge_transposes(draft) if count else 0)
+
+
+def _without_units(draft: Draft, op: Op) -> bool:
+    before = draft.producer(op.inputs[0])
+    if before is None or before.type != "RESHAPE" or before.id in draft.opaque:
+        return False
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    if len(inside) >= len(outside) or 1 in inside or not only_moves_units(inside, outside):
+        return False
+    wide = [axis for axis, n in enumerate(outside) if n != 1]
+    perm = tuple(wide.index(axis) for axis in op.attributes["perm"] if axis in wide)
+    write, shape = Writer(draft, op.evolve(origins=merged_origins(op, before))), draft.shape(op.outputs[0])
+    write.finish(write.reshaped(write.transposed(before.inputs[0], perm), shape))
+    return True
