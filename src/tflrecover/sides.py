@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
@@ -13,8 +15,9 @@ from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.pixels import repeat_pixels
-from tflrecover.rewrite.scalars import scale_operands
+from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
@@ -144,13 +147,26 @@ def _aligned_in_loops(both: Facing, form: Form) -> Sides:
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, form.by(unroll_loops))
         return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
-    if not found.alignment.complete and (_count(found.file, "RSQRT") or _count(found.file, "EINSUM")):
-        factored = _aligned_as(both, form.by(*FACTORED, *HEADS))
-        return factored if factored.alignment.complete else found
-    if found.alignment.complete and found.alignment.odd:
+    if not found.alignment.complete and any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM")):
+        otherwise = form.by(*FACTORED, *HEADS)
+        factored = _aligned_as(both, otherwise)
+        if factored.alignment.complete:
+            found, form = factored, otherwise
+    if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
     return found
+
+
+def _is_scaled_otherwise(sides: Sides) -> bool:
+    """Whether both sides have a number of their own somewhere, and another one: a part of it may be in weights."""
+    for link in sides.alignment.links:
+        scales = scaling(sides.file, link.file)[0], scaling(sides.keras, link.keras)[0]
+        known = [None if scale is None else known_array(sides.draft, scale) for scale in scales]
+        mine, theirs = known
+        if mine is not None and theirs is not None and mine.size == theirs.size == 1 and not np.allclose(mine, theirs):
+            return True
+    return False
 
 
 def _count(graph: Graph, kind: str) -> int:

@@ -74,7 +74,7 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
 
 def _pads_with(f: Op, layer: str) -> str:
     """What to do for padding that is not zeros: no layer of Keras has another."""
-    amounts, value = f.attributes["padding"], f.attributes["value"]
+    amounts, value = f.attributes["padding"], lowered(f, [])["value"]
     return f"put `keras.ops.pad(x, {amounts}, constant_values=float('{value}'))` in the place of layer {layer!r}"
 
 

@@ -18,7 +18,7 @@ from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
-from tflrecover.rewrite.heads import scale_products, split_units, transpose_fewer
+from tflrecover.rewrite.heads import scale_products, select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
@@ -118,6 +118,7 @@ RULES: tuple[Rule, ...] = (
     factor_scales,
     split_units,
     scale_products,
+    select_scores,
     hoist_scales,
     sink_reshapes,
     scale_operands,
@@ -138,7 +139,7 @@ _log = logging.getLogger(__name__)
 
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
-HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products)
+HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 

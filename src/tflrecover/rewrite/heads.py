@@ -2,20 +2,27 @@
 
 STRIDED_SLICE(RESHAPE(FULLY_CONNECTED(x, k, b)), i) = RESHAPE(FULLY_CONNECTED(x, k[i], b[i]))
 EINSUM(a · s, b · t) = EINSUM(a, b) · (s · t)                         for numbers s and t, through reshapes
-TRANSPOSE(RESHAPE(x)) = RESHAPE(TRANSPOSE(x))                         of reshapes that only put in axes of size 1
+RESHAPE(TRANSPOSE(x)) = TRANSPOSE(RESHAPE(x))                         of reshapes that only move axes of size 1
+SOFTMAX(x + (0 or -∞)) = SOFTMAX(SELECT_V2(kept, x, -∞))
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.shape import only_moves_units
 from tflrecover.ops.slicing import STRIDED_SLICE, WHOLE
-from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.common import lone_constant
+from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
-from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.rewrite.writer import Writer
+from tflrecover.weight import Array, Literal
+
+# Nothing is left of a score that is as low.
+_LOW = -1e9
 
 
 def split_units(draft: Draft) -> int:
@@ -93,7 +100,7 @@ def _hoisted(draft: Draft, op: Op, slot: int) -> bool:
 
 
 def transpose_fewer(draft: Draft) -> int:
-    """Transposes of what has just got axes of size 1 work without them, and meet those before."""
+    """Transposes beside a reshape work without axes of size 1, and meet others behind it."""
     count = 0
     for op_id in [op.id for op in draft.ordered("TRANSPOSE") if op.id not in draft.opaque]:
         count += _without_units(draft, draft.ops[op_id])
@@ -101,14 +108,54 @@ def transpose_fewer(draft: Draft) -> int:
 
 
 def _without_units(draft: Draft, op: Op) -> bool:
-    before = draft.producer(op.inputs[0])
-    if before is None or before.type != "RESHAPE" or before.id in draft.opaque:
+    before, shape = draft.producer(op.inputs[0]), draft.shape(op.inputs[0])
+    near = [before, *(user for user, _ in draft.consumers(op.outputs[0]))]
+    wide = [axis for axis, n in enumerate(shape) if n != 1]
+    if len(wide) in (0, len(shape)) or not any(one is not None and one.type == "RESHAPE" for one in near):
         return False
-    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
-    if len(inside) >= len(outside) or 1 in inside or not only_moves_units(inside, outside):
-        return False
-    wide = [axis for axis, n in enumerate(outside) if n != 1]
     perm = tuple(wide.index(axis) for axis in op.attributes["perm"] if axis in wide)
-    write, shape = Writer(draft, op.evolve(origins=merged_origins(op, before))), draft.shape(op.outputs[0])
-    write.finish(write.reshaped(write.transposed(before.inputs[0], perm), shape))
+    write, result = Writer(draft, op), draft.shape(op.outputs[0])
+    fewer = write.reshaped(op.inputs[0], tuple(shape[axis] for axis in wide))
+    write.finish(write.reshaped(write.transposed(fewer, perm), result))
     return True
+
+
+def select_scores(draft: Draft) -> int:
+    """What keeps scores out of a softmax is a choice, whether a low number is added or put in their place."""
+    count = 0
+    for op in draft.of_type("ADD", "SELECT_V2"):
+        softmax = draft.only_consumer(op.outputs[0])
+        found = _choice(draft, op) if softmax is not None and softmax.type == "SOFTMAX" else None
+        if found is None:
+            continue
+        kept, x = found
+        low = draft.constant(Literal.of(np.float32(-np.inf)))
+        draft.replace(op.evolve(type="SELECT_V2", inputs=(draft.constant(Literal.of(kept)), x, low), attributes={}))
+        count += 1
+    return count
+
+
+def _choice(draft: Draft, op: Op) -> tuple[Array, int | None] | None:
+    """Which scores stay, and the scores."""
+    if op.type == "SELECT_V2":
+        kept, low = (_known(draft, value) for value in op.inputs[::2])
+        is_low = kept is not None and low is not None and bool((low <= _LOW).all())
+        return (_once(kept), op.inputs[1]) if is_low and kept is not None else None
+    slot, weight = lone_constant(draft, op) or (0, None)
+    added = None if weight is None else known_array(draft, weight)
+    if added is None or not ((added == 0) | (added <= _LOW)).all():
+        return None
+    return _once(added == 0), op.inputs[1 - slot]
+
+
+def _known(draft: Draft, value: int | None) -> Array | None:
+    weight = draft.weight(value)
+    return None if weight is None else known_array(draft, weight)
+
+
+def _once(array: Array) -> Array:
+    """Without what repeats along an axis, as broadcasting does it."""
+    for axis in range(array.ndim):
+        first = np.take(array, [0], axis)
+        array = first if (array == first).all() else array
+    return array
