@@ -308,3 +308,19 @@ def test_broadcast_to_more_axes_is_a_tile():
 def test_sum_of_many_is_one_after_another():
     b = Build((2, 3), (2, 3), (2, 3))
     assert b.text(b("ADD_N", 0, 1, 2, shape=(2, 3)))[0] == "ADD ADD"
+
+
+@pytest.mark.parametrize(
+    ("axes", "keepdims", "shape", "wanted"),
+    [
+        ([0, 2], False, (5,), ("MEAN RESHAPE", (2,))),
+        ([0, 2], True, (1, 5, 1), ("MEAN", (2,))),
+        ([0], False, (5, 3), ("MEAN", (0,))),
+        ([1, 2], False, (1,), ("MEAN", (1, 2))),
+    ],
+)
+def test_reduction_leaves_out_axes_of_size_one_beside_others(axes, keepdims, shape, wanted):
+    b = Build((1, 5, 3))
+    y = b("MEAN", 0, b.const(np.array(axes, "int32")), shape=shape, keep_dims=keepdims)
+    text, graph = b.text(b("TANH", y, shape=shape))
+    assert (text.removesuffix(" TANH").replace(" TANH", ""), next(graph.ops()).attributes["axis"]) == wanted
