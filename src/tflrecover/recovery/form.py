@@ -34,6 +34,7 @@ from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
+from tflrecover.rewrite.reductions import reduce_along
 from tflrecover.rewrite.softmax import fuse_softmax
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -99,6 +100,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_dilation,
     fuse_prelu,
     pool_to_mean,
+    reduce_along,
     lift_biases,
     to_affine,
     merge_affines,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array, factor, maker, offset, pairs
+from tflrecover.recovery.match import array, bare, factor, maker, offset, pairs
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -44,6 +44,7 @@ class _Statistics:
 
 def _mean(draft: Draft, value: int | None) -> tuple[int, tuple[int, ...]] | None:
     """``(x, axes)`` of ``MEAN(x)``, whose axes stay, or need not as they are the first; a sum over n is one, too."""
+    value = bare(draft, value)
     total, share = factor(draft, value)
     op = maker(draft, value, "MEAN") or (maker(draft, total, "SUM") if share is not None else None)
     if op is None or op.inputs[0] is None:
@@ -57,7 +58,7 @@ def _mean(draft: Draft, value: int | None) -> tuple[int, tuple[int, ...]] | None
 
 def _inverse(draft: Draft, value: int | None) -> _Statistics | None:
     """``RSQRT(MEAN((x - m)²) + epsilon)``, or without m."""
-    root = maker(draft, value, "RSQRT")
+    root = maker(draft, bare(draft, value), "RSQRT")
     variance, epsilon = (None, None) if root is None else offset(draft, root.inputs[0])
     squares = _mean(draft, variance)
     deviation = None if squares is None else _deviation(draft, squares[0])
@@ -100,19 +101,40 @@ def _scale(draft: Draft, value: int) -> tuple[_Statistics, Array | None] | None:
 
 
 def _sums(draft: Draft, value: int) -> Iterator[_Normalized]:
-    """``x · s + (beta - m · s)``."""
+    """``x · s + (beta - m · s)``; PyTorch has gamma and beta behind that."""
+    behind, gamma, beta = draft.producer(value), None, None
+    if behind is not None and behind.type == "AFFINE" and behind.inputs[0] is not None:
+        gamma, beta = (array(draft, operand) for operand in behind.inputs[1:3])
+        value = behind.inputs[0]
     for product, rest in pairs(draft, value, "ADD"):
         for x, scale in pairs(draft, product, "MUL"):
             found = _scale(draft, scale)
-            if found is None or found[0].x != x or found[0].mean is None:
+            if (
+                found is None
+                or found[0].x != x
+                or found[0].mean is None
+                or not _are_along(draft, found[0], scale, rest)
+            ):
                 continue
-            for mean, again, beta in _shifts(draft, rest):
-                if again == scale and mean == found[0].mean:
-                    yield _Normalized(*found, beta)
+            for mean, again, inner in _shifts(draft, rest):
+                if bare(draft, again) != bare(draft, scale) or bare(draft, mean) != bare(draft, found[0].mean):
+                    continue
+                if gamma is None and beta is None:
+                    yield _Normalized(*found, None if _is_zero(inner) else inner)
+                elif found[1] is None and (inner is None or _is_zero(inner)):
+                    yield _Normalized(found[0], gamma, beta)
 
 
-def _shifts(draft: Draft, value: int) -> Iterator[tuple[int | None, int, Array | None]]:
+def _are_along(draft: Draft, statistics: _Statistics, *operands: int) -> bool:
+    """Whether operands have the axes of what they normalize, where reshapes could have brought them to others."""
+    sizes = draft.shape(statistics.x)
+    kept = tuple(1 if axis in statistics.axes else n for axis, n in enumerate(sizes))
+    return all(bare(draft, value) == value or draft.shape(value) == kept for value in operands)
+
+
+def _shifts(draft: Draft, value: int | None) -> Iterator[tuple[int | None, int, Array | None]]:
     """``(m, s, beta)`` of ``beta - m · s``, wherever the sign stands."""
+    value = bare(draft, value)
     op = draft.producer(value)
     if op is not None and op.type == "SUB":
         for mean, scale in pairs(draft, op.inputs[1], "MUL"):
@@ -126,6 +148,10 @@ def _shifts(draft: Draft, value: int) -> Iterator[tuple[int | None, int, Array |
         center, minus = factor(draft, negative)
         if _is_minus(minus):
             yield center, scale, beta
+
+
+def _is_zero(given: Array | None) -> bool:
+    return given is not None and given.size == 1 and not given.any()
 
 
 def _is_minus(given: Array | None) -> bool:

@@ -123,6 +123,7 @@ RULES: tuple[Rule, ...] = (
     sink_reshapes,
     scale_operands,
     sink_reshapes,
+    hoist_scales,
     merge_reshapes,
     drop_broadcast_reshapes,
     fill_ranks,

@@ -1,60 +1,94 @@
-"""A scale inside of a normalization comes out of it: ``x · (r · w) + (o - m · (r · w)) = (x · r - m · r) · w + o``.
+"""What a norm is scaled and shifted by comes out of it: ``x · r · w + (o - m · r · w) = (x · r - m · r) · w + o``.
 
 Keras scales what it divides by, PyTorch the result; a converter takes the latter into the layer behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import scalar
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shift:
+    """``MUL(m, s) · factor + offset``, and the operators that are it, the product first."""
+
+    product: Op
+    factor: int | None
+    offset: int | None
+    ops: tuple[Op, ...]
+
+
 def factor_scales(draft: Draft) -> int:
-    """Sums whose two operands are multiplied by one product with a constant are scaled behind the sum."""
+    """Sums of two products with the same are scaled by a constant in it, and shifted, behind the sum."""
     count = 0
     for op in draft.of_type("ADD"):
-        count += any(_factored(draft, op, *found) for found in _products(draft, op))
+        for first, second in (op.inputs, op.inputs[::-1]):
+            product, shift = draft.producer(first), _shift(draft, second)
+            if (
+                product is not None
+                and product.type == "MUL"
+                and shift is not None
+                and _factored(draft, op, product, shift)
+            ):
+                count += 1
+                break
     return count
 
 
-def _products(draft: Draft, op: Op) -> Iterator[tuple[Op, Op, Op]]:
-    """``(x · s, m · s, -(m · s) + o)`` of a sum, in both orders."""
-    for first, second in (op.inputs, op.inputs[::-1]):
-        product, shift = draft.producer(first), draft.producer(second)
-        if product is None or product.type != "MUL" or shift is None or shift.type != "AFFINE":
-            continue
-        inner = draft.producer(shift.inputs[0])
-        if inner is not None and inner.type == "MUL" and scalar(draft, shift.inputs[1], 1.0) is not None:
-            yield product, inner, shift
+def _shift(draft: Draft, value: int | None) -> _Shift | None:
+    op = last = draft.producer(value)
+    offset = None
+    if last is not None and last.type == "ADD":
+        value, offset = _without_constant(draft, last)
+        op = draft.producer(value)
+    if op is None or op.type != "AFFINE" or (op.inputs[2] is not None and offset is not None):
+        return None
+    product = draft.producer(op.inputs[0])
+    if product is None or product.type != "MUL" or scalar(draft, op.inputs[1], 1.0) is None:
+        return None
+    parts = (product, op) if last is None or last is op else (product, op, last)
+    return _Shift(product, op.inputs[1], op.inputs[2] if offset is None else offset, parts)
 
 
-def _factored(draft: Draft, op: Op, product: Op, inner: Op, shift: Op) -> bool:
+def _factored(draft: Draft, op: Op, product: Op, shift: _Shift) -> bool:
     for x, s in (product.inputs, product.inputs[::-1]):
-        scale = draft.producer(s)
-        if s not in inner.inputs or scale is None or scale.type != "MUL":
+        if s not in shift.product.inputs:
             continue
-        m = inner.inputs[1 - inner.inputs.index(s)]
-        for r, w in (scale.inputs, scale.inputs[::-1]):
-            if draft.weight(w) is None or draft.weight(r) is not None:
-                continue
-            _write(draft, op, (x, m, r, w), (product, inner, shift, scale))
+        m = shift.product.inputs[1 - shift.product.inputs.index(s)]
+        made = draft.producer(s)
+        r, w = _without_constant(draft, made) if made is not None and made.type == "MUL" else (s, None)
+        r = s if w is None else r
+        if w is not None or shift.offset is not None:
+            _write(draft, op, product, shift, (x, m, r, w))
             return True
     return False
 
 
-def _write(draft: Draft, op: Op, operands: tuple[int | None, ...], parts: tuple[Op, Op, Op, Op]) -> None:
+def _without_constant(draft: Draft, op: Op) -> tuple[int | None, int | None]:
+    """What is not constant of two operands, and what is; None where neither or both are."""
+    for value, constant in (op.inputs, op.inputs[::-1]):
+        if draft.weight(constant) is not None and draft.weight(value) is None:
+            return value, constant
+    return None, None
+
+
+def _write(draft: Draft, op: Op, product: Op, shift: _Shift, operands: tuple[int | None, ...]) -> None:
+    """``AFFINE(ADD(MUL(x, r), AFFINE(MUL(m, r), factor)), w, offset)``."""
     x, m, r, w = operands
-    product, inner, shift, _ = parts
-    result = draft.values[op.outputs[0]]
-    wide, narrow = draft.shape(x), draft.shape(m)
-    scaled, center, minus, difference = (draft.new_value(s, result.dtype) for s in (wide, narrow, narrow, wide))
+    wide, narrow, result = draft.shape(x), draft.shape(m), draft.values[op.outputs[0]]
+    scaled, center, minus, difference = (draft.new_value(shape, result.dtype) for shape in (wide, narrow, narrow, wide))
+    inner, affine, *_ = shift.ops
     draft.add(product.evolve(id=f"{product.id} in {op.id}", inputs=(x, r), outputs=(scaled,)))
     draft.add(inner.evolve(id=f"{inner.id} in {op.id}", inputs=(m, r), outputs=(center,)))
-    draft.add(shift.evolve(id=f"{shift.id} in {op.id}", inputs=(center, shift.inputs[1], None), outputs=(minus,)))
+    if shift.factor is None:
+        minus = center
+    else:
+        draft.add(affine.evolve(id=f"{affine.id} in {op.id}", inputs=(center, shift.factor, None), outputs=(minus,)))
     draft.add(op.evolve(id=f"{op.id} inside", inputs=(scaled, minus), outputs=(difference,)))
     draft.remove(op.id)
-    made = Op(op.id, "AFFINE", (difference, w, shift.inputs[2]), op.outputs, {}, op.layer, merged_origins(*parts, op))
-    draft.add(made)
+    origins = merged_origins(product, *shift.ops, op)
+    draft.add(Op(op.id, "AFFINE", (difference, w, shift.offset), op.outputs, {}, op.layer, origins))
