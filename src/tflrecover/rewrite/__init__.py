@@ -116,7 +116,6 @@ RULES: tuple[Rule, ...] = (
     fuse_patterns,
     fuse_squares,
     factor_scales,
-    split_units,
     scale_products,
     select_scores,
     hoist_scales,
@@ -132,6 +131,7 @@ RULES: tuple[Rule, ...] = (
     pad_with_zeros,
     absorb_pads,
     absorb_affines,
+    split_units,
     fuse_strides,
     shift_constants,
 )

@@ -47,7 +47,7 @@ def split_units(draft: Draft) -> int:
         made = write.add("FULLY_CONNECTED", (dense.inputs[0], *operands), shape, **attributes)
         write.finish(write.reshaped(made, draft.shape(op.outputs[0])))
         count += 1
-    return count
+    return count + (merge_reshapes(draft) if count else 0)
 
 
 def _units(op: Op, shape: Shape, units: int) -> range | None:
