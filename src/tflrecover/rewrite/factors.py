@@ -51,7 +51,9 @@ def _shift(draft: Draft, value: int | None) -> _Shift | None:
     if product is None or product.type != "MUL" or scalar(draft, op.inputs[1], 1.0) is None:
         return None
     parts = (product, op) if last is None or last is op else (product, op, last)
-    return _Shift(product, op.inputs[1], op.inputs[2] if offset is None else offset, parts)
+    offset = op.inputs[2] if offset is None else offset
+    # A converter writes 0 - x where a framework has -x.
+    return _Shift(product, op.inputs[1], None if scalar(draft, offset, 0.0) == 0 else offset, parts)
 
 
 def _factored(draft: Draft, op: Op, product: Op, shift: _Shift) -> bool:
