@@ -57,7 +57,8 @@ class Facing:
         numbered: Those of them that are paired by a number in a signature alone.
         forms: What the first was brought to. The same first side faces one model after another while arguments of
             layers are tried.
-        in_all_forms: Whether to write out also loops that both sides have: that is many times the operators.
+        in_all_forms: Whether to bring both also to forms in which no difference is told, and to write out loops that
+            both have.
     """
 
     mine: Side
@@ -135,7 +136,8 @@ def _aligned_in_loops(both: Facing, form: Form) -> Sides:
 
     Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
     behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
-    before. A resize to the nearest is what repeats pixels where one side alone has it.
+    before. A resize to the nearest is what repeats pixels where one side alone has it. Norms and attention that are
+    written otherwise are brought to one form if that proves all.
     """
     found = _aligned_as(both, form)
     resizes = [_count(graph, "RESIZE_NEAREST_NEIGHBOR") for graph in (found.file, found.keras)]
@@ -147,7 +149,8 @@ def _aligned_in_loops(both: Facing, form: Form) -> Sides:
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, form.by(unroll_loops))
         return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
-    if not found.alignment.complete and any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM")):
+    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
+    if is_rich and both.in_all_forms and not found.alignment.complete:
         otherwise = form.by(*FACTORED, *HEADS)
         factored = _aligned_as(both, otherwise)
         if factored.alignment.complete:
