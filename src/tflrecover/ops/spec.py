@@ -244,6 +244,7 @@ class OpSpec:
         commutative: Whether the operands may be exchanged.
         inverse: See :data:`Inverse`; None when it cannot be inverted.
         infer_shape: ``(operand shapes, attributes)`` to the shape of the first output.
+        alike: Whether all other outputs have that shape, too.
         declared: Attributes that a user writes, in the order in which a difference is looked for.
         family: Operators of one family may stand for each other (a changed activation, another merge).
         lower: ``(declared attributes, operand shapes)`` to the numbers that decide what is computed; attributes that
@@ -269,6 +270,7 @@ class OpSpec:
     commutative: bool = False
     inverse: Inverse | None = None
     infer_shape: Callable[[Sequence[Shape], Attributes], Shape] | None = None
+    alike: bool = False
     declared: tuple[str, ...] = ()
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
