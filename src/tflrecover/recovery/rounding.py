@@ -37,9 +37,15 @@ _MOVES = frozenset(
         "TRANSPOSE",
     ]
 )
-# How LiteRT's kernels round, those of XNNPACK where it has one; all others to the even number of steps. The first two
+# How kernels round, those of XNNPACK where it has one; all others to the even number of steps. Averages and resizes
 # divide integers by a small number, so that many results lie in the middle.
-_KERNELS: Mapping[str, str] = {"AVERAGE_POOL_2D": "away", "RESIZE_BILINEAR": "up", "SQRT": "down"}
+_KERNELS: Mapping[str, str] = {
+    "ADD": "up",
+    "AVERAGE_POOL_2D": "away",
+    "RESIZE_BILINEAR": "up",
+    "SQRT": "down",
+    "SUB": "up",
+}
 # The ends of loops and of what is kept between calls make no numbers.
 _ENDS = frozenset(["LOOP", "END_LOOP", "STATE", "NEXT_STATE"])
 
