@@ -62,3 +62,4 @@ def test_a_layer_on_a_table_trains(table_file, tmp_path):
     assert [tuple(weight.shape) for weight in model.trainable_weights] == [(5, 6), (6,)]
     source, _, *_ = tflrecover.generate(table_file, tmp_path / "table.py")
     assert "layers.Dense(6" in source.read_text(encoding="utf-8")
+    assert_exact(table_file)

@@ -12,7 +12,7 @@ from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
-from tflrecover.rewrite.flatten import flatten_dense
+from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
@@ -69,6 +69,7 @@ RULES: tuple[Rule, ...] = (
     take_apart,
     fold_zeros,
     flatten_dense,
+    flatten_tables,
     pool_to_mean,
     split_softmax,
     fuse_softmax,
