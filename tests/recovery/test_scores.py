@@ -57,6 +57,21 @@ def heads_of_one_projection(x):
     return L.Dense(6)(ops.reshape(y, (-1, STEPS, HEADS * SIZE)))
 
 
+def rotated_in_pairs(x):
+    """Neighbours turned against each other: pairs are put together by a reshape, right before the product."""
+    angles = np.outer(np.arange(STEPS), [1.0, 0.1]).astype("float32")
+    one, other = x[..., 0::2], x[..., 1::2]
+    pairs = [one * np.cos(angles) - other * np.sin(angles), one * np.sin(angles) + other * np.cos(angles)]
+    return ops.reshape(ops.stack(pairs, axis=-1), (-1, HEADS, STEPS, SIZE))
+
+
+def rotary_in_pairs(x):
+    q, k, v = (ops.transpose(heads(x), (0, 2, 1, 3)) for _ in range(3))
+    scores = ops.matmul(rotated_in_pairs(q), ops.transpose(rotated_in_pairs(k), (0, 1, 3, 2))) * 0.5
+    y = ops.transpose(ops.matmul(ops.softmax(scores), v), (0, 2, 1, 3))
+    return L.Dense(6)(ops.reshape(y, (-1, STEPS, HEADS * SIZE)))
+
+
 BIAS = np.random.default_rng(5).normal(size=(1, HEADS, STEPS, STEPS)).astype("float32")
 
 
@@ -65,7 +80,7 @@ def biased(x):
     return core(heads(x), heads(x), heads(x), lambda scores: ops.softmax(scores + BIAS))
 
 
-NETWORKS = (rotary, other_scale, of_one_projection, heads_of_one_projection, biased)
+NETWORKS = (rotary, rotary_in_pairs, other_scale, of_one_projection, heads_of_one_projection, biased)
 
 
 def file_of(function, *shapes):

@@ -86,6 +86,8 @@ RULES: tuple[Rule, ...] = (
     fuse_einsum,
     unit_transposes,
     merge_reshapes,
+    # Behind transposes that stood between reshapes and products.
+    fuse_merged_axes,
     sink_transposes,
     unit_transposes,
     merge_reshapes,
