@@ -35,6 +35,17 @@ def test_what_is_merged_before_a_dense_layer_leaves_it_whole(function):
     assert_exact(content)
 
 
+def units_apart(x):
+    return ops.tanh(ops.reshape(L.Dense(8, use_bias=False)(x), (-1, 6, 2, 4)))
+
+
+def test_a_dense_layer_before_heads_sees_no_rows():
+    content = recurrent.convert(recurrent.randomize(recurrent.model(units_apart, (6, 8)), 1), "builtin")
+    model = assert_exact(content)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, L.Dense))
+    assert dense.output.shape == (None, 6, 8)
+
+
 def test_a_bias_of_one_filter_has_one_axis():
     content = recurrent.convert(
         recurrent.randomize(recurrent.model(lambda x: L.Conv3D(1, 3)(x), (4, 5, 5, 2)), 1), "builtin"

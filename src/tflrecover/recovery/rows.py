@@ -1,6 +1,7 @@
 """Dense layers as Keras has them, which work on the last axis of any rank: a file often has rows, and the bias apart.
 
 RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), back) = FULLY_CONNECTED(x, k, b)         or of x reshaped
+RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), heads) = RESHAPE(FULLY_CONNECTED(x, k, b), heads)
 RESHAPE(FULLY_CONNECTED(x, k)) + b = RESHAPE(FULLY_CONNECTED(x, k, b'))     likewise with a TRANSPOSE behind the RESHAPE
 AFFINE(FULLY_CONNECTED(x, k), 1, o) = FULLY_CONNECTED(x, k, o)
 """
@@ -65,6 +66,25 @@ def drop_rows(draft: Draft) -> int:
         x = Writer(draft, dense).reshaped(rows.inputs[0], (*lead, features))
         draft.remove(back.id)
         draft.replace(dense.evolve(inputs=(x, *dense.inputs[1:]), outputs=back.outputs))
+        count += 1
+    return count
+
+
+def lift_rows(draft: Draft) -> int:
+    """A dense layer on rows, whose units are taken apart behind it, works on the axes that were there before."""
+    count = 0
+    for dense in draft.of_type("FULLY_CONNECTED"):
+        rows, back = draft.producer(dense.inputs[0]), draft.only_consumer(dense.outputs[0])
+        if rows is None or back is None or rows.type != "RESHAPE" or back.type != "RESHAPE":
+            continue
+        *lead, features = draft.shape(rows.inputs[0])
+        flat, units = draft.shape(rows.outputs[0]), draft.shape(dense.outputs[0])[-1]
+        if len(lead) < 2 or flat != (math.prod(lead), features) or [*draft.shape(back.outputs[0])[: len(lead)]] != lead:
+            continue
+        result = draft.values[dense.outputs[0]]
+        whole = draft.new_value((*lead, units), result.dtype, result.name)
+        draft.replace(dense.evolve(inputs=(rows.inputs[0], *dense.inputs[1:]), outputs=(whole,)))
+        draft.replace(back.evolve(inputs=(whole,)))
         count += 1
     return count
 
