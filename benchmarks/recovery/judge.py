@@ -17,7 +17,8 @@ from tests.core.lite import by_order, number
 from tflrecover import tolerances
 
 # Integers may come out one step off where two roundings meet, and two where three do.
-MOST_STEPS = 2.5
+MOST_STEPS = 2.0
+HALF_STEP = 0.5
 
 # Loads what was saved, and runs what was written, where tflrecover is not.
 _ELSEWHERE = """
@@ -180,12 +181,17 @@ def _louder(path: Path, inputs: Any, outputs: Any, wanted: Any, problems: list[s
     steps = [_grid(graph, name) for name in graph.outputs]
     if all(steps):
         rounded = _called(tflrecover.recover(path, quantized="simulate"), inputs)
-        most = max(float(np.abs(a - b).max() / step) for a, b, step in zip(wanted, rounded, steps, strict=True))
+        most, allowed = _steps_apart(wanted, rounded, steps), MOST_STEPS
         remarks.append(f"simulated: {most:.1f} steps from LiteRT")
+        if most > MOST_STEPS:
+            # A deep network makes much of one step early on.
+            other = _run(path.read_bytes(), inputs, delegate=False)
+            allowed = max(allowed, 0.0 if isinstance(other, str) else _steps_apart(wanted, other, steps))
+            remarks.append(f"LiteRT with and without XNNPACK: {allowed:.1f} steps")
         # A kernel that interpolates in a table has its own place among the tolerances.
         pairs = zip(wanted, rounded, graph.outputs, strict=True)
         is_off = any(_relative(a, b) > _by_table(graph, name) for a, b, name in pairs)
-        if most > MOST_STEPS and is_off:
+        if most > allowed + HALF_STEP and is_off:
             problems.append("its rounding is not LiteRT's")
     elif not any(map(_step, graph.values.values())):
         other = _run(path.read_bytes(), inputs, delegate=False)
@@ -202,6 +208,11 @@ def _louder(path: Path, inputs: Any, outputs: Any, wanted: Any, problems: list[s
         if mine < file - MARGIN:
             remarks.append("farther from the original than the file on this input")
     return limit
+
+
+def _steps_apart(wanted: Any, got: Any, steps: Sequence[float]) -> float:
+    """The largest distance of two sets of outputs, each in steps of its own."""
+    return max(float(np.abs(a - b).max() / step) for a, b, step in zip(wanted, got, steps, strict=True))
 
 
 def _grid(graph: Any, name: int) -> float:

@@ -257,6 +257,10 @@ NOT_EVALUATED: dict[str, str] = {
         "is several operators of the file; run against LiteRT in recovery/test_written_out.py",
     ),
     **dict.fromkeys(
+        ["DOT_PRODUCT_ATTENTION", "MASKED_SOFTMAX"],
+        "is several operators of the file; run against LiteRT in recovery/test_scores.py",
+    ),
+    **dict.fromkeys(
         ["UPSAMPLING", "REPEAT_VECTOR"],
         "is several operators of the file; run against LiteRT in recovery/test_steps.py",
     ),

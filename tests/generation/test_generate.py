@@ -43,6 +43,18 @@ def assert_formatted(*paths):
         assert done.returncode == 0, done.stdout
 
 
+def test_a_window_with_an_axis_of_one_keeps_its_padding(tmp_path):
+    net = Network((4, 8, 8, 2))
+    x = net.layer("Conv3D", net.inputs[0], filters=3, kernel_size=(1, 3, 3), padding="same")
+    x = net.layer("Conv3D", x, filters=3, kernel_size=(1, 1, 1), padding="same")
+    found = net.recovered(net.layer("Conv3D", x, filters=3, kernel_size=(3, 1, 1), padding="same"))
+    (source, _) = generate_from(found, "video.tflite", tmp_path / "video.py")
+    assert_same(source, found.model)
+    text = source.read_text(encoding="utf-8")
+    assert text.count('padding="same"') == 2
+    assert "layers.Conv3D(3, 1)(x)" in text
+
+
 def test_repetition_becomes_functions_and_loops(tmp_path):
     found = pyramid()
     files = generate_from(found, "pyramid.tflite", tmp_path / "pyramid.py")

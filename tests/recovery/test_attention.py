@@ -1,9 +1,11 @@
 """Attention that files hold as many operators, with masks and with heads that share their keys."""
 
 import keras
+import keras_models as zoo
 import numpy as np
 import pytest
 import recurrent_models as recurrent
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L
 
 import tflrecover
@@ -83,3 +85,27 @@ def test_the_mask_is_in_the_source(tmp_path):
     file.write_bytes(recurrent.convert(network("causal"), "builtin"))
     tflrecover.generate(file, tmp_path / "network.py")
     assert "use_causal_mask=True" in (tmp_path / "network.py").read_text()
+
+
+def test_a_mask_is_not_merged_with_what_is_added_before(tmp_path):
+    """Of a row that sees nothing, float32 keeps the scores' place only as long as the mask alone is zero elsewhere."""
+    ids = keras.Input((5,), batch_size=1, dtype="int32")
+    x = keras.Input((5, 5), batch_size=1)
+    hidden = (1.0 - keras.ops.cast(keras.ops.expand_dims(ids, 1) > 0, "float32")) * -1e9
+    bias = np.random.default_rng(4).normal(size=(1, 5, 5)).astype("float32")
+    content = zoo.convert(keras.Model([ids, x], keras.ops.softmax(keras.ops.add(hidden, bias) + x)))
+    model = tflrecover.recover(content)
+    again = zoo.convert(model)
+    given = {"int32": np.int32([[1, 1, 0, 1, 1]]), "float32": np.ones((1, 5, 5), "float32")}
+    arrays = [given[one.dtype] for one in model.inputs]
+    results = []
+    for file in (content, again):
+        interpreter = Interpreter(model_content=file)
+        interpreter.allocate_tensors()
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], given[np.dtype(detail["dtype"]).name])
+        interpreter.invoke()
+        results.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    np.testing.assert_allclose(results[0], results[1], atol=1e-6)
+    np.testing.assert_allclose(model(arrays), results[0], atol=1e-6)
+    assert tflrecover.port(content, model).ok

@@ -1,6 +1,7 @@
 """Sizes that a file leaves open stay open where that is proved."""
 
 import keras
+import keras_models
 import numpy as np
 import pytest
 import recurrent_models as recurrent
@@ -11,6 +12,7 @@ import tflrecover
 from tests.core import file_builders
 from tests.core.lite import converted
 from tests.recovery.recovering import recovered
+from tests.recovery.round_trip import assert_exact
 from tflrecover import tolerances
 
 IMAGE, SEQUENCE = (None, None, 3), (None, 6)
@@ -79,3 +81,16 @@ def test_complex_constant_is_saved(tmp_path):
     np.testing.assert_allclose(model(given), wanted, rtol=0, atol=tolerances.OUTPUT * wanted.max())
     model.save(tmp_path / "model.keras")
     assert np.array_equal(keras.models.load_model(tmp_path / "model.keras")(given), model(given))
+
+
+def routed(x):
+    """A mixture of experts: rows of two axes at once, of which the file tells no sizes."""
+    rows = keras.ops.reshape(L.Dense(4)(x), (-1, 4))
+    weights, experts = keras.ops.top_k(rows, 2)
+    return L.Dense(3)(keras.ops.sum(keras.ops.one_hot(experts, 4) * weights[..., None], axis=1))
+
+
+def test_all_results_of_an_operator_have_the_sizes_of_its_operand():
+    inputs = keras.Input((5, 6))
+    model = keras_models.randomize(keras.Model(inputs, routed(inputs)), 1)
+    assert_exact(keras_models.convert(model))

@@ -83,6 +83,22 @@ def steps_apart(model, content, rng):
     return worst
 
 
+# Kernels that round in a way of their own, right behind integers.
+ALONE = {
+    "average": L.AveragePooling2D(2),
+    "average beside a border": L.AveragePooling2D(3, strides=1, padding="same"),
+    "mean": L.GlobalAveragePooling2D(),
+    "interpolation": L.UpSampling2D(2, interpolation="bilinear"),
+    "root": lambda x: keras.ops.sqrt(keras.ops.relu(x)),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_kernel_alone_rounds_to_the_same(name, rng):
+    content = file_of(ALONE[name], "int8", rng)
+    assert steps_apart(tflrecover.recover(content, quantized="simulate"), content, rng) < 0.01
+
+
 @pytest.mark.parametrize("form", MOST)
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
 def test_within_steps_of_the_file(net, form, rng, tmp_path):

@@ -41,6 +41,32 @@ def test_a_token_and_positions_train():
     np.testing.assert_allclose(model(x)[1:2], model(x[1:2]), atol=1e-6)
 
 
+class Queries(L.Layer):
+    """As many for each example."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(1, 4, 6))
+
+    def call(self, x):
+        return keras.ops.tile(self.table, (keras.ops.shape(x)[0], 1, 1))
+
+
+def perceiver(x):
+    x = L.Dense(8)(x)
+    return L.Dense(3)(L.MultiHeadAttention(2, 5)(Queries()(x), x))
+
+
+def test_queries_train_for_each_example():
+    content = file_of(perceiver)
+    model = recovered(content)
+    assert kinds(model).count("Embedding") == kinds(model).count("MultiHeadAttention") == 1
+    assert model.inputs[0].shape == (None, 5, 4)
+    assert (4, 6) in {tuple(weight.shape) for weight in model.trainable_weights}
+    assert tflrecover.port(content, model).ok
+    x = np.random.default_rng(1).normal(size=(3, 5, 4)).astype("float32")
+    np.testing.assert_allclose(model(x)[1:2], model(x[1:2]), atol=1e-6)
+
+
 ANCHORS = np.random.default_rng(3).normal(size=(1, 5, 6)).astype("float32")
 NUMBERS = {
     "behind_the_last_layer": lambda x: L.Dense(6)(x) + ANCHORS,

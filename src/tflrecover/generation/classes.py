@@ -64,24 +64,38 @@ _FAKE_QUANTIZE = '''\
 class FakeQuantize(layers.Layer):
     """Rounds to what integers of one scale stand for; the gradient goes through."""
 
-    def __init__(self, scale, zero_point, low=-128, high=127, name=None):
+    def __init__(
+        self, scale, zero_point, low=-128, high=127, rounding="even", name=None
+    ):
         super().__init__(name=name)
         self.scale, self.zero_point = np.float32(scale), zero_point
-        self.low, self.high = low, high
+        self.low, self.high, self.rounding = low, high, rounding
 
     def call(self, inputs):
         low = (self.low - self.zero_point) * self.scale
         high = (self.high - self.zero_point) * self.scale
         clipped = ops.clip(inputs, low, high)
-        rounded = ops.round(clipped / self.scale) * self.scale
+        rounded = self.rounded(clipped / self.scale) * self.scale
         return clipped + ops.stop_gradient(rounded - clipped)
+
+    def rounded(self, steps):
+        if self.rounding == "even":
+            return ops.round(steps)
+        stored = steps + self.zero_point
+        nearly = (self.high - self.low) * 2.0**-23
+        if self.rounding == "away":
+            away = ops.floor(ops.abs(stored) + 0.5 + nearly)
+            return ops.sign(stored) * away - self.zero_point
+        half = 0.5 if self.rounding == "up" else 0.0
+        return ops.floor(stored + nearly + half) - self.zero_point
 
     def compute_output_shape(self, shape):
         return shape
 
     def get_config(self):
         own = {"scale": float(self.scale), "zero_point": self.zero_point}
-        return {"name": self.name, **own, "low": self.low, "high": self.high}
+        own |= {"low": self.low, "high": self.high, "rounding": self.rounding}
+        return {"name": self.name, **own}
 '''
 
 _WHILE_LOOP = '''\

@@ -93,10 +93,9 @@ def _columns(places: Sequence[Sequence[Step]], is_one_scope: bool) -> Iterator[_
 def _settled(sources: Column, steps: Sequence[Step], slot: int) -> Column:
     """Paddings; where the kernel is one number there is nothing to pad, and any padding will do."""
     form = steps[0].form
-    if form.names[slot] != "padding" or "kernel_size" not in form.names:
+    if form.names[slot] != "padding":
         return sources
-    kernel = form.names.index("kernel_size")
-    known = {step.literals[slot] for step in steps if step.literals[kernel] != "1"}
+    known = {step.literals[slot] for step in steps if not form.is_pointwise(step.literals)}
     return (known.pop(),) * len(sources) if len(known) == 1 else sources
 
 

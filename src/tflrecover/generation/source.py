@@ -160,18 +160,10 @@ def _arguments(arguments: Sequence[Argument], form: Form, given: Sequence[str], 
     for argument in arguments:
         source = _source(argument.tree, form, given, literals)
         is_default = isinstance(argument.tree, Slot) and form.defaults[argument.tree.index] == source
-        is_default = is_default or (argument.name == "padding" and f"{_KERNEL}1" in _named(form, literals))
+        is_default = is_default or (argument.name == "padding" and form.is_pointwise(literals))
         if not is_default:
             made.append(source if argument.is_placed else f"{argument.name}={source}")
     return made
-
-
-# A window of one number has nothing to pad.
-_KERNEL = "kernel_size="
-
-
-def _named(form: Form, literals: Sequence[str]) -> list[str]:
-    return [f"{name}={source}" for name, source in zip(form.names, literals, strict=True)]
 
 
 def _source(tree: Tree, form: Form, given: Sequence[str], literals: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ is source never depends on a value of the file again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -95,6 +95,11 @@ class Form:
         """Whether a layer is made."""
         target = self.target
         return isinstance(target, str) and (target.startswith("layers.") or target.isidentifier())
+
+    def is_pointwise(self, literals: Sequence[str]) -> bool:
+        """Whether a window of one number is moved, which has nothing to pad: all of its sizes are written as ones."""
+        sizes = [source for name, source in zip(self.names, literals, strict=True) if name == "kernel_size"]
+        return set(sizes) == {"1"}
 
     @property
     def is_uncalled(self) -> bool:

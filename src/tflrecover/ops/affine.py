@@ -34,6 +34,8 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
     return Lowered("AFFINE", inputs, results=1, channels_first=is_channels_first(source.attributes))
 
 
+# What is as large hides scores.
+_MASK = 1e4
 # What stands between batch and channels, by rank, as einsums are mostly written.
 _AXES = {2: "", 3: "t", 4: "hw", 5: "dhw"}
 
@@ -46,6 +48,9 @@ def _keras(builder: Builder, part: Part) -> Any:
         return x if offset is None else builder.ops("add", x, offset.astype(part.dtype))
     if all(given is None or given.size == 1 for given in (scale, offset)):
         factor = 1.0 if scale is None else scale.item()
+        if offset is not None and -offset.item() == factor >= _MASK:
+            # Of x·1e9 - 1e9, a converter adds the offset to what is added behind it, of which float32 keeps nothing.
+            return builder.layer("Rescaling", builder.ops("subtract", 1.0, x), scale=-factor)
         return builder.layer("Rescaling", x, scale=factor, offset=None if offset is None else offset.item())
     channels = part.shape(0)[-1]
     scale, offset = (

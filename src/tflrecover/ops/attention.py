@@ -54,4 +54,24 @@ MULTI_HEAD_ATTENTION = OpSpec(
     declared=("num_heads", "num_key_value_heads", "key_dim", "value_dim", "attention_axes", "use_causal_mask"),
 )
 
-SPECS = (MULTI_HEAD_ATTENTION,)
+
+def _keras_function(builder: Builder, part: Part) -> Any:
+    query, key, value, bias = part.args
+    scale = {"scale": part.attributes["scale"]}
+    return builder.ops("dot_product_attention", query, key, value, bias=bias, **scale)
+
+
+DOT_PRODUCT_ATTENTION = OpSpec(
+    "DOT_PRODUCT_ATTENTION",
+    keras=_keras_function,
+    roles=("query", "key", "value", "bias"),
+    declared=("scale",),
+)
+
+MASKED_SOFTMAX = OpSpec(
+    "MASKED_SOFTMAX",
+    keras=lambda builder, part: builder.layer("Softmax", part.args[0], call={"mask": part.args[1]}),
+    roles=("input", "mask"),
+)
+
+SPECS = (MULTI_HEAD_ATTENTION, DOT_PRODUCT_ATTENTION, MASKED_SOFTMAX)

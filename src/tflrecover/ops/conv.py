@@ -116,7 +116,7 @@ def with_bias(part: Part) -> dict[str, Any]:
 
     Every file has a bias; one that is all zeros is that of a layer without.
     """
-    kernel, bias = part.args[1:3]
+    kernel, bias = part.args[1], np.ravel(part.args[2])
     arguments = {"weights": (kernel, bias)} if np.any(bias) else {"weights": (kernel,), "use_bias": False}
     activation = part.attributes.get("activation")
     return {**arguments, "activation": activation} if activation else arguments

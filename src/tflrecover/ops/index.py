@@ -91,6 +91,7 @@ TOPK_V2 = OpSpec(
     tf={"TopKV2": _top_k},
     roles=("input",),
     infer_shape=lambda shapes, a: (*shapes[0][:-1], a["k"]),
+    alike=True,
     declared=("k",),
 )
 

@@ -72,7 +72,8 @@ def _rounded(args: Sequence[Array], attributes: Attributes) -> list[Array]:
 
 def _keras_rounded(builder: Builder, part: Part) -> Any:
     a = part.attributes
-    return builder.layer("FakeQuantize", part.args[0], **{name: np.ravel(a[name])[0] for name in _GRID})
+    grid = {name: np.ravel(a[name])[0] for name in _GRID}
+    return builder.layer("FakeQuantize", part.args[0], **grid, rounding=a.get("rounding"))
 
 
 _GRID = ("scale", "zero_point", "low", "high")

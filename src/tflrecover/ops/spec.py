@@ -245,6 +245,7 @@ class OpSpec:
         inverse: See :data:`Inverse`; None when it cannot be inverted.
         infer_shape: ``(operand shapes, attributes)`` to the shape of the first output.
         result: Dtype of the first result, or the number of the operand that has it; an attribute ``dtype`` says more.
+        alike: Whether all other outputs have that shape, too.
         declared: Attributes that a user writes, in the order in which a difference is looked for.
         family: Operators of one family may stand for each other (a changed activation, another merge).
         lower: ``(declared attributes, operand shapes)`` to the numbers that decide what is computed; attributes that
@@ -271,6 +272,7 @@ class OpSpec:
     inverse: Inverse | None = None
     infer_shape: Callable[[Sequence[Shape], Attributes], Shape] | None = None
     result: str | int = 0
+    alike: bool = False
     declared: tuple[str, ...] = ()
     family: str = ""
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None

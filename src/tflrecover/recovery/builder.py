@@ -112,6 +112,11 @@ class ModelBuilder:
         wanted: str,
         named: Mapping[str, Any],
     ) -> Any:
+        if not any(map(is_tensor, _leaves(inputs))):
+            if not weights or self.anchor is None:
+                return self._computed(kind, inputs, weights, arguments, named)
+            # What is made of a learned table trains, if a tensor of the model is in its place.
+            inputs = tuple(self.constant(one, self.anchor) for one in inputs)
         plain = {name: _plain(value) for name, value in arguments.items() if value is not None}
         cls = _OWN.get(kind) or getattr(keras.layers, kind) if isinstance(kind, str) else kind
         is_plain = isinstance(kind, str) and kind not in _OWN
@@ -128,6 +133,19 @@ class ModelBuilder:
             made, result = found
         self.calls.append(Call(target, inputs, plain, result, made, named))
         return result
+
+    @staticmethod
+    def _computed(
+        kind: Any, inputs: tuple[Any, ...], weights: Sequence[Array], arguments: Any, named: Mapping[str, Any]
+    ) -> Any:
+        """What a layer makes of arrays alone, which is one."""
+        cls = _OWN.get(kind) or getattr(keras.layers, kind) if isinstance(kind, str) else kind
+        made = cls(**{name: _plain(value) for name, value in arguments.items() if value is not None})
+        result = made(*inputs, **named)
+        if weights:
+            made.set_weights([np.asarray(weight, np.float32) for weight in weights])
+            result = made(*inputs, **named)
+        return [*map(np.asarray, result)] if isinstance(result, (list, tuple)) else np.asarray(result)
 
     def released(self, name: str) -> str:
         """The name of an output; what took the name on the way to it gets another."""

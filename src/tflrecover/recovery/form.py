@@ -17,7 +17,8 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import cancel_reshapes, drop_reshapes, drop_rows, fuse_biases, lift_biases
+from tflrecover.recovery.rows import cancel_reshapes, drop_reshapes, drop_rows, fuse_biases, lift_biases, lift_rows
+from tflrecover.recovery.scores import fuse_masked_softmax, fuse_scores
 from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
@@ -109,6 +110,8 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     drop_wraps,
     fuse_normalizations,
     fuse_attention,
+    fuse_scores,
+    fuse_masked_softmax,
     fuse_recurrent,
     fuse_bidirectional,
     fuse_silu,
@@ -118,6 +121,9 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_biases,
     tie_embeddings,
     fuse_activations,
+    # With an activation that stood between.
+    drop_rows,
+    lift_rows,
     fuse_separable,
     fuse_causal,
     learn_tables,

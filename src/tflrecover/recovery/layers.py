@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -18,6 +18,8 @@ from tensorflow.python.framework import op_def_registry
 
 # Arrays of more numbers are saved among the weights; smaller ones can be read in the configuration.
 _MOST_WRITTEN = 64
+# What float32 makes of the integers of a range, relative to that range: a few roundings.
+_NEARLY = 2.0**-23
 # Functions of TensorFlow's own name space, and modules all of whose functions only compute.
 _FUNCTIONS = frozenset(
     {
@@ -209,18 +211,39 @@ class FakeQuantize(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
         zero_point: The integer that stands for zero.
         low: The smallest integer.
         high: The largest.
+        rounding: Where half a step goes, as the kernels have it: ``"even"`` to the even number of steps, ``"up"`` to
+            the larger integer, ``"away"`` to the one that is farther from zero. ``"down"``: no step is begun.
     """
 
-    def __init__(self, scale: float, zero_point: int, low: int = -128, high: int = 127, **base: Any) -> None:
+    def __init__(
+        self,
+        scale: float,
+        zero_point: int,
+        low: int = -128,
+        high: int = 127,
+        rounding: Literal["even", "up", "away", "down"] = "even",
+        **base: Any,
+    ) -> None:
         super().__init__(trainable=False, **base)
         self.scale, self.zero_point, self.low, self.high = scale, zero_point, low, high
+        self.rounding = rounding
 
     def call(self, inputs: Any) -> Any:
-        """The nearest of these numbers; half a step goes to the even integer, as in XNNPACK."""
+        """The nearest of these numbers."""
         low, high = ((end - self.zero_point) * self.scale for end in (self.low, self.high))
         clipped = keras.ops.clip(inputs, low, high)
-        rounded = keras.ops.round(clipped / self.scale) * self.scale
+        rounded = self._rounded(clipped / self.scale) * self.scale
         return clipped + keras.ops.stop_gradient(rounded - clipped)
+
+    def _rounded(self, steps: Any) -> Any:
+        if self.rounding == "even":
+            return keras.ops.round(steps)
+        # What is half in integers is nearly so in float32.
+        stored, nearly = steps + self.zero_point, (self.high - self.low) * _NEARLY
+        if self.rounding == "away":
+            away = keras.ops.floor(keras.ops.abs(stored) + 0.5 + nearly)
+            return keras.ops.sign(stored) * away - self.zero_point
+        return keras.ops.floor(stored + nearly + (0.5 if self.rounding == "up" else 0.0)) - self.zero_point
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A tensor of the same shape."""
@@ -231,7 +254,7 @@ class FakeQuantize(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
         config = super().get_config()
         del config["trainable"]
         own = {"scale": self.scale, "zero_point": self.zero_point, "low": self.low, "high": self.high}
-        return {**config, **own}
+        return {**config, **own, "rounding": self.rounding}
 
 
 def is_tensor(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,15 @@ _MOVES = frozenset(
         "TRANSPOSE",
     ]
 )
+# How kernels round, those of XNNPACK where it has one; all others to the even number of steps. Averages and resizes
+# divide integers by a small number, so that many results lie in the middle.
+_KERNELS: Mapping[str, str] = {
+    "ADD": "up",
+    "AVERAGE_POOL_2D": "away",
+    "RESIZE_BILINEAR": "up",
+    "SQRT": "down",
+    "SUB": "up",
+}
 # The ends of loops and of what is kept between calls make no numbers.
 _ENDS = frozenset(["LOOP", "END_LOOP", "STATE", "NEXT_STATE"])
 
@@ -57,8 +67,10 @@ def keep_rounding(draft: Draft) -> None:
             continue
         outputs = [_before(draft, value) if grid else value for value, grid in zip(op.outputs, grids, strict=True)]
         draft.replace(op.evolve(outputs=tuple(outputs)))
+        rounding = _KERNELS.get(str(op.type))
         for made, value, grid in zip(outputs, op.outputs, grids, strict=True):
             if grid:
+                grid |= {} if rounding is None else {"rounding": rounding}
                 draft.add(Op(f"{value}.rounded", "ROUNDED", (made,), (value,), grid, op.layer, op.origins))
 
 

@@ -1,6 +1,7 @@
 """Dense layers as Keras has them, which work on the last axis of any rank: a file often has rows, and the bias apart.
 
-RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), back) = FULLY_CONNECTED(x, k, b)
+RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), back) = FULLY_CONNECTED(x, k, b)         or of x reshaped
+RESHAPE(FULLY_CONNECTED(RESHAPE(x, rows), k, b), heads) = RESHAPE(FULLY_CONNECTED(x, k, b), heads)
 RESHAPE(FULLY_CONNECTED(x, k)) + b = RESHAPE(FULLY_CONNECTED(x, k, b'))     likewise with a TRANSPOSE behind the RESHAPE
 AFFINE(FULLY_CONNECTED(x, k), 1, o) = FULLY_CONNECTED(x, k, o)
 """
@@ -17,6 +18,7 @@ from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import known_array
+from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 
 
@@ -46,27 +48,45 @@ def cancel_reshapes(draft: Draft) -> int:
 
 
 def drop_rows(draft: Draft) -> int:
-    """A dense layer between two reshapes that keep the last axis works on what was there before the first."""
+    """A dense layer on rows, between two reshapes, works on all axes that are behind it."""
     count = 0
     for back in draft.of_type("RESHAPE"):
         dense = draft.producer(back.inputs[0])
         rows = None if dense is None else draft.producer(dense.inputs[0])
         if dense is None or rows is None or dense.type != "FULLY_CONNECTED" or rows.type != "RESHAPE":
             continue
-        before, after = draft.shape(rows.inputs[0]), draft.shape(back.outputs[0])
-        if draft.only_consumer(dense.outputs[0]) is None or before[:-1] != after[:-1] or not _keeps_last(draft, rows):
+        (*lead, units), (*flat, features) = draft.shape(back.outputs[0]), draft.shape(rows.outputs[0])
+        before = draft.shape(rows.inputs[0])
+        if draft.only_consumer(dense.outputs[0]) is None or units != draft.shape(dense.outputs[0])[-1]:
             continue
-        if after[-1:] != draft.shape(dense.outputs[0])[-1:]:
+        # What is merged as well, as the heads of attention are, is merged alone.
+        is_merged = len(lead) > 1 and len(flat) == 1 and before[:1] == (lead[0],) and math.prod(lead) == flat[0]
+        if before != (*lead, features) and not is_merged:
             continue
+        x = Writer(draft, dense).reshaped(rows.inputs[0], (*lead, features))
         draft.remove(back.id)
-        draft.replace(dense.evolve(inputs=(rows.inputs[0], *dense.inputs[1:]), outputs=back.outputs))
+        draft.replace(dense.evolve(inputs=(x, *dense.inputs[1:]), outputs=back.outputs))
         count += 1
     return count
 
 
-def _keeps_last(draft: Draft, rows: Op) -> bool:
-    before, after = draft.shape(rows.inputs[0]), draft.shape(rows.outputs[0])
-    return len(before) > 1 and before[-1:] == after[-1:]
+def lift_rows(draft: Draft) -> int:
+    """A dense layer on rows, whose units are taken apart behind it, works on the axes that were there before."""
+    count = 0
+    for dense in draft.of_type("FULLY_CONNECTED"):
+        rows, back = draft.producer(dense.inputs[0]), draft.only_consumer(dense.outputs[0])
+        if rows is None or back is None or rows.type != "RESHAPE" or back.type != "RESHAPE":
+            continue
+        *lead, features = draft.shape(rows.inputs[0])
+        flat, units = draft.shape(rows.outputs[0]), draft.shape(dense.outputs[0])[-1]
+        if len(lead) < 2 or flat != (math.prod(lead), features) or [*draft.shape(back.outputs[0])[: len(lead)]] != lead:
+            continue
+        result = draft.values[dense.outputs[0]]
+        whole = draft.new_value((*lead, units), result.dtype, result.name)
+        draft.replace(dense.evolve(inputs=(rows.inputs[0], *dense.inputs[1:]), outputs=(whole,)))
+        draft.replace(back.evolve(inputs=(whole,)))
+        count += 1
+    return count
 
 
 def lift_biases(draft: Draft) -> int:

@@ -1,4 +1,4 @@
-"""Constants that were learned: tables of positions that are added, tokens that are put beside others.
+"""Constants that were learned: tables of positions that are added, tokens that are put beside others, queries.
 
 A constant is taken for one where it is real, has a vector of its own in each place, and stands between layers with
 weights. What stands behind the last of these (the anchors of a detector), or before the first (a mean that is
@@ -47,6 +47,22 @@ def learn_tables(draft: Draft) -> int:
             operands = (like, draft.constant(Literal.of(table)))
             inputs[slot] = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)
         draft.replace(op.evolve(inputs=tuple(inputs)))
+        count += 1
+    return count + _learn_queries(draft)
+
+
+def _learn_queries(draft: Draft) -> int:
+    """Queries that no input reaches, as of a Perceiver, become operands that train, one set for each example."""
+    count = 0
+    for op in draft.of_type("MULTI_HEAD_ATTENTION"):
+        query, value, *others = op.inputs
+        shape = draft.shape(query)
+        table = _table(array(draft, query), len(shape), shape)
+        if table is None or value is None or draft.weight(value) is not None:
+            continue
+        operands = (value, draft.constant(Literal.of(table)))
+        learned = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)
+        draft.replace(op.evolve(inputs=(learned, value, *others)))
         count += 1
     return count
 

@@ -13,7 +13,7 @@ from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.factors import factor_scales
-from tflrecover.rewrite.flatten import flatten_dense
+from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
@@ -91,6 +91,8 @@ RULES: tuple[Rule, ...] = (
     fuse_einsum,
     unit_transposes,
     merge_reshapes,
+    # Behind transposes that stood between reshapes and products.
+    fuse_merged_axes,
     sink_transposes,
     unit_transposes,
     merge_reshapes,
@@ -108,6 +110,7 @@ RULES: tuple[Rule, ...] = (
     drop_neutral,
     merge_clamps,
     merge_common,
+    flatten_tables,
     sink_reshapes,
     take_apart,
     merge_reshapes,

@@ -15,10 +15,14 @@ from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Op, Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.nodedef import PREFIX
+from tflrecover.verification.indices import Range, ranges
 from tflrecover.verification.interpreter import Elsewhere, Failed, Here, Start
 from tflrecover.weight import Array
 
 Inputs = Sequence[Any] | Mapping[str, Any]
+
+# Of integers that nothing is looked up by.
+_SMALL = (0, 10)
 
 
 def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
@@ -55,27 +59,33 @@ def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
 def random(file: TFLiteModel, shapes: Mapping[int, Shape], seed: int = 0) -> list[Array]:
     """Reproducible inputs: uniform numbers in [0, 1), over all its range where an input has a scale; small integers.
 
+    Integers that the file looks something up by are rows of what it looks them up in, and of all of it.
+
     Args:
         file: The file.
         shapes: Value id to shape of inputs whose sizes the file leaves free.
         seed: Of the random numbers.
     """
-    rng = np.random.default_rng(seed)
-    return [_random(replace(value, shape=shapes.get(v, value.shape)), rng) for v, value in _inputs(file)]
+    rng, rows = np.random.default_rng(seed), ranges(flattened(file))
+    resized = [(v, replace(value, shape=shapes.get(v, value.shape))) for v, value in _inputs(file)]
+    return [_random(value, rng, rows.get(v)) for v, value in resized]
 
 
 def _inputs(file: TFLiteModel) -> list[tuple[int, Value]]:
     return [(v, file.graph.values[v]) for v in file.graph.inputs]
 
 
-def _random(value: Value, rng: np.random.Generator) -> Array:
+def _random(value: Value, rng: np.random.Generator, rows: Range | None) -> Array:
     shape, found = value.shape or (), value.quantization
     if found is not None and found.scale.size and not str(value.dtype).startswith("float"):
         info, (scale, zero) = np.iinfo(_dtype(value)), _parameters(found)
         low, high = (info.min - zero) * scale, (info.max - zero) * scale
         return rng.uniform(low, high, shape).astype(np.float32)
     is_real = str(value.dtype).startswith("float") or found is not None
-    return rng.uniform(0, 1, shape).astype(np.float32) if is_real else rng.integers(0, 10, shape)
+    if is_real and rows is None:
+        return rng.uniform(0, 1, shape).astype(np.float32)
+    integers = rng.integers(*(rows or _SMALL), shape)
+    return integers.astype(np.float32) if is_real else integers
 
 
 def _dtype(value: Value) -> np.dtype[Any]:

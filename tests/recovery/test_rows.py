@@ -1,0 +1,76 @@
+"""Dense layers on rows, and biases that stand apart, are layers on all axes with a bias that trains."""
+
+import numpy as np
+import pytest
+import recurrent_models as recurrent
+from keras import layers as L
+from keras import ops
+
+import tflrecover
+from tests.core.file_builders import File
+from tests.recovery.recovering import kinds, recovered
+from tests.recovery.round_trip import assert_exact
+
+
+def heads_merged(x):
+    """What attention does behind its values."""
+    y = ops.transpose(ops.reshape(x, (-1, 6, 2, 4)), (0, 2, 1, 3))
+    y = ops.transpose(ops.tanh(y), (0, 2, 1, 3))
+    return L.Dense(3)(ops.reshape(y, (-1, 6, 8)))
+
+
+def windows_merged(x):
+    y = ops.transpose(ops.reshape(x, (-1, 2, 3, 8)), (0, 2, 1, 3))
+    return L.Dense(3)(ops.reshape(y, (-1, 6, 8)))
+
+
+@pytest.mark.parametrize("function", [heads_merged, windows_merged])
+def test_what_is_merged_before_a_dense_layer_leaves_it_whole(function):
+    content = recurrent.convert(recurrent.randomize(recurrent.model(function, (6, 8)), 1), "builtin")
+    model = recovered(content)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, L.Dense))
+    assert dense.use_bias
+    assert dense.output.shape == (None, 6, 3)
+    assert "Add" not in kinds(model)
+    assert_exact(content)
+
+
+def units_apart(x):
+    return ops.tanh(ops.reshape(L.Dense(8, use_bias=False)(x), (-1, 6, 2, 4)))
+
+
+def test_a_dense_layer_before_heads_sees_no_rows():
+    content = recurrent.convert(recurrent.randomize(recurrent.model(units_apart, (6, 8)), 1), "builtin")
+    model = assert_exact(content)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, L.Dense))
+    assert dense.output.shape == (None, 6, 8)
+
+
+def test_a_bias_of_one_filter_has_one_axis():
+    content = recurrent.convert(
+        recurrent.randomize(recurrent.model(lambda x: L.Conv3D(1, 3)(x), (4, 5, 5, 2)), 1), "builtin"
+    )
+    (layer,) = (layer for layer in assert_exact(content).layers if isinstance(layer, L.Conv3D))
+    assert layer.bias.shape == (1,)
+
+
+@pytest.fixture(scope="module")
+def table_file():
+    """A learned table that is projected, turned round, and met by what is given."""
+    rng = np.random.default_rng(2)
+    file = File()
+    x = file.input((1, 4, 6))
+    table = file.const(rng.normal(size=(1, 3, 5)).astype("float32"))
+    kernel, bias = (file.const(rng.normal(size=shape).astype("float32")) for shape in ((6, 5), (6,)))
+    options = {"options": "FullyConnectedOptions", "keepNumDims": True}
+    keys = file.op("FULLY_CONNECTED", (table, kernel, bias), (1, 3, 6), **options)
+    turned = file.op("TRANSPOSE", (keys, file.const(np.int32([0, 2, 1]))), (1, 6, 3), "float32", "TransposeOptions")
+    return file.content(file.op("BATCH_MATMUL", (x, turned), (1, 4, 3), "float32", "BatchMatMulOptions"))
+
+
+def test_a_layer_on_a_table_trains(table_file, tmp_path):
+    model = recovered(table_file)
+    assert [tuple(weight.shape) for weight in model.trainable_weights] == [(5, 6), (6,)]
+    source, _, *_ = tflrecover.generate(table_file, tmp_path / "table.py")
+    assert "layers.Dense(6" in source.read_text(encoding="utf-8")
+    assert_exact(table_file)
