@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render.terminal import coloured
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 from tflrecover.report import Report
 
 SPOILS_OK = {
@@ -40,6 +40,9 @@ def test_first_divergence_is_the_first_in_file_order() -> None:
     assert same(checks=checks[:1]).first_divergence is None
 
 
+# Rounding explains more than the largest value of what the file has there.
+COARSE = check(7, 0.9, tolerance=1.5, ok=True, decides=False)
+
 HEADLINES = [
     (same(), "the model is the file's network"),
     (different(), "the model is not the file's network"),
@@ -49,6 +52,12 @@ HEADLINES = [
     (Report("verify", "f", "m", checks=(check(1),)), "the numbers agree"),
     (Report("verify", "f", "m", checks=(check(1, 0.5),)), "the numbers do NOT agree"),
     (Report("verify", "f", "m"), "nothing could be compared"),
+    (Report("verify", "f", "m", checks=(COARSE,)), "nothing could be compared"),
+    (
+        Report("verify", "f", "m", checks=(check(1), COARSE)),
+        "the numbers of 1 of 2 operators agree, 1 could not be checked",
+    ),
+    (Report("verify", "f", "m", checks=(check(1, 0.5), COARSE)), "the numbers do NOT agree"),
 ]
 
 
@@ -166,9 +175,49 @@ def test_checks_show_the_outputs_the_first_divergence_and_the_worst() -> None:
     lines = Report("verify", "f", "m", checks=tuple(checks)).to_text().splitlines()
     table = lines[lines.index("Checks (outputs, the first divergence, the largest errors)") + 2 :]
     assert [line.split()[0] for line in table] == ["40", "75", "76", "77", "78", "79", "89", "and"]
+    assert "could not be checked" not in "\n".join(lines)
     assert table[0].endswith("<- first divergence")
     assert table[-2].endswith("output boxes, out of tolerance")
-    assert table[-1] == "  and 83 more, 34 of them out of tolerance (to_dict() has them all)"
+    assert table[-1] == "  and 83 more, 34 of them out of tolerance (--full shows them)"
+
+
+def test_what_could_not_be_checked_is_named_and_listed() -> None:
+    # Its error is the largest, but far within its tolerance.
+    checks = (*(check(op, 5e-5) for op in range(7)), COARSE, *(check(op, 9e-5) for op in range(8, 20)))
+    report = Report("verify", "f", "m", checks=checks)
+    assert report.ok
+    assert report.unchecked == [COARSE]
+    assert report.first_divergence is None
+    lines = report.to_text().splitlines()
+    assert (
+        "  checked: 19 of 19 operators within tolerance, each on the file's own values (tolerance: what rounding "
+        "explains, here at most 0.0001 of the largest value)"
+    ) in lines
+    assert (
+        "  NOT checked: operator 7 (CONV_2D, 'conv_7'), layer 'conv2d_7': on these inputs rounding explains more than "
+        "20% of the largest value there; give inputs that the network is made for (inputs=, --inputs)"
+    ) in lines
+    (row,) = [line for line in lines if line.startswith("  7 CONV_2D")]
+    assert row.endswith(" not checked")
+    assert report.to_dict()["checks"][7]["decides"] is False
+
+
+def test_a_verification_of_nothing_is_not_ok() -> None:
+    assert not Report("verify", "f", "m").ok
+    assert not Report("verify", "f", "m", checks=(COARSE,)).ok
+
+
+def test_all_checks_are_shown_in_full() -> None:
+    text = Report("verify", "f", "m", checks=tuple(check(op) for op in range(40))).to_text(full=True)
+    table = text[text.index("Checks (") :].splitlines()[2:]
+    assert [line.split()[0] for line in table] == [str(op) for op in range(40)]
+
+
+def test_the_largest_error_alone_is_shown() -> None:
+    checks = [check(op, 1e-6, tolerance=1e-6, ok=True) for op in range(9)]
+    checks[4] = check(4, 0.01, tolerance=0.1, ok=True)
+    text = Report("verify", "f", "m", checks=tuple(checks)).to_text()
+    assert "\n  4 CONV_2D" in text
 
 
 def test_dict_is_json_and_holds_no_arrays() -> None:

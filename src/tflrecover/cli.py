@@ -19,7 +19,7 @@ from tflrecover.errors import MappingError, TFLRecoverError
 from tflrecover.loading import import_keras, load_inputs, load_model, names_model
 from tflrecover.mistaken import is_file
 from tflrecover.render.text import full as full_text
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 from tflrecover.saving import require_free, require_output, save
 
 if TYPE_CHECKING:

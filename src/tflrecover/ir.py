@@ -355,6 +355,8 @@ class Check:
         ok: Within tolerance.
         output: Name of the graph output when the value is one, else None; several are joined by commas.
         reference: ``"litert"``, or ``"evaluated"`` where LiteRT cannot run the operator.
+        decides: Whether being within tolerance shows anything: rounding explains no more than
+            ``tolerances.MOST_CHECKED`` of the largest magnitude.
     """
 
     tflite_op: int
@@ -369,6 +371,12 @@ class Check:
     ok: bool
     output: str | None = None
     reference: Literal["litert", "evaluated"] = "litert"
+    decides: bool = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it shows neither that the numbers agree nor that they do not."""
+        return self.ok and not self.decides
 
 
 @dataclass(frozen=True, slots=True)

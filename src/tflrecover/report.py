@@ -161,7 +161,7 @@ class Report:
         sides: What the two sides are called: ``("file", "Keras")``, or ``("first", "second")`` of two of a kind. What
             is said of the file is then said of the first, and what is said of the model of the second.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
-            every check passed; of two of a kind also that no weight differs.
+            every check passed, of which at least one decides; of two of a kind also that no weight differs.
     """
 
     action: Action
@@ -193,6 +193,7 @@ class Report:
             and not any(a.state == "unresolved" for a in self.assignments)
             and not any(c.state == "unexplained" for c in self.constants)
             and all(c.ok for c in self.checks)
+            and (self.action != "verify" or any(c.decides for c in self.checks))
             and all(w.ok for w in self.weight_checks)
         )
 
@@ -221,6 +222,11 @@ class Report:
     def first_divergence(self) -> Check | None:
         """The first operator in file order whose output is out of tolerance, or None."""
         return next((c for c in self.checks if not c.ok), None)
+
+    @property
+    def unchecked(self) -> list[Check]:
+        """Checks that show nothing, because rounding explains too much of what the file has there."""
+        return [check for check in self.checks if check.is_open]
 
     def __str__(self) -> str:
         return text.summary(self)

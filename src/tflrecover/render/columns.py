@@ -13,8 +13,7 @@ from rich.text import Text
 
 from tflrecover.ir import short_name
 from tflrecover.render.selection import Selection
-from tflrecover.render.text import safe
-from tflrecover.render.values import shape_text, value_text
+from tflrecover.render.values import safe, shape_text, value_text
 
 if TYPE_CHECKING:
     from tflrecover.report import Report, Row

@@ -19,8 +19,7 @@ from markupsafe import Markup, escape
 from tflrecover.ir import Check, short_name
 from tflrecover.render import text
 from tflrecover.render.errors import by_row
-from tflrecover.render.text import safe
-from tflrecover.render.values import shape_text, value_text
+from tflrecover.render.values import safe, shape_text, value_text
 
 if TYPE_CHECKING:
     from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
@@ -207,6 +206,7 @@ def _check(check: Check, *, is_first: bool) -> dict[str, Any]:
         **numbers,
         "heat": round(_heat(check), 3),
         "ok": check.ok,
+        "open": check.is_open or None,
         "first": is_first,
         "output": check.output,
         "reference": check.reference if check.reference != "litert" else "",

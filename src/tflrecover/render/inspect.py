@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tflrecover.ir import Graph, Op, Value
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 from tflrecover.tflite import TFLiteModel
 from tflrecover.tflite.model import Signature
 

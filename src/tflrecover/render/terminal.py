@@ -27,6 +27,7 @@ STYLES = (
         r"|the same network with the same weights)$",
         "bold green",
     ),
+    (r"(?<=: )the numbers of \d+ of \d+ operators agree, .*$", "bold yellow"),
     (r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*)$", "bold yellow"),
     (
         r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
@@ -37,7 +38,7 @@ STYLES = (
     (r"\[(attribute|missing|extra|wiring|shape|constant)\]", "red"),
     (r"\(accepted\)", "green"),
     (r"`[^`\n]*`", "cyan"),
-    (r"<- first divergence|out of tolerance$|^  (unresolved|unexplained): .*$", "red"),
+    (r"<- first divergence|out of tolerance$|^  NOT checked:|^  (unresolved|unexplained): .*$", "red"),
 )
 # A list's number stands before what a wrapped line continues.
 _HANGING = 3

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from tflrecover.ir import Check, Difference, VariableState, WeightCheck, short_name
-from tflrecover.render.values import cut
+from tflrecover.ir import Difference, VariableState, WeightCheck, short_name
+from tflrecover.render.checks import agreement, disagreement, table, verified
+from tflrecover.render.values import safe
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,11 +46,6 @@ def suggested(mapping: str) -> list[str]:
     """Mapping lines that would accept what differs, ready to be copied."""
     lines = ["tflrecover: 1", *mapping.splitlines()]
     return [WANTED, *(f"      {line}" for line in lines), PARTLY]
-
-
-def safe(text: object) -> str:
-    """Text from a file or a model on one line, with control characters made visible: a terminal must not obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def summary(report: Report) -> str:
@@ -96,7 +91,7 @@ def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str
     yield _weights(report, limit)
     yield _constants(report, limit)
     yield _matches(report) if is_full else ()
-    yield _checks(report)
+    yield table(report, limit)
     yield [WORDS] if report.action != "verify" else ()
 
 
@@ -105,28 +100,19 @@ def verdict(report: Report) -> str:
     said = {
         "diff": ("the model is the file's network", "the model is not the file's network"),
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
-        "verify": ("the numbers agree", _disagreement(report)),
+        "verify": (agreement(report), disagreement(report)),
     }[report.action]
     if report.is_pair:
         said = ("the same network with the same weights", _changed(report))
     if report.assumptions and report.action == "port":
         said = ("ported, complete if the order is the same (see the note)", said[1])
-    if report.action == "verify" and not report.checks:
+    if report.action == "verify" and all(check.is_open for check in report.checks):
         said = ("nothing could be compared",) * 2
     return said[0] if report.ok else said[1]
 
 
 def _headline(report: Report) -> str:
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict(report)}"
-
-
-def _disagreement(report: Report) -> str:
-    """The verdict on numbers where not all is well."""
-    if all(check.ok for check in report.checks):
-        return "the numbers that could be compared agree, but the model is not the file's network"
-    if report.unported:
-        return "the structure is equal, but the model does not hold the file's weights"
-    return "the numbers do NOT agree"
 
 
 def _changed(report: Report) -> str:
@@ -163,32 +149,7 @@ def counts(report: Report) -> Iterator[str]:
     elif report.action != "verify":
         yield f"  variables: {', '.join(parts) or 'none'}"
     else:
-        yield from _verified(report)
-
-
-def _verified(report: Report) -> Iterator[str]:
-    """What holds of the model as it is now."""
-    looked_at = [a for a in report.assignments if a.held is not None]
-    lacking = [a.variable for a in looked_at if not a.held]
-    if looked_at:
-        told = f"; {lacking[0]!r} is one that does not" if lacking else ""
-        advice = "; run port first" if report.unported and not report.ok else ""
-        count = f"{len(looked_at) - len(lacking)} of {len(looked_at)}"
-        yield f"  variables with the file's own numbers: {count}{safe(told)}{advice}"
-    if not report.checks:
-        return
-    largest = max(c.tolerance for c in report.checks)
-    good = sum(c.ok for c in report.checks)
-    yield (
-        f"  checked: {good} of {len(report.checks)} operators within tolerance, each on the file's own values "
-        f"(tolerance: what rounding explains, here at most {largest:.1g} of the largest value)"
-    )
-    first = report.first_divergence
-    if first is not None:
-        yield f"  first divergence: {_place(first)}, relative error {first.alone:.2g}, tolerance {first.tolerance:.2g}"
-    for check in report.checks:
-        if check.output is not None:
-            yield f"  output {safe(check.output)!r} end to end: relative RMS error {check.rms_rel:.2g}"
+        yield from verified(report)
 
 
 def said(report: Report, state: str) -> str:
@@ -209,13 +170,6 @@ def _matched(report: Report) -> str:
         return f"{have.matched} of {have.canonical} canonical operators of the first, the second has {have.model}"
     mine = f"{have.canonical} canonical operators of the file ({have.file} as stored)"
     return f"{have.matched} of {mine}, the model has {have.model}"
-
-
-def _place(check: Check) -> str:
-    layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
-    # A converter joins the names of all that it has merged; the beginning is enough to find it.
-    name = _cut(check.tflite_name, 60)
-    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {name!r}), {layer}")
 
 
 def _differences(report: Report, selection: Selection) -> Iterator[str]:
@@ -317,36 +271,3 @@ def _matches(report: Report) -> Iterator[str]:
     steps = Counter(match.step for match in report.matches)
     if steps:
         yield f"Matches by step: {', '.join(f'{count} {safe(step)}' for step, count in steps.most_common())}"
-
-
-def _checks(report: Report) -> Iterator[str]:
-    """Outputs, the first divergence, and the worst operators."""
-    if not report.checks:
-        return
-    first = report.first_divergence
-    worst = sorted(report.checks, key=_error, reverse=True)[:_WORST]
-    shown = [c for c in report.checks if c.output is not None or c is first or any(c is other for other in worst)]
-    yield "Checks (outputs, the first divergence, the largest errors)"
-    yield f"  {'operator':<44} {'layer':<28} {'alone':>9} {'tolerance':>9} {'max rel':>9} {'rms rel':>9}"
-    for check in shown:
-        marks = [f"output {check.output}"] if check.output is not None else []
-        marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
-        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}", 44)
-        layer = _cut(check.keras_layer or "", 28)
-        numbers = f"{check.alone:>9.1e} {check.tolerance:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
-        yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
-    hidden = [check for check in report.checks if not any(check is other for other in shown)]
-    if hidden:
-        bad = sum(not check.ok for check in hidden)
-        yield f"  and {len(hidden)} more, {bad} of them out of tolerance (to_dict() has them all)"
-
-
-def _error(check: Check) -> float:
-    """The error in tolerances, to sort by: one that is no number is larger than any that is."""
-    if math.isnan(check.alone):
-        return math.inf
-    return check.alone / check.tolerance if check.tolerance else check.alone
-
-
-def _cut(text: str, width: int) -> str:
-    return cut(safe(text), width)
