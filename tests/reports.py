@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
+from tflrecover.checks import Check
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match
 from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
 
 POOL = Difference(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tflrecover
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render.terminal import coloured
@@ -269,10 +270,28 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(tflrecover.OutputError, match=f"^{path}: cannot be written: No space left on device$"):
         same().to_json(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [Report.to_json, Report.to_html, Report.to_model_explorer])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, write: Any) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    places = {taken / "new" / "out": f"{taken} is a file, not a folder"}
+    if write is Report.to_model_explorer:
+        places[taken] = f"{taken} is a file, not a folder"
+    else:
+        places[tmp_path] = "is a folder; name a file"
+    for place, why in places.items():
+        with pytest.raises(tflrecover.OutputError) as caught:
+            write(same(), str(place))
+        assert str(caught.value).startswith(f"{place}: ")
+        assert str(caught.value).endswith(why)
+        assert caught.value.path == str(place)
+    assert taken.read_text(encoding="utf-8") == "mine"
 
 
 HOSTILE = "\x1b[2J\r\n\u202e\u2028\x9b\ud800\x00"

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tflrecover.checks import Check, WeightCheck
 from tflrecover.ir import (
     Ambiguity,
     Assignment,
-    Check,
     ConstantUse,
     Difference,
     Match,
     OperatorCounts,
     Shape,
-    WeightCheck,
 )
 from tflrecover.render import text
+from tflrecover.saving import require_folder, require_place, write_atomically
 
 Action = Literal["diff", "port", "verify"]
 
@@ -268,9 +267,13 @@ class Report:
 
         Args:
             path: Where to write it too; the file appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if path is not None:
+            require_place(path)
             write_atomically(path, content)
         return content
 
@@ -279,9 +282,13 @@ class Report:
 
         Args:
             path: Where to; the file appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         from tflrecover.render.html import page
 
+        require_place(path)
         write_atomically(path, page(self))
 
     def to_model_explorer(self, path: str | os.PathLike[str]) -> None:
@@ -291,9 +298,13 @@ class Report:
 
         Args:
             path: The folder; it is made if it is not there. Each file in it appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         from tflrecover.render.model_explorer import NAMES, folder
 
+        require_folder(path)
         made = folder(self)
         for name in NAMES:
             if name in made:
@@ -348,14 +359,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"bytes": len(value)}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def write_atomically(path: str | os.PathLike[str], content: str) -> None:
-    """Writes a text file that appears complete or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: the file gets the permissions that any new file would have.
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        made.write_text(content, encoding="utf-8")
-        made.replace(target)

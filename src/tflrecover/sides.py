@@ -18,6 +18,7 @@ from tflrecover.rewrite.scalars import scale_operands
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
 from tflrecover.side import Side
+from tflrecover.stages import stage
 
 Aligner = Callable[[Sequence[int]], Alignment]
 
@@ -75,6 +76,7 @@ def aligned(both: Facing) -> Sides:
     Where one side keeps states between calls and the other does not, and nothing else differs, both are looked at as
     if they kept none; that they do is then told as the difference that it is.
     """
+    stage("comparing both sides")
     found = _aligned_in_loops(both, forget=False)
     states = [_count(graph, "STATE") for graph in (found.file, found.keras)]
     if found.alignment.complete or all(states) or not any(states):

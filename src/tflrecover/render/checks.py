@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tflrecover import tolerances
-from tflrecover.ir import Check
+from tflrecover.checks import Check
 from tflrecover.render.values import cut, safe
 
 if TYPE_CHECKING:

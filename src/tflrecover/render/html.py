@@ -16,7 +16,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tflrecover.ir import Check, short_name
+from tflrecover.checks import Check
+from tflrecover.ir import short_name
 from tflrecover.render import text
 from tflrecover.render.errors import by_row
 from tflrecover.render.values import safe, shape_text, value_text

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,13 +73,3 @@ def _wrapped(line: Text, console: Console) -> Text:
     head, body = line.divide([indent])
     parts = body.wrap(console, console.width - len(margin), overflow="fold")
     return head + Text(f"\n{margin}").join(parts)
-
-
-@contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Shows on a terminal that something is being done."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    with Console(stderr=True).status(what):
-        yield

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from tflrecover.ir import Difference, VariableState, WeightCheck, short_name
+from tflrecover.checks import WeightCheck
+from tflrecover.ir import Difference, VariableState, short_name
 from tflrecover.render.checks import agreement, disagreement, table, verified
 from tflrecover.render.values import safe
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.align import Alignment
+from tflrecover.checks import WeightCheck
 from tflrecover.differences import describe
-from tflrecover.ir import WeightCheck
 from tflrecover.ops.quantize import half_steps
 from tflrecover.rewrite.common import freeze
 from tflrecover.transfer.equations import Equation, System

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import einops
 import numpy as np
 
-from tflrecover.ir import short_name
+from tflrecover.ir import Op, short_name
 from tflrecover.mapping import ResolvedWeight
 from tflrecover.mapping.loader import nearest
 from tflrecover.rewrite.contents import Contents
@@ -55,13 +55,21 @@ def _constant_tensor(file: TFLiteModel, name: str, given: ResolvedWeight) -> int
     if not found:
         named = {op: (f"#{op.id}", values[op.outputs[0]].name) for op in file.graph.ops() if op.outputs}
         makers = [op for op, names in named.items() if name in (*names, short_name(names[1]))]
-        found = [i for op in makers for i in op.inputs[1:2] if i in constants]
+        found = [i for op in makers if (i := _kernel(op)) in constants and i is not None]
     if not found:
-        raise given.error(f"{name!r} is no constant tensor of the file{nearest(name, constants.values())}")
+        takers = (short_name(values[op.outputs[0]].name) for op in file.graph.ops() if _kernel(op) in constants)
+        hint = nearest(name, (*constants.values(), *takers))
+        how = "; `tflrecover inspect --full FILE` lists the file's constants"
+        raise given.error(f"{name!r} is no constant tensor of the file{hint or how}")
     if len(found) > 1:
         told = f"{name!r} stands for {len(found)} tensors of the file"
         raise given.error(f'{told}; name one by the operator that takes it, e.g. "#4"')
     return found[0]
+
+
+def _kernel(op: Op) -> int | None:
+    """Where an operator has its kernel, if it has one."""
+    return op.inputs[1] if len(op.inputs) > 1 else None
 
 
 def _real(file: TFLiteModel, index: int) -> Array:

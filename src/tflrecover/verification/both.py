@@ -15,6 +15,7 @@ from tflrecover.comparison import Comparison
 from tflrecover.errors import EvaluationError, InputMismatch
 from tflrecover.inputs import end_names
 from tflrecover.ir import Graph
+from tflrecover.stages import stage
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
@@ -142,6 +143,7 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
         InputMismatch: the model does not take inputs of these shapes.
     """
     pairs = _inputs(comparison, arrays)
+    stage("running the file with LiteRT")
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
     found, notes = sites(comparison)
     run.look_at(site.tensor for site in found)

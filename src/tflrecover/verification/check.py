@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover import tolerances
-from tflrecover.ir import Check
+from tflrecover.checks import Check
+from tflrecover.stages import stage
 from tflrecover.verification.allowance import clipped
 from tflrecover.verification.both import Both, largest
 from tflrecover.verification.sites import Site
@@ -27,6 +28,7 @@ def check_all(both: Both) -> tuple[Check, ...]:
     Raises:
         EvaluationError: TensorFlow cannot run the model.
     """
+    stage("running the model, operator by operator")
     ends, alone = dict(both.end_to_end()), dict(both.alone())
     return tuple(_check(both, site, ends[site.value], *alone[site.value]) for site in both.sites)
 
