@@ -69,7 +69,7 @@ def different(**changes: Any) -> Report:
         ),
         assignments=(
             *same().assignments,
-            Assignment("bn/gamma", "reparametrised", np.ones(8, "float32"), "scale of conv2d"),
+            Assignment("bn/moving_variance", "reparametrised", np.ones(8, "float32"), "scale of conv2d"),
             Assignment("head/kernel", "kept", None, "by the mapping"),
             Assignment("seed", "unresolved", None, "nothing in the file determines it"),
         ),

@@ -13,8 +13,9 @@ import tflrecover
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render.terminal import coloured
+from tflrecover.render.text import UNDECIDED
 from tflrecover.render.values import safe
-from tflrecover.report import Report
+from tflrecover.report import PAIR, Report
 
 SPOILS_OK = {
     "difference": {"differences": (POOL,)},
@@ -44,6 +45,8 @@ def test_first_divergence_is_the_first_in_file_order() -> None:
 # Rounding explains more than the largest value of what the file has there.
 COARSE = check(7, 0.9, tolerance=1.5, ok=True, decides=False)
 
+OPEN = Ambiguity("a", (1,), ("b",))
+
 HEADLINES = [
     (same(), "the model is the file's network"),
     (different(), "the model is not the file's network"),
@@ -52,6 +55,13 @@ HEADLINES = [
     (Report("port", "f", "m", differences=(POOL,), applied=True), "ported in part"),
     (Report("verify", "f", "m", checks=(check(1),)), "the numbers agree"),
     (Report("verify", "f", "m", checks=(check(1, 0.5),)), "the numbers do NOT agree"),
+    (same(ambiguities=(OPEN,)), UNDECIDED),
+    (same(ambiguities=(OPEN,), differences=(ACCEPTED,)), UNDECIDED),
+    (same(ambiguities=(OPEN,), sides=PAIR), UNDECIDED),
+    (
+        Report("verify", "f", "m", checks=(check(1),), ambiguities=(OPEN,)),
+        "the numbers that could be compared agree, but structure cannot decide all of them",
+    ),
     (Report("verify", "f", "m"), "nothing could be compared"),
     (Report("verify", "f", "m", checks=(COARSE,)), "nothing could be compared"),
     (
@@ -94,6 +104,36 @@ def test_a_suggested_mapping_can_be_copied() -> None:
     assert lines[start : start + 3] == ["      tflrecover: 1", "      accept:", '        - {op: "#4", kind: missing}']
 
 
+def test_a_report_is_short_in_a_prompt_and_neither_true_nor_false() -> None:
+    report = same(differences=(POOL,))
+    assert repr(report) == "<diff report: palm.tflite -> blazepalm: the model is not the file's network>"
+    with pytest.raises(TypeError, match=r"report\.ok"):
+        bool(report)
+
+
+def test_only_batch_norms_are_calibrated() -> None:
+    table = Assignment("positions/embeddings", "reparametrised", np.ones((4, 8)), "Add")
+    norm = Assignment("bn/moving_mean", "reparametrised", np.zeros(8), "neutral")
+    assert "Reparametrised: " in same(assignments=(table,)).to_text()
+    assert "calibrate" not in same(assignments=(table,)).to_text()
+    assert "batch norms among them" in same(assignments=(table, norm)).to_text()
+
+
+def test_what_the_model_holds_is_counted_alike_above_and_below() -> None:
+    assignments = tuple(Assignment(f"{i}", "assigned", np.zeros(1), "x", held=i < 1) for i in range(4))
+    text = Report("verify", "f", "m", checks=(check(1),), assignments=assignments).to_text()
+    assert "  variables with the file's own numbers: 1 of 4; '1' is one that does not" in text
+    assert "  in the file as they are: 4 (the model holds 1 of them)\n" in text
+
+
+def test_names_that_a_file_does_not_have_are_left_out() -> None:
+    nameless = check(3, 0.5, tflite_name="", output="#0")
+    text = Report("verify", "f", "m", checks=(nameless,)).to_text()
+    assert "operator 3 (CONV_2D), layer 'conv2d_3'" in text
+    assert "  output '#0' end to end: " in text
+    assert "''" not in text
+
+
 def test_summary_is_short() -> None:
     many = same(differences=(POOL,) * 500, assignments=(Assignment("a", "unresolved"),) * 500)
     assert len(str(many).splitlines()) < 12
@@ -123,14 +163,15 @@ def test_full_text() -> None:
         "Variables\n"
         "  would be assigned: 1\n"
         "  would be reparametrised: 1\n"
-        "    bn/gamma (scale of conv2d)\n"
+        "    bn/moving_variance (scale of conv2d)\n"
         "  kept: 1\n"
         "    head/kernel (by the mapping)\n"
         "  unresolved: 1\n"
         "    seed (nothing in the file determines it)\n"
-        "  Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly "
-        "the file's, but the batch norms hold no statistics of their own: call tflrecover.calibrate(model, "
-        "data) before training.\n"
+        "  Reparametrised: the file holds these only merged with others, as a batch norm with its neighbour. The "
+        "function is exactly the file's; how it is shared out among them need not be as in the original model. The "
+        "batch norms among them hold no statistics of their own: call tflrecover.calibrate(model, data) before "
+        "training.\n"
         "\n"
         "Constants of the file: 1 consumed, 1 unexplained\n"
         "  unexplained: tensor 2 'left'\n"
@@ -195,8 +236,8 @@ def test_what_could_not_be_checked_is_named_and_listed() -> None:
         "explains, here at most 0.0001 of the largest value)"
     ) in lines
     assert (
-        "  NOT checked: operator 7 (CONV_2D, 'conv_7'), layer 'conv2d_7': on these inputs rounding explains more than "
-        "20% of the largest value there; give inputs that the network is made for (inputs=, --inputs)"
+        "  NOT checked: operator 7 (CONV_2D, output 'conv_7'), layer 'conv2d_7': on these inputs rounding explains "
+        "more than 20% of the largest value there; give inputs that the network is made for (inputs=, --inputs)"
     ) in lines
     (row,) = [line for line in lines if line.startswith("  7 CONV_2D")]
     assert row.endswith(" not checked")

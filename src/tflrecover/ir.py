@@ -211,6 +211,21 @@ def short_name(name: str) -> str:
     return name.split(";", 1)[0]
 
 
+def counted(count: int, one: str, ending: str = "s") -> str:
+    """So many of a thing: ``1 batch norm``, ``2 batch norms``."""
+    return f"{count} {one}{'' if count == 1 else ending}"
+
+
+def called(name: str, otherwise: str = "") -> str:
+    """A name as reports quote it; a file whose names were stripped has none."""
+    return repr(short_name(name)) if name else otherwise
+
+
+def at_operator(index: int | str | None, kind: str | int | None, name: str, more: str = "") -> str:
+    """An operator of a file as reports name it: by index, type, and name of its output."""
+    return f"operator {index} ({kind}{name and f', output {called(name)}'}{more})"
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One operator of the file and the operator of the Keras model that is taken for it.

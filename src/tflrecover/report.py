@@ -134,7 +134,7 @@ class WeightStatistics:
     keras: Distribution
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The outcome of :func:`tflrecover.diff`, :func:`~tflrecover.port` or :func:`~tflrecover.verify`.
 
@@ -229,6 +229,13 @@ class Report:
 
     def __str__(self) -> str:
         return text.summary(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.action} report: {text.headline(self)}>"
+
+    def __bool__(self) -> bool:
+        # Of a diff, "true" could as well mean that there are differences.
+        raise TypeError("a report is neither true nor false: ask for report.ok, or report.differences")
 
     def to_text(self, *, full: bool = False, only_differences: bool = False, layer: str | None = None) -> str:
         """The report for a terminal, without colours; both graphs side by side are in it.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tflrecover import tolerances
 from tflrecover.checks import Check
+from tflrecover.ir import at_operator
 from tflrecover.render.values import cut, safe
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def agreement(report: Report) -> str:
 def disagreement(report: Report) -> str:
     """The verdict on numbers where not all is well."""
     if all(check.ok for check in report.checks):
+        if report.ambiguities and all(difference.accepted for difference in report.differences):
+            return "the numbers that could be compared agree, but structure cannot decide all of them"
         return "the numbers that could be compared agree, but the model is not the file's network"
     if report.unported:
         return "the structure is equal, but the model does not hold the file's weights"
@@ -81,7 +84,7 @@ def _place(check: Check) -> str:
     layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
     # A converter joins the names of all that it has merged; the beginning is enough to find it.
     name = _cut(check.tflite_name, 60)
-    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {name!r}), {layer}")
+    return safe(f"{at_operator(check.tflite_op, check.tflite_type, name)}, {layer}")
 
 
 def table(report: Report, limit: int) -> Iterator[str]:
@@ -100,7 +103,7 @@ def table(report: Report, limit: int) -> Iterator[str]:
         marks = [f"output {check.output}"] if check.output is not None else []
         marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
         marks += ["not checked"] if check.is_open else []
-        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}", 44)
+        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}".rstrip(), 44)
         layer = _cut(check.keras_layer or "", 28)
         numbers = f"{check.alone:>9.1e} {check.tolerance:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
         yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()

@@ -40,7 +40,7 @@ def page(report: Report) -> str:
         "counts": [line.partition(": ") for line in lines if line != safe(report.overview)],
         "wanted": text.WANTED,
         "partly": text.PARTLY,
-        "reparametrised": text.REPARAMETRISED,
+        "reparametrised": text.reparametrised(report),
         "variables": _by_state(report),
         "moved": text.moved(report),
         "constants": Counter(c.state for c in report.constants),

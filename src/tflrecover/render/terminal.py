@@ -25,10 +25,13 @@ STYLES = (
         "bold green",
     ),
     (r"(?<=: )the numbers of \d+ of \d+ operators agree, .*$", "bold yellow"),
-    (r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*)$", "bold yellow"),
+    (
+        r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*|not decided: .*)$",
+        "bold yellow",
+    ),
     (
         r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
-        r"|the numbers that could be compared agree, but the model is not the file's network"
+        r"|the numbers that could be compared agree, but .*"
         r"|the structure is equal, but the model does not hold the file's weights|not the same network)$",
         "bold red",
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from tflrecover.checks import WeightCheck
-from tflrecover.ir import Difference, VariableState, short_name
+from tflrecover.ir import Assignment, Difference, VariableState, called, short_name
 from tflrecover.render.checks import agreement, disagreement, table, verified
 from tflrecover.render.values import safe
 
@@ -32,12 +32,17 @@ _TREE = 24
 _WORST = 5
 
 REPARAMETRISED = (
-    "Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly the "
-    "file's, but the batch norms hold no statistics of their own: call tflrecover.calibrate(model, data) before "
+    "Reparametrised: the file holds these only merged with others, as a batch norm with its neighbour. The function is "
+    "exactly the file's; how it is shared out among them need not be as in the original model."
+)
+UNCALIBRATED = (
+    " The batch norms among them hold no statistics of their own: call tflrecover.calibrate(model, data) before "
     "training."
 )
+_STATISTICS = ("moving_mean", "moving_variance")
 
 
+UNDECIDED = "not decided: what structure cannot tell apart is listed under the ambiguities"
 WORDS = "The words of this report are explained in docs/report.md."
 WANTED = "If it is meant to end otherwise (a new head, or none), this mapping says so:"
 PARTLY = "Or port with strict=False (--no-strict): what is sure is copied, the rest keeps its weights."
@@ -51,7 +56,7 @@ def suggested(mapping: str) -> list[str]:
 
 def summary(report: Report) -> str:
     """The report in a few lines."""
-    lines = [_headline(report), *counts(report)]
+    lines = [headline(report), *counts(report)]
     lines += [f"  - {safe(d.message)}" for _, d in report.ranked if not d.accepted][:_WORST]
     lines += [f"  - {safe(a.message)}" for a in report.ambiguities][:_WORST]
     lines += [f"  {safe(assumption)}" for assumption in report.assumptions]
@@ -76,7 +81,7 @@ def sections(report: Report, selection: Selection) -> Iterator[Section]:
     from tflrecover.render.columns import graph
 
     selection.require(report)
-    yield [_headline(report), *counts(report)]
+    yield [headline(report), *counts(report)]
     parts: list[Section] = [list(_differences(report, selection)), list(graph(report, selection))]
     if not selection.only_differences:
         parts += map(list, _rest(report, sys.maxsize if selection.full else _LISTED, is_full=selection.full))
@@ -99,7 +104,7 @@ def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str
 def verdict(report: Report) -> str:
     """What the report comes to."""
     said = {
-        "diff": ("the model is the file's network", "the model is not the file's network"),
+        "diff": ("the model is the file's network", _difference(report)),
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
         "verify": (agreement(report), disagreement(report)),
     }[report.action]
@@ -112,14 +117,23 @@ def verdict(report: Report) -> str:
     return said[0] if report.ok else said[1]
 
 
-def _headline(report: Report) -> str:
+def _difference(report: Report) -> str:
+    """The verdict of a diff that is not sure of the same network."""
+    is_open = report.ambiguities and all(difference.accepted for difference in report.differences)
+    return UNDECIDED if is_open else "the model is not the file's network"
+
+
+def headline(report: Report) -> str:
+    """What was compared, and what it comes to."""
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict(report)}"
 
 
 def _changed(report: Report) -> str:
     """The verdict on two of a kind that are not the same."""
-    if report.ambiguities or not all(difference.accepted for difference in report.differences):
+    if not all(difference.accepted for difference in report.differences):
         return "not the same network"
+    if report.ambiguities:
+        return UNDECIDED
     return f"the same network, {_moved(report)}"
 
 
@@ -228,13 +242,25 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
         members = [a for a in assignments if a.state == state]
         if not members:
             continue
-        yield f"  {said(report, state)}: {len(members)}"
+        yield f"  {said(report, state)}: {len(members)}{_held(members)}"
         if state != "assigned":
-            yield from (f"    {safe(a.variable)} ({safe(short_name(a.recipe))})" for a in members[:limit])
+            yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:limit])
             if len(members) > limit:
                 yield f"    and {len(members) - limit} more"
     if report.action != "verify" and any(a.state == "reparametrised" for a in assignments):
-        yield f"  {REPARAMETRISED}"
+        yield f"  {reparametrised(report)}"
+
+
+def _held(members: Sequence[Assignment]) -> str:
+    """How many the model holds now, where that was looked at."""
+    looked_at = [a.held for a in members if a.held is not None]
+    return f" (the model holds {sum(looked_at)} of them)" if looked_at else ""
+
+
+def reparametrised(report: Report) -> str:
+    """What it means that variables are; of batch norms also what to do."""
+    shared = [a.variable for a in report.assignments if a.state == "reparametrised"]
+    return REPARAMETRISED + UNCALIBRATED * any(path.rsplit("/", 1)[-1].startswith(_STATISTICS) for path in shared)
 
 
 def moved(report: Report) -> list[WeightCheck]:
@@ -263,7 +289,7 @@ def _constants(report: Report, limit: int) -> Iterator[str]:
         return
     yield f"Constants of the file: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}"
     unexplained = [c for c in report.constants if c.state == "unexplained"]
-    yield from (f"  unexplained: tensor {c.tensor} {safe(short_name(c.name))!r}" for c in unexplained[:limit])
+    yield from (f"  unexplained: tensor {c.tensor} {safe(called(c.name))}".rstrip() for c in unexplained[:limit])
     if len(unexplained) > limit:
         yield f"  and {len(unexplained) - limit} more"
 

@@ -170,8 +170,8 @@ def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: b
 
 def _name(weight: Weight) -> str:
     if isinstance(weight, Apply) and weight.function.name == _STORED:
-        return recipe(weight.args[0])
-    return recipe(weight)
+        return recipe(weight.args[0], str)
+    return recipe(weight, str)
 
 
 def _relative(change: float, size: float) -> float:
