@@ -359,4 +359,12 @@ def test_inspect(palm_2019: Path) -> None:
     result = run("inspect", str(palm_2019))
     assert result.exit_code == shell.SAME
     assert "CONV_2D 48" in result.stdout
-    assert len(run("inspect", "--full", str(palm_2019)).stdout) > len(result.stdout)
+    full = run("inspect", "--full", str(palm_2019)).stdout
+    file = tflrecover.read(palm_2019)
+    listed = full[full.index("\n  constants\n") :].splitlines()[2:]
+    constants = {index: value for index, value in file.graph.values.items() if value.data is not None}
+    assert [int(line.split()[0]) for line in listed] == list(constants)
+    for line, (index, value) in zip(listed, constants.items(), strict=True):
+        takers = [f"#{op.id}" for op in file.graph.ops() if index in op.inputs]
+        assert repr(value.name) in line
+        assert line.endswith(f"{value.dtype}, taken by {', '.join(takers)}")

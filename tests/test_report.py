@@ -111,6 +111,12 @@ def test_a_report_is_short_in_a_prompt_and_neither_true_nor_false() -> None:
         bool(report)
 
 
+def test_assigned_variables_are_listed_in_full() -> None:
+    line = "    conv2d/kernel (conv2d/Kernel: o h w i -> h w i o)\n"
+    assert line in same().to_text(full=True)
+    assert line not in same().to_text()
+
+
 def test_only_batch_norms_are_calibrated() -> None:
     table = Assignment("positions/embeddings", "reparametrised", np.ones((4, 8)), "Add")
     norm = Assignment("bn/moving_mean", "reparametrised", np.zeros(8), "neutral")

@@ -94,7 +94,7 @@ def _mapping(path: str | None) -> Any:
 @exits
 def inspect(
     file: FileArgument,
-    full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also list every operator and constant.")] = False,
     graphml: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph as GraphML.")] = None,
     dot: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph for Graphviz.")] = None,
     verbose: VerboseOption = False,

@@ -243,7 +243,8 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
         if not members:
             continue
         yield f"  {said(report, state)}: {len(members)}{_held(members)}"
-        if state != "assigned":
+        # Their number says enough, unless somebody wants to see everything.
+        if state != "assigned" or limit == sys.maxsize:
             yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:limit])
             if len(members) > limit:
                 yield f"    and {len(members) - limit} more"

@@ -48,14 +48,18 @@ def given_values(
 
 
 def _constant_tensor(file: TFLiteModel, name: str, given: ResolvedWeight) -> int:
-    """Index of the constant tensor of that name, or of the kernel of the operator that makes it or has that number."""
+    """Index of the constant tensor of that name, or of the kernel of the operator that makes it or has that number.
+
+    A name may be whole or as reports show it, and ``tensor 6`` is what they call one that has none.
+    """
     values = file.graph.values
     constants = {i: value.name for i, value in values.items() if value.data is not None}
-    found = [i for i, other in constants.items() if other == name]
+    found = [i for i, other in constants.items() if name in (other, f"tensor {i}")]
     if not found:
         named = {op: (f"#{op.id}", values[op.outputs[0]].name) for op in file.graph.ops() if op.outputs}
         makers = [op for op, names in named.items() if name in (*names, short_name(names[1]))]
         found = [i for op in makers if (i := _kernel(op)) in constants and i is not None]
+    found = found or [i for i, other in constants.items() if short_name(other) == name]
     if not found:
         takers = (short_name(values[op.outputs[0]].name) for op in file.graph.ops() if _kernel(op) in constants)
         hint = nearest(name, (*constants.values(), *takers))
@@ -63,7 +67,7 @@ def _constant_tensor(file: TFLiteModel, name: str, given: ResolvedWeight) -> int
         raise given.error(f"{name!r} is no constant tensor of the file{hint or how}")
     if len(found) > 1:
         told = f"{name!r} stands for {len(found)} tensors of the file"
-        raise given.error(f'{told}; name one by the operator that takes it, e.g. "#4"')
+        raise given.error(f'{told}; name one by its number, e.g. "tensor {found[0]}"')
     return found[0]
 
 
