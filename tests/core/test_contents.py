@@ -212,7 +212,7 @@ def test_mapping_reads_quantized_tensors(place):
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("t99", "'t99' is no constant tensor of the file; did you mean 't"),
+        ("t99", "'t99' is no constant tensor of the file; `tflrecover inspect --full FILE` lists"),
         ("#0", "gives shape (2, 8), the variable has (8, 2); say how its axes go"),
     ],
 )

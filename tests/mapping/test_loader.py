@@ -139,6 +139,7 @@ NEAR = {
     "danse": (["dense", "conv"], ["dense"]),
     # A converter's names begin with the model's and end with the operator's.
     "stem": (["net_1/stem_1/convolution", "net_1/body_1/Relu"], ["net_1/stem_1/convolution"]),
+    "body": (["net_1/body_conv_1/convolution", "x/y"], ["net_1/body_conv_1/convolution"]),
     "stem_1/convolutin": (["net_1/stem_1/convolution"], ["net_1/stem_1/convolution"]),
     "nothing like it": (["dense", ""], []),
 }

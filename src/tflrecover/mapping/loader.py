@@ -21,6 +21,8 @@ from tflrecover.mistaken import MAPPING, kind_of
 _MAX_BYTES = 4 << 20
 _MAX_NODES = 100_000
 _NEAREST = 3
+# A shorter beginning is that of anything.
+_LEAST = 3
 KeyPath = tuple[str | int, ...]
 
 
@@ -94,15 +96,17 @@ class Mapping:
 def nearest(name: str, names: Iterable[str]) -> str:
     """``"; did you mean …?"``, or nothing when nothing is near.
 
-    A path is also near where a stretch of it is that has as many parts as the name: ``stem`` for ``net/stem_1/Relu``.
+    A path is also near where a stretch of it that has as many parts as the name is near, or begins with the name, as
+    ``net/stem_conv_1/Relu`` for ``stem``.
     """
     paths = dict.fromkeys(filter(None, names))
-    parts = name.count("/") + 1
-    stretches = {
-        stretch: path for path in reversed(paths) for stretch in _stretches(path.split("/"), parts) if stretch != path
-    }
+    stretches: dict[str, str] = {}
+    for path in paths:
+        for stretch in _stretches(path.split("/"), name.count("/") + 1):
+            stretches.setdefault(stretch, path)
     found = difflib.get_close_matches(name, paths, n=_NEAREST, cutoff=0.5)
     found += [stretches[near] for near in difflib.get_close_matches(name, stretches, n=_NEAREST, cutoff=0.7)]
+    found += [path for stretch, path in stretches.items() if len(name) >= _LEAST and stretch.startswith(name)]
     shown = list(dict.fromkeys(found))[:_NEAREST]
     return f"; did you mean {' or '.join(map(repr, shown))}?" if shown else ""
 
