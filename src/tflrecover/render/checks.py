@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tflrecover import tolerances
 from tflrecover.checks import Check
-from tflrecover.ir import at_operator
+from tflrecover.ir import at_operator, short_name
 from tflrecover.render.values import cut, safe
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def table(report: Report, limit: int) -> Iterator[str]:
         marks = [f"output {check.output}"] if check.output is not None else []
         marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
         marks += ["not checked"] if check.is_open else []
-        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}".rstrip(), 44)
+        name = _cut(f"{check.tflite_op} {check.tflite_type} {short_name(check.tflite_name)}".rstrip(), 44)
         layer = _cut(check.keras_layer or "", 28)
         numbers = f"{check.alone:>9.1e} {check.tolerance:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
         yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
