@@ -177,6 +177,12 @@ def test_mapping_check(api, model: SavableModel) -> None:
     assert called.calls == [(("a.tflite", model, "map.yaml"), {})]
 
 
+def test_mapping_check_tells_what_accepts_nothing(api, model: SavableModel) -> None:
+    api("diff", same(notes=("The mapping's accept entry 1, {layer: a}, accepts nothing.",)))
+    result = run("mapping", "check", "map.yaml", "a.tflite", "m:f")
+    assert result.stdout.splitlines()[-1] == "note: The mapping's accept entry 1, {layer: a}, accepts nothing."
+
+
 def test_mapping_check_of_a_stale_mapping(api, model: SavableModel) -> None:
     api("diff", MappingError("is no key", source="map.yaml", line=3, key="matsch"))
     assert_one_line_of_trouble(run("mapping", "check", "map.yaml", "a.tflite", "m:f"), "map.yaml:3: matsch: is no key")

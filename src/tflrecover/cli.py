@@ -272,6 +272,8 @@ def check(
         report = tflrecover.diff(*_loaded(file, model, mapping))
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
+    for note in report.notes:
+        typer.echo(f"note: {safe(note)}")
     return SAME if report.ok else DIFFERENT
 
 

@@ -97,8 +97,8 @@ def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str
     yield _weights(report, limit)
     yield _constants(report, limit)
     yield _matches(report) if is_full else ()
+    yield [WORDS]
     yield table(report, limit)
-    yield [WORDS] if report.action != "verify" else ()
 
 
 def verdict(report: Report) -> str:
