@@ -46,8 +46,6 @@ LayerOption = Annotated[
     str | None,
     typer.Option("--layer", metavar="PATTERN", help="Show operators and differences at these layers or tensors only."),
 ]
-
-
 VerboseOption = Annotated[  # its callback does all there is to do
     bool, typer.Option("--verbose", callback=be_verbose, help="Say what is being done, and where an error arose.")
 ]
