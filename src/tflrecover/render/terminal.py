@@ -52,7 +52,8 @@ def show(report: Report, selection: Selection, console: Console) -> None:
     """
     summary, *others = sections(report, replace(selection, width=console.width))
     framed = Text("\n").join(coloured(str(line)) for line in summary)
-    console.print(Panel(framed, border_style="green" if report.ok else "red", expand=False))
+    style = "red" if not report.ok else "yellow" if report.unchecked else "green"
+    console.print(Panel(framed, border_style=style, expand=False))
     for section in others:
         console.print()
         for line in section:
