@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.ir import Ambiguity, Assignment, Check, ConstantUse, Difference, Match
+from tflrecover.checks import Check
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match
 from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
 
 POOL = Difference(
@@ -68,7 +69,7 @@ def different(**changes: Any) -> Report:
         ),
         assignments=(
             *same().assignments,
-            Assignment("bn/gamma", "reparametrised", np.ones(8, "float32"), "scale of conv2d"),
+            Assignment("bn/moving_variance", "reparametrised", np.ones(8, "float32"), "scale of conv2d"),
             Assignment("head/kernel", "kept", None, "by the mapping"),
             Assignment("seed", "unresolved", None, "nothing in the file determines it"),
         ),

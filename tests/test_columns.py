@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import tflrecover
 from tests.reports import ACCEPTED, POOL, aligned, cell, same
-from tflrecover import cli
+from tflrecover import cli, shell
 from tflrecover.errors import UnknownLayer
 from tflrecover.ir import Difference
 from tflrecover.render import text
@@ -217,7 +217,7 @@ def test_the_command_line_has_colours_on_a_terminal_only(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "stdout", out())
     report = aligned(10)
-    cli._show(report, Selection())
+    shell.Outputs(Selection(), None, None, None).take(report)
     sent = sys.stdout.getvalue()
     if out is Terminal:
         assert "\x1b[" in sent
@@ -231,7 +231,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Runs a command of the command line that finds the report."""
 
     def invoke(command: str, report: Report, *options: str) -> Any:
-        monkeypatch.setattr(cli, "_loaded", lambda file, _: (file, SimpleNamespace(save=Path.touch)))
+        monkeypatch.setattr(cli, "_loaded", lambda file, *_: (file, SimpleNamespace(save=Path.touch), None))
         monkeypatch.setattr(tflrecover, command, lambda *_, **__: report, raising=False)
         output = ["-o", str(tmp_path / "out.keras"), "--force"] if command == "port" else []
         return CliRunner().invoke(cli.app, [command, "a.tflite", "m:f", *output, *options])
@@ -248,15 +248,18 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("command", ["diff", "port", "verify"])
-def test_what_is_shown_does_not_change_the_exit_code(run: Callable[..., Any], command: str, option: str) -> None:
+def test_what_is_shown_does_not_change_the_exit_code(
+    run: Callable[..., Any], tmp_path: Path, command: str, option: str
+) -> None:
     report = aligned(30)
     result = run(command, report, option)
-    assert (result.exit_code, result.stdout) == (cli.DIFFERENT, report.to_text(**OPTIONS[option]))
+    written = f"{tmp_path / 'out.keras'}: written\n" if command == "port" else ""
+    assert (result.exit_code, result.stdout) == (shell.DIFFERENT, report.to_text(**OPTIONS[option]) + written)
 
 
 def test_a_layer_that_is_not_there_is_trouble_before_anything_is_written(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
     result = run("port", aligned(5), "--layer", "pool_99", "--json", str(tmp_path / "out.json"))
-    assert (result.exit_code, result.stdout, list(tmp_path.iterdir())) == (cli.TROUBLE, "", [])
+    assert (result.exit_code, result.stdout, list(tmp_path.iterdir())) == (shell.TROUBLE, "", [])
     assert "matches 'pool_99'" in result.stderr

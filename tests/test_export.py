@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tflrecover
-from tflrecover import cli
+from tflrecover import cli, shell
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.render.export import dot_text, graphml_text
 
@@ -76,7 +76,7 @@ def test_real_file(palm_2019: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         cli.app, ["inspect", str(palm_2019), "--graphml", str(paths[0]), "--dot", str(paths[1])]
     )
-    assert result.exit_code == cli.SAME, result.output
+    assert result.exit_code == shell.SAME, result.output
     assert "CONV_2D 48" in result.stdout
     graph, found = tflrecover.read(palm_2019).graph, nx.read_graphml(paths[0])
     types = [data["type"] for _, data in found.nodes(data=True) if data["type"] not in ("INPUT", "OUTPUT")]

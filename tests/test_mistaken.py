@@ -77,12 +77,13 @@ def test_contents_that_are_a_keras_file(folder: Path) -> None:
 def test_swapped_arguments(folder: Path) -> None:
     with pytest.raises(tflrecover.InvalidFile, match=r"got the Keras model 'tiny'; the .tflite file comes first"):
         tflrecover.diff(tiny(), str(folder / "a.tflite"))
-    with pytest.raises(tflrecover.InvalidFile, match=r"got a NoneType; the .tflite file comes first"):
-        tflrecover.read(None)
+    with pytest.raises(tflrecover.InvalidFile, match=r"expected the path of a .tflite file or its bytes, got None$"):
+        tflrecover.recover(None)
 
 
 NO_MODELS = [
     ("a.tflite", "got a .tflite file, .*; the .tflite file comes first, the model second"),
+    ("nets:unet", r"as the command line takes it; in Python, from nets import unet, and pass the model: unet\(\)"),
     ("model.keras", r"load it first, keras.models.load_model\("),
     (tiny, r"got the function 'tiny': call it, tiny\(\)"),
     (keras.Sequential, r"got the class Sequential: make one of it"),

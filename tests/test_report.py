@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tflrecover
 from tests.reports import ACCEPTED, POOL, check, different, same
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.render.terminal import coloured
-from tflrecover.render.text import safe
-from tflrecover.report import Report
+from tflrecover.render.text import UNDECIDED
+from tflrecover.render.values import safe
+from tflrecover.report import PAIR, Report
 
 SPOILS_OK = {
     "difference": {"differences": (POOL,)},
@@ -40,6 +42,11 @@ def test_first_divergence_is_the_first_in_file_order() -> None:
     assert same(checks=checks[:1]).first_divergence is None
 
 
+# Rounding explains more than the largest value of what the file has there.
+COARSE = check(7, 0.9, tolerance=1.5, ok=True, decides=False)
+
+OPEN = Ambiguity("a", (1,), ("b",))
+
 HEADLINES = [
     (same(), "the model is the file's network"),
     (different(), "the model is not the file's network"),
@@ -48,7 +55,20 @@ HEADLINES = [
     (Report("port", "f", "m", differences=(POOL,), applied=True), "ported in part"),
     (Report("verify", "f", "m", checks=(check(1),)), "the numbers agree"),
     (Report("verify", "f", "m", checks=(check(1, 0.5),)), "the numbers do NOT agree"),
+    (same(ambiguities=(OPEN,)), UNDECIDED),
+    (same(ambiguities=(OPEN,), differences=(ACCEPTED,)), UNDECIDED),
+    (same(ambiguities=(OPEN,), sides=PAIR), UNDECIDED),
+    (
+        Report("verify", "f", "m", checks=(check(1),), ambiguities=(OPEN,)),
+        "the numbers that could be compared agree, but structure cannot decide all of them",
+    ),
     (Report("verify", "f", "m"), "nothing could be compared"),
+    (Report("verify", "f", "m", checks=(COARSE,)), "nothing could be compared"),
+    (
+        Report("verify", "f", "m", checks=(check(1), COARSE)),
+        "the numbers of 1 of 2 operators agree, 1 could not be checked",
+    ),
+    (Report("verify", "f", "m", checks=(check(1, 0.5), COARSE)), "the numbers do NOT agree"),
 ]
 
 
@@ -84,6 +104,42 @@ def test_a_suggested_mapping_can_be_copied() -> None:
     assert lines[start : start + 3] == ["      tflrecover: 1", "      accept:", '        - {op: "#4", kind: missing}']
 
 
+def test_a_report_is_short_in_a_prompt_and_neither_true_nor_false() -> None:
+    report = same(differences=(POOL,))
+    assert repr(report) == "<diff report: palm.tflite -> blazepalm: the model is not the file's network>"
+    with pytest.raises(TypeError, match=r"report\.ok"):
+        bool(report)
+
+
+def test_assigned_variables_are_listed_in_full() -> None:
+    line = "    conv2d/kernel (conv2d/Kernel: o h w i -> h w i o)\n"
+    assert line in same().to_text(full=True)
+    assert line not in same().to_text()
+
+
+def test_only_batch_norms_are_calibrated() -> None:
+    table = Assignment("positions/embeddings", "reparametrised", np.ones((4, 8)), "Add")
+    norm = Assignment("bn/moving_mean", "reparametrised", np.zeros(8), "neutral")
+    assert "Reparametrised: " in same(assignments=(table,)).to_text()
+    assert "calibrate" not in same(assignments=(table,)).to_text()
+    assert "batch norms among them" in same(assignments=(table, norm)).to_text()
+
+
+def test_what_the_model_holds_is_counted_alike_above_and_below() -> None:
+    assignments = tuple(Assignment(f"{i}", "assigned", np.zeros(1), "x", held=i < 1) for i in range(4))
+    text = Report("verify", "f", "m", checks=(check(1),), assignments=assignments).to_text()
+    assert "  variables with the file's own numbers: 1 of 4; '1' is one that does not" in text
+    assert "  in the file as they are: 4 (the model holds 1 of them)\n" in text
+
+
+def test_names_that_a_file_does_not_have_are_left_out() -> None:
+    nameless = check(3, 0.5, tflite_name="", output="#0")
+    text = Report("verify", "f", "m", checks=(nameless,)).to_text()
+    assert "operator 3 (CONV_2D), layer 'conv2d_3'" in text
+    assert "  output '#0' end to end: " in text
+    assert "''" not in text
+
+
 def test_summary_is_short() -> None:
     many = same(differences=(POOL,) * 500, assignments=(Assignment("a", "unresolved"),) * 500)
     assert len(str(many).splitlines()) < 12
@@ -113,14 +169,15 @@ def test_full_text() -> None:
         "Variables\n"
         "  would be assigned: 1\n"
         "  would be reparametrised: 1\n"
-        "    bn/gamma (scale of conv2d)\n"
+        "    bn/moving_variance (scale of conv2d)\n"
         "  kept: 1\n"
         "    head/kernel (by the mapping)\n"
         "  unresolved: 1\n"
         "    seed (nothing in the file determines it)\n"
-        "  Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly "
-        "the file's, but the batch norms hold no statistics of their own: call tflrecover.calibrate(model, "
-        "data) before training.\n"
+        "  Reparametrised: the file holds these only merged with others, as a batch norm with its neighbour. The "
+        "function is exactly the file's; how it is shared out among them need not be as in the original model. The "
+        "batch norms among them hold no statistics of their own: call tflrecover.calibrate(model, data) before "
+        "training.\n"
         "\n"
         "Constants of the file: 1 consumed, 1 unexplained\n"
         "  unexplained: tensor 2 'left'\n"
@@ -166,9 +223,49 @@ def test_checks_show_the_outputs_the_first_divergence_and_the_worst() -> None:
     lines = Report("verify", "f", "m", checks=tuple(checks)).to_text().splitlines()
     table = lines[lines.index("Checks (outputs, the first divergence, the largest errors)") + 2 :]
     assert [line.split()[0] for line in table] == ["40", "75", "76", "77", "78", "79", "89", "and"]
+    assert "could not be checked" not in "\n".join(lines)
     assert table[0].endswith("<- first divergence")
     assert table[-2].endswith("output boxes, out of tolerance")
-    assert table[-1] == "  and 83 more, 34 of them out of tolerance (to_dict() has them all)"
+    assert table[-1] == "  and 83 more, 34 of them out of tolerance (--full shows them)"
+
+
+def test_what_could_not_be_checked_is_named_and_listed() -> None:
+    # Its error is the largest, but far within its tolerance.
+    checks = (*(check(op, 5e-5) for op in range(7)), COARSE, *(check(op, 9e-5) for op in range(8, 20)))
+    report = Report("verify", "f", "m", checks=checks)
+    assert report.ok
+    assert report.unchecked == [COARSE]
+    assert report.first_divergence is None
+    lines = report.to_text().splitlines()
+    assert (
+        "  checked: 19 of 19 operators within tolerance, each on the file's own values (tolerance: what rounding "
+        "explains, here at most 0.0001 of the largest value)"
+    ) in lines
+    assert (
+        "  NOT checked: operator 7 (CONV_2D, output 'conv_7'), layer 'conv2d_7': on these inputs rounding explains "
+        "more than 20% of the largest value there; give inputs that the network is made for (inputs=, --inputs)"
+    ) in lines
+    (row,) = [line for line in lines if line.startswith("  7 CONV_2D")]
+    assert row.endswith(" not checked")
+    assert report.to_dict()["checks"][7]["decides"] is False
+
+
+def test_a_verification_of_nothing_is_not_ok() -> None:
+    assert not Report("verify", "f", "m").ok
+    assert not Report("verify", "f", "m", checks=(COARSE,)).ok
+
+
+def test_all_checks_are_shown_in_full() -> None:
+    text = Report("verify", "f", "m", checks=tuple(check(op) for op in range(40))).to_text(full=True)
+    table = text[text.index("Checks (") :].splitlines()[2:]
+    assert [line.split()[0] for line in table] == [str(op) for op in range(40)]
+
+
+def test_the_largest_error_alone_is_shown() -> None:
+    checks = [check(op, 1e-6, tolerance=1e-6, ok=True) for op in range(9)]
+    checks[4] = check(4, 0.01, tolerance=0.1, ok=True)
+    text = Report("verify", "f", "m", checks=tuple(checks)).to_text()
+    assert "\n  4 CONV_2D" in text
 
 
 def test_dict_is_json_and_holds_no_arrays() -> None:
@@ -220,10 +317,28 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(tflrecover.OutputError, match=f"^{path}: cannot be written: No space left on device$"):
         same().to_json(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [Report.to_json, Report.to_html, Report.to_model_explorer])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, write: Any) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    places = {taken / "new" / "out": f"{taken} is a file, not a folder"}
+    if write is Report.to_model_explorer:
+        places[taken] = f"{taken} is a file, not a folder"
+    else:
+        places[tmp_path] = "is a folder; name a file"
+    for place, why in places.items():
+        with pytest.raises(tflrecover.OutputError) as caught:
+            write(same(), str(place))
+        assert str(caught.value).startswith(f"{place}: ")
+        assert str(caught.value).endswith(why)
+        assert caught.value.path == str(place)
+    assert taken.read_text(encoding="utf-8") == "mine"
 
 
 HOSTILE = "\x1b[2J\r\n\u202e\u2028\x9b\ud800\x00"

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 import tflrecover
 
 CLASSES = 3
+# A new head can take large steps; what the file has learned would be lost by them, for no batch norm keeps it in range.
+HEAD_RATE, FILE_RATE = 0.02, 0.002
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def finetune(path: Path, out: Path, *, trained: Sequence[str] = (), epochs: int 
     keras.utils.set_random_seed(0)
     model = with_new_head(tflrecover.recover(path))
     tflrecover.freeze(model, but=["new_*", *trained])
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    rate = FILE_RATE if trained else HEAD_RATE
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     x, y = images(count, model.inputs[0].shape[1:])
     history = model.fit(x, y, epochs=epochs, batch_size=16, verbose=0)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MappingError,
         MissingDependency,
         NoSource,
+        OutputError,
         PortError,
         StaleMapping,
         TFLRecoverError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tflrecover.recovery import recover
     from tflrecover.report import Report
     from tflrecover.settling import init_mapping
+    from tflrecover.stages import progress
     from tflrecover.tflite import TFLiteModel, read
     from tflrecover.tracing import trace
 
@@ -55,6 +57,7 @@ __all__ = [
     "MissingDependency",
     "NoSource",
     "OpSpec",
+    "OutputError",
     "PortError",
     "Report",
     "StaleMapping",
@@ -72,6 +75,7 @@ __all__ = [
     "generate",
     "init_mapping",
     "port",
+    "progress",
     "read",
     "recover",
     "register_op",
@@ -94,6 +98,7 @@ _HOME = {
     "generate": "generation",
     "init_mapping": "settling",
     "port": "api",
+    "progress": "stages",
     "read": "tflite",
     "recover": "recovery",
     "register_op": "ops",

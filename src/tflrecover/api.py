@@ -11,6 +11,7 @@ from tflrecover.comparison import Outcome, compare
 from tflrecover.distributions import distributions
 from tflrecover.errors import PortError
 from tflrecover.ir import Assignment, short_name
+from tflrecover.mapping.resolve import unused
 from tflrecover.memory import given_back
 from tflrecover.pairs import compare_files, compare_models, told
 from tflrecover.render.text import suggested
@@ -166,7 +167,7 @@ def _report(
         comparison.assignments,
         comparison.constants,
         checks,
-        (*comparison.notes, *notes),
+        (*comparison.notes, *notes, *unused(comparison.mapping.accept, comparison.differences)),
         operators=comparison.operators,
         overview=comparison.overview,
         assumptions=comparison.assumptions,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tflrecover.errors import EvaluationError, InputMismatch
-from tflrecover.ir import Assignment
+from tflrecover.ir import Assignment, counted
 from tflrecover.transfer.apply import apply
 from tflrecover.weight import Array
 
@@ -48,7 +48,8 @@ class Calibration:
     batches: int
 
     def __str__(self) -> str:
-        counts = f"{len(self.layers)} batch norms on {self.batches} batches; {len(self.left)} left as they were"
+        norms, batches = counted(len(self.layers), "batch norm"), counted(self.batches, "batch", "es")
+        counts = f"{norms} on {batches}; {len(self.left)} left as {'it was' if len(self.left) == 1 else 'they were'}"
         return "\n".join([f"calibrated {counts}", *(f"  - {path}: {reason}" for path, reason in self.left.items())])
 
 
@@ -77,7 +78,7 @@ def calibrate(model: Any, data: Any, *, batch_size: int = 32) -> Calibration:
     Example:
         >>> tflrecover.port("classifier.tflite", model)
         >>> print(tflrecover.calibrate(model, images))
-        calibrated 1 batch norms on 4 batches; 0 left as they were
+        calibrated 1 batch norm on 4 batches; 0 left as they were
         >>> model.compile("adam", "mse")
     """
     from tflrecover.tracing.layers import LayerPaths

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import enum
-import functools
 import io
 import logging
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
 from tflrecover import __version__
-from tflrecover.errors import MappingError, TFLRecoverError
 from tflrecover.loading import import_keras, load_inputs, load_model, names_model
 from tflrecover.mistaken import is_file
-from tflrecover.render.text import full as full_text
-from tflrecover.render.text import safe
-from tflrecover.saving import require_free, require_output, save
-
-if TYPE_CHECKING:
-    from tflrecover.render.selection import Selection
-    from tflrecover.report import Report
+from tflrecover.render.values import safe
+from tflrecover.saving import require_free, require_output, require_place, save, write_atomically
+from tflrecover.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 
 _LOG = logging.getLogger("tflrecover")
-
-# What the shell is told.
-SAME, DIFFERENT, TROUBLE = 0, 1, 2
-
-# As a shell reports a program that a signal ended: 128 + SIGINT, 128 + SIGPIPE.
-INTERRUPTED, READER_GONE = 130, 141
 
 _PLAIN: dict[str, Any] = {
     "no_args_is_help": True,
@@ -61,6 +46,9 @@ LayerOption = Annotated[
     str | None,
     typer.Option("--layer", metavar="PATTERN", help="Show operators and differences at these layers or tensors only."),
 ]
+VerboseOption = Annotated[  # its callback does all there is to do
+    bool, typer.Option("--verbose", callback=be_verbose, help="Say what is being done, and where an error arose.")
+]
 
 
 class Rounding(enum.Enum):
@@ -68,44 +56,6 @@ class Rounding(enum.Enum):
 
     FLOAT = "float"
     SIMULATE = "simulate"
-
-
-P = ParamSpec("P")
-
-
-def exits(command: Callable[P, int]) -> Callable[P, None]:
-    """The command's number becomes the exit code; what goes wrong becomes one line and ``TROUBLE``."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            code = command(*args, **kwargs)
-        except TFLRecoverError as error:
-            code = _trouble(str(error))
-        except BrokenPipeError:
-            # What is still buffered must not be written at exit: that would fail again, with 1, "different".
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = READER_GONE
-        except OSError as error:
-            # Of two names the first is that of a temporary file, the second the one that the user gave.
-            name = error.filename2 or error.filename
-            code = _trouble(f"{name}: {error.strerror}" if name else str(error))
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        except Exception as error:
-            # Python would exit with 1 here, which means "different".
-            _LOG.debug("internal error", exc_info=True)
-            code = _trouble(
-                f"internal error, please report it ({type(error).__name__}: {error}); --verbose shows where"
-            )
-        raise typer.Exit(code)
-
-    return run
-
-
-def _trouble(message: str) -> int:
-    typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
-    return TROUBLE
 
 
 def _version(is_asked: bool) -> None:
@@ -119,64 +69,45 @@ def options(
     version: Annotated[  # its callback does all there is to do
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say what is being done, and where an error arose.")
-    ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """From a TFLite file back to a Keras model."""
-    logging.getLogger("tflrecover").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def _loaded(file: str, model: str) -> tuple[Any, Any]:
-    """The file as it was read, and the model; a wrong file need not wait for TensorFlow to load."""
+def _loaded(file: str, model: str, mapping: str | None = None) -> tuple[Any, Any, Any]:
+    """The file as it was read, the model, the mapping; a wrong file or mapping need not wait for TensorFlow to load."""
     from tflrecover.tflite import read
 
-    return read(file), load_model(model)
+    user = _mapping(mapping)
+    return read(file), load_model(model), user
 
 
-def _finish(
-    report: Report, selection: Selection, json_path: str | None, html_path: str | None, explorer: str | None
-) -> int:
-    selection.require(report)
-    if json_path:
-        report.to_json(json_path)
-    if html_path:
-        report.to_html(html_path)
-    if explorer:
-        report.to_model_explorer(explorer)
-    _show(report, selection)
-    return SAME if report.ok else DIFFERENT
+def _mapping(path: str | None) -> Any:
+    from tflrecover.mapping import Mapping
 
-
-def _show(report: Report, selection: Selection) -> None:
-    if not sys.stdout.isatty():
-        typer.echo(full_text(report, selection), nl=False)
-        return
-    from rich.console import Console
-
-    from tflrecover.render.terminal import show
-
-    show(report, selection, Console(highlight=False))
+    return None if path is None else Mapping.load(path)
 
 
 @app.command()
 @exits
 def inspect(
     file: FileArgument,
-    full: Annotated[bool, typer.Option("--full", help="Also list every operator.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also list every operator and constant.")] = False,
     graphml: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph as GraphML.")] = None,
     dot: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph for Graphviz.")] = None,
+    verbose: VerboseOption = False,
 ) -> int:
     """Show what is in a file."""
     from tflrecover.render.export import dot_text, graphml_text
     from tflrecover.render.inspect import inspect_text
-    from tflrecover.report import write_atomically
     from tflrecover.tflite import read
 
+    written = [(path, text) for path, text in ((graphml, graphml_text), (dot, dot_text)) if path]
+    for path, _ in written:
+        require_place(path)
     found = read(file)
-    for path, text in ((graphml, graphml_text), (dot, dot_text)):
-        if path:
-            write_atomically(path, text(found.graph))
+    for path, text in written:
+        write_atomically(path, text(found.graph))
     typer.echo(inspect_text(found, full=full), nl=False)
     return SAME
 
@@ -193,19 +124,24 @@ def diff(
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
+    verbose: VerboseOption = False,
 ) -> int:
     """Compare a file with a model, two files, or two models; none is changed."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
-    selection = Selection(full, only_differences, layer)
-    if is_file(model):
-        first, second = file, model
-    elif names_model(file):
-        first, second = load_model(file), load_model(model)
-    else:
-        first, second = _loaded(file, model)
-    return _finish(tflrecover.diff(first, second, mapping), selection, json, html, model_explorer)
+    outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
+    outputs.require()
+    with waiting():
+        user = _mapping(mapping)
+        if is_file(model):
+            first, second = file, model
+        elif names_model(file):
+            first, second = load_model(file), load_model(model)
+        else:
+            first, second, _ = _loaded(file, model)
+        report = tflrecover.diff(first, second, user)
+    return outputs.take(report)
 
 
 @app.command()
@@ -223,22 +159,27 @@ def port(
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
+    verbose: VerboseOption = False,
 ) -> int:
     """Copy a file's weights into a model and save it; folders on the way are made."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
-    selection = Selection(full, only_differences, layer)
+    outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
+    outputs.require()
     require_output(output, force)
-    read, loaded = _loaded(file, model)
     try:
-        report = tflrecover.port(read, loaded, mapping, strict=strict)
+        with waiting():
+            read, loaded, user = _loaded(file, model, mapping)
+            report = tflrecover.port(read, loaded, user, strict=strict)
+            outputs.selection.require(report)  # before anything is written
+            save(loaded, output)
     except tflrecover.PortError as refused:
-        _finish(refused.report, selection, json, html, model_explorer)
+        outputs.take(refused.report)
         return DIFFERENT
-    selection.require(report)  # before anything is written
-    save(loaded, Path(output))
-    return _finish(report, selection, json, html, model_explorer)
+    code = outputs.take(report)
+    typer.echo(f"{output}: written")
+    return code
 
 
 @app.command()
@@ -254,9 +195,9 @@ def recover(
         Rounding, typer.Option(help="Of a quantized file: the float network, or with the rounding that the file does.")
     ] = Rounding.FLOAT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    verbose: VerboseOption = False,
 ) -> int:
     """Rebuild a file as a Keras model and save it; folders on the way are made."""
-    from tflrecover.render.terminal import waiting
     from tflrecover.source_files import source_files
     from tflrecover.tflite import read
 
@@ -264,7 +205,7 @@ def recover(
     for target in source_files(source) if source else ():
         require_free(target, force)
     found = read(file)
-    with waiting(f"Rebuilding {safe(file)}"):
+    with waiting():
         import_keras()
         from tflrecover.generation import generate_from
         from tflrecover.recovery import has_own_layers, recovered
@@ -275,7 +216,7 @@ def recover(
         def write_source() -> None:
             written.extend(map(str, generate_from(made, found.source, source) if source else ()))
 
-        save(made.model, Path(output), write_source)
+        save(made.model, output, write_source)
     for note in made.notes:
         typer.echo(f"note: {safe(note)}")
     if has_own_layers(made.model):
@@ -300,15 +241,18 @@ def verify(
     full: FullOption = False,
     only_differences: OnlyOption = False,
     layer: LayerOption = None,
+    verbose: VerboseOption = False,
 ) -> int:
     """Run a file and a model on the same inputs and compare every operator."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
-    selection = Selection(full, only_differences, layer)
-    given = None if inputs is None else load_inputs(inputs)
-    report = tflrecover.verify(*_loaded(file, model), mapping, inputs=given)
-    return _finish(report, selection, json, html, model_explorer)
+    outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
+    outputs.require()
+    with waiting():
+        given = None if inputs is None else load_inputs(inputs)
+        report = tflrecover.verify(*_loaded(file, model, mapping), inputs=given)
+    return outputs.take(report)
 
 
 @mapping_app.command()
@@ -317,13 +261,17 @@ def check(
     mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping in YAML.")],
     file: FileArgument,
     model: ModelArgument,
+    verbose: VerboseOption = False,
 ) -> int:
     """Check a mapping against a file and a model: every name must be there."""
     import tflrecover
 
-    report = tflrecover.diff(*_loaded(file, model), mapping)
+    with waiting():
+        report = tflrecover.diff(*_loaded(file, model, mapping))
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
+    for note in report.notes:
+        typer.echo(f"note: {safe(note)}")
     return SAME if report.ok else DIFFERENT
 
 
@@ -334,14 +282,15 @@ def init(
     model: ModelArgument,
     output: Annotated[str, typer.Option("--output", "-o", metavar="M.yaml", help="Where to write the mapping.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite M.yaml if it is there.")] = False,
+    verbose: VerboseOption = False,
 ) -> int:
     """Write a mapping to begin with: what is open, as proposals in comments."""
     import tflrecover
-    from tflrecover.report import write_atomically
 
-    if Path(output).is_file() and not force:
-        raise MappingError("is there already; --force overwrites it", source=output)
-    write_atomically(output, tflrecover.init_mapping(*_loaded(file, model)))
+    require_free(output, force)
+    with waiting():
+        read, loaded, _ = _loaded(file, model)
+        write_atomically(output, tflrecover.init_mapping(read, loaded))
     typer.echo(f"{output}: written; take the comment signs away from what you want")
     return SAME
 
@@ -352,11 +301,13 @@ def explain(
     file: FileArgument,
     model: ModelArgument,
     mapping: Annotated[str, typer.Option("--mapping", "-m", help="A mapping in YAML.")],
+    verbose: VerboseOption = False,
 ) -> int:
     """Say of each entry of a mapping whether it took effect or was not needed."""
     import tflrecover
 
-    effects = tflrecover.explain_mapping(*_loaded(file, model), mapping)
+    with waiting():
+        effects = tflrecover.explain_mapping(*_loaded(file, model, mapping))
     for effect in effects:
         typer.echo(safe(effect))
     return SAME if all(effect.is_needed for effect in effects) else DIFFERENT
@@ -364,7 +315,7 @@ def explain(
 
 @mapping_app.command()
 @exits
-def schema() -> int:
+def schema(verbose: VerboseOption = False) -> int:
     """Print the JSON Schema of a mapping."""
     from tflrecover.mapping.model import schema_text
 
@@ -377,6 +328,7 @@ def main(arguments: list[str] | None = None) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("tflrecover: %(message)s"))
     _LOG.addHandler(handler)
+    _LOG.setLevel(logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -14,11 +14,12 @@ import numpy as np
 
 from tflrecover import differences
 from tflrecover.align import Alignment
+from tflrecover.checks import WeightCheck
 from tflrecover.differences import describe
 from tflrecover.differences.tails import quoted
 from tflrecover.errors import EvaluationError, WeightlessFile
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
-from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape, WeightCheck
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
 from tflrecover.rewrite.variables import unfilled

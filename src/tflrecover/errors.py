@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,18 @@ class EvaluationError(TFLRecoverError):
 
 class MissingDependency(TFLRecoverError):
     """A package that this function needs is not installed."""
+
+
+class OutputError(TFLRecoverError):
+    """A file or a folder cannot be written, or must not be.
+
+    Attributes:
+        path: As it was given.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], message: str) -> None:
+        self.path = os.fsdecode(path)
+        super().__init__(f"{self.path}: {message}")
 
 
 class UnknownLayer(TFLRecoverError):

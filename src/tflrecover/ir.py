@@ -211,6 +211,21 @@ def short_name(name: str) -> str:
     return name.split(";", 1)[0]
 
 
+def counted(count: int, one: str, ending: str = "s") -> str:
+    """So many of a thing: ``1 batch norm``, ``2 batch norms``."""
+    return f"{count} {one}{'' if count == 1 else ending}"
+
+
+def called(name: str, otherwise: str = "") -> str:
+    """A name as reports quote it; a file whose names were stripped has none."""
+    return repr(short_name(name)) if name else otherwise
+
+
+def at_operator(index: int | str | None, kind: str | int | None, name: str, more: str = "") -> str:
+    """An operator of a file as reports name it: by index, type, and name of its output."""
+    return f"operator {index} ({kind}{name and f', output {called(name)}'}{more})"
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One operator of the file and the operator of the Keras model that is taken for it.
@@ -333,66 +348,3 @@ class ConstantUse:
     tensor: int
     name: str
     state: ConstantState
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Numbers of one matched operator: the file's output against Keras's.
-
-    End to end both sides run on the same inputs of the network; alone, the model's operator is given the file's own
-    values, so that only its own error is left. ``ok`` depends on the latter.
-
-    Attributes:
-        tflite_op: Index of the operator in the file whose output was compared.
-        tflite_type: Its type.
-        tflite_name: Name of its output tensor.
-        keras_layer: Layer path.
-        max_abs: Largest absolute error end to end.
-        max_rel: ``max_abs`` divided by the largest magnitude in the file's output.
-        rms_rel: Root mean square of the error end to end divided by that of the file's output.
-        alone: Largest absolute error alone, divided by the largest magnitude in the file's output.
-        tolerance: The largest ``alone`` that rounding explains.
-        ok: Within tolerance.
-        output: Name of the graph output when the value is one, else None; several are joined by commas.
-        reference: ``"litert"``, or ``"evaluated"`` where LiteRT cannot run the operator.
-    """
-
-    tflite_op: int
-    tflite_type: str | int
-    tflite_name: str
-    keras_layer: str | None
-    max_abs: float
-    max_rel: float
-    rms_rel: float
-    alone: float
-    tolerance: float
-    ok: bool
-    output: str | None = None
-    reference: Literal["litert", "evaluated"] = "litert"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightCheck:
-    """How far a weight of the second of two files or models is from that of the first.
-
-    Attributes:
-        tflite: The first's tensor or variable, or the expression where several make one weight.
-        keras: The second's.
-        role: Of the operand that it is, or is a part of: ``kernel``, ``bias``…
-        tflite_op: Index of the operator in the first where it is a file, else None.
-        keras_layer: Path of the layer in the second, or of the operator where it is a file.
-        shape: Its shape.
-        max_abs: Largest absolute change.
-        rms_rel: Root mean square of the change divided by that of the first's numbers.
-        ok: Equal, but for what rounding to the stored types explains.
-    """
-
-    tflite: str
-    keras: str
-    role: str
-    tflite_op: int | None
-    keras_layer: str | None
-    shape: Shape
-    max_abs: float
-    rms_rel: float
-    ok: bool

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import sysconfig
 import tempfile
+import traceback
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tflrecover import mistaken
+from tflrecover.classes import unknown_classes
 from tflrecover.errors import EvaluationError, InvalidModel
+from tflrecover.stages import stage
 
 _FILES = (".keras", ".h5", ".hdf5")
 _WEIGHTS = (".weights.h5", ".weights.json")
@@ -46,16 +50,42 @@ def load_model(target: str) -> Any:
 
 def _load_file(path: str) -> Any:
     if not Path(path).is_file():
-        raise InvalidModel(f"there is no model file {path!r}; give a .keras or .h5 file, or package.module:function")
-    if mistaken.kind_of(path) == mistaken.TFLITE:
+        what = f"{path!r} is a folder" if Path(path).is_dir() else f"there is no model file {path!r}"
+        raise InvalidModel(f"{what}; give a .keras or .h5 file, or package.module:function")
+    kind = mistaken.kind_of(path)
+    if kind == mistaken.TFLITE:
         raise InvalidModel(mistaken.file_for_model(path))
+    if path.endswith(".keras") and (kind != mistaken.KERAS or not zipfile.is_zipfile(path)):
+        known = f": it is {kind}" if kind not in (None, mistaken.KERAS) else ""
+        told = f"{path!r} is no archive that Keras reads{known}"
+        raise InvalidModel(f"{told}; it may be damaged or cut off: get it again, or save it with model.save({path!r})")
     keras = import_keras()
     # A recovered model may have layers of this library; Keras finds them by their registration.
     importlib.import_module("tflrecover.recovery.layers")
+    stage(f"loading the model {path}")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
-        raise InvalidModel(f"{path!r} cannot be loaded by Keras: {error}") from error
+        unknown = unknown_classes(path, keras)
+        if unknown:
+            raise InvalidModel(_own_classes(path, unknown)) from error
+        raise InvalidModel(f"{path!r} cannot be loaded by Keras: {_without_configurations(error)}") from error
+
+
+def _own_classes(path: str, names: Sequence[str]) -> str:
+    """How to load a model with classes that Keras does not know."""
+    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    return (
+        f"{path!r} has classes of your own, which Keras does not know here: {', '.join(shown)}. Write a module that "
+        f"imports them and loads the file, e.g. loaded.py with `model = keras.models.load_model({path!r})` (a class "
+        "without register_keras_serializable goes into its custom_objects=), and give loaded:model; see "
+        "docs/tutorial.md#layers-of-your-own"
+    )
+
+
+def _without_configurations(error: Exception) -> str:
+    """Keras's message but for the configurations around its cause, which can be as long as the model."""
+    return str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
 
 
 def import_keras() -> Any:
@@ -67,6 +97,7 @@ def import_keras() -> Any:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         return sys.modules["keras"]
+    stage("loading TensorFlow and Keras")
     with tempfile.TemporaryFile() as written:
         stderr = os.dup(2)
         os.dup2(written.fileno(), 2)
@@ -132,14 +163,37 @@ def _makers(module: ModuleType) -> Iterable[str]:
 def _named(module: str, name: str) -> Any:
     try:
         found = _attribute(_import(module), name)
+        stage(f"making the model {module}:{name}")
         made = found if mistaken.is_layer(found) or not callable(found) else found()
     # A script that ends itself when it is imported must not decide on our exit code.
     except (Exception, SystemExit) as error:
         looked = "; it is looked for in the current folder and on PYTHONPATH" if _is_absent(error, module) else ""
-        raise InvalidModel(f"{module}:{name} gives no model: {type(error).__name__}: {error}{looked}") from error
+        told = f"{type(error).__name__}: {error}{_place(error)}{looked}"
+        raise InvalidModel(f"{module}:{name} gives no model: {told}") from error
     if made is None:
         raise InvalidModel(f"{module}:{name} gives no model: it returns None; end it with `return model`")
+    if not mistaken.is_layer(made):
+        what = f"returns a {type(made).__name__}" if callable(found) else f"is a {type(made).__name__}"
+        raise InvalidModel(f"{module}:{name} gives no model: it {what}; name a model, or a function that returns one")
     return made
+
+
+def _place(error: BaseException) -> str:
+    """Where an error arose in the user's code: the innermost frame that is neither Python's nor of a package."""
+    found = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
+    if not found:
+        return ""
+    inside = Path(found[-1].filename).is_relative_to(Path.cwd())
+    shown = os.path.relpath(found[-1].filename) if inside else found[-1].filename
+    return f" ({shown}:{found[-1].lineno}, in {found[-1].name})"
+
+
+def _is_installed(filename: str) -> bool:
+    """Whether a source is part of Python, of what is installed, or of this library."""
+    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return filename.startswith("<") or any(
+        Path(filename).is_relative_to(place) for place in (*places, str(Path(__file__).parent))
+    )
 
 
 def _is_absent(error: BaseException, module: str) -> bool:

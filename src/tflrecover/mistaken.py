@@ -8,13 +8,14 @@ from typing import Any
 
 _ORDER = "the .tflite file comes first, the model second"
 TFLITE, KERAS, HDF5, SAVED_MODEL = "a .tflite file", "a Keras file", "an HDF5 file", "a SavedModel"
+MAPPING = "a mapping"
 
 # Contents at an offset, and what begins so. An archive is Keras's when Keras's own entries are in it.
 _MAGIC = (
     (4, b"TFL3", TFLITE),
     (0, b"\x89HDF\r\n\x1a\n", HDF5),
     (0, b"\x80\x02", "a pickled (PyTorch) file"),
-    (0, b"tflrecover:", "a mapping"),
+    (0, b"tflrecover:", MAPPING),
 )
 _ZIP = b"PK\x03\x04"
 _ARCHIVES = (
@@ -32,8 +33,8 @@ _SUFFIXES = {
     ".pth": "a PyTorch file",
     ".safetensors": "a safetensors file",
     ".py": "a Python file",
-    ".yaml": "a mapping",
-    ".yml": "a mapping",
+    ".yaml": MAPPING,
+    ".yml": MAPPING,
 }
 _HEAD = 16
 
@@ -85,8 +86,10 @@ def is_file(value: Any) -> bool:
 
 def instead_of_a_file(given: Any) -> str:
     """What to say of a thing that is no path and no bytes."""
-    what = f"the Keras model {given.name!r}" if is_layer(given) else f"a {type(given).__name__}"
-    return f"expected the path of a .tflite file or its bytes, got {what}; {_ORDER}"
+    expected = "expected the path of a .tflite file or its bytes"
+    if is_layer(given):
+        return f"{expected}, got the Keras model {given.name!r}; {_ORDER}"
+    return f"{expected}, got {'None' if given is None else f'a {type(given).__name__}'}"
 
 
 def wrong_file(kind: str) -> str:
@@ -118,4 +121,8 @@ def instead_of_a_model(given: Any) -> str:
 def _path_for_model(path: str) -> str:
     if kind_of(path) == TFLITE or path.endswith(".tflite"):
         return file_for_model(path)
+    module, _, name = path.partition(":")
+    if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        written = f"from {module} import {name}, and pass the model: {name}() where it is a function that makes one"
+        return f"expected a Keras model, got the text {path!r}, as the command line takes it; in Python, {written}"
     return f"expected a Keras model, got the text {path!r}: load it first, keras.models.load_model({path!r})"

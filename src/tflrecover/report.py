@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tflrecover.checks import Check, WeightCheck
 from tflrecover.ir import (
     Ambiguity,
     Assignment,
-    Check,
     ConstantUse,
     Difference,
     Match,
     OperatorCounts,
     Shape,
-    WeightCheck,
 )
 from tflrecover.render import text
+from tflrecover.saving import require_folder, require_place, write_atomically
 
 Action = Literal["diff", "port", "verify"]
 
@@ -135,7 +134,7 @@ class WeightStatistics:
     keras: Distribution
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The outcome of :func:`tflrecover.diff`, :func:`~tflrecover.port` or :func:`~tflrecover.verify`.
 
@@ -161,7 +160,7 @@ class Report:
         sides: What the two sides are called: ``("file", "Keras")``, or ``("first", "second")`` of two of a kind. What
             is said of the file is then said of the first, and what is said of the model of the second.
         ok: Nothing differs (but for what the mapping accepts), nothing is ambiguous, unresolved or unexplained, and
-            every check passed; of two of a kind also that no weight differs.
+            every check passed, of which at least one decides; of two of a kind also that no weight differs.
     """
 
     action: Action
@@ -193,6 +192,7 @@ class Report:
             and not any(a.state == "unresolved" for a in self.assignments)
             and not any(c.state == "unexplained" for c in self.constants)
             and all(c.ok for c in self.checks)
+            and (self.action != "verify" or any(c.decides for c in self.checks))
             and all(w.ok for w in self.weight_checks)
         )
 
@@ -222,8 +222,20 @@ class Report:
         """The first operator in file order whose output is out of tolerance, or None."""
         return next((c for c in self.checks if not c.ok), None)
 
+    @property
+    def unchecked(self) -> list[Check]:
+        """Checks that show nothing, because rounding explains too much of what the file has there."""
+        return [check for check in self.checks if check.is_open]
+
     def __str__(self) -> str:
         return text.summary(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.action} report: {text.headline(self)}>"
+
+    def __bool__(self) -> bool:
+        # Of a diff, "true" could as well mean that there are differences.
+        raise TypeError("a report is neither true nor false: ask for report.ok, or report.differences")
 
     def to_text(self, *, full: bool = False, only_differences: bool = False, layer: str | None = None) -> str:
         """The report for a terminal, without colours; both graphs side by side are in it.
@@ -262,9 +274,13 @@ class Report:
 
         Args:
             path: Where to write it too; the file appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if path is not None:
+            require_place(path)
             write_atomically(path, content)
         return content
 
@@ -273,9 +289,13 @@ class Report:
 
         Args:
             path: Where to; the file appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         from tflrecover.render.html import page
 
+        require_place(path)
         write_atomically(path, page(self))
 
     def to_model_explorer(self, path: str | os.PathLike[str]) -> None:
@@ -285,9 +305,13 @@ class Report:
 
         Args:
             path: The folder; it is made if it is not there. Each file in it appears complete or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         from tflrecover.render.model_explorer import NAMES, folder
 
+        require_folder(path)
         made = folder(self)
         for name in NAMES:
             if name in made:
@@ -342,14 +366,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"bytes": len(value)}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def write_atomically(path: str | os.PathLike[str], content: str) -> None:
-    """Writes a text file that appears complete or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: the file gets the permissions that any new file would have.
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        made.write_text(content, encoding="utf-8")
-        made.replace(target)

@@ -14,7 +14,7 @@ from tflrecover.api import diff
 from tflrecover.differences.tails import accept_line, quoted
 from tflrecover.errors import InvalidModel
 from tflrecover.mapping.model import VERSION
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 from tflrecover.report import Report
 from tflrecover.tflite import read
 

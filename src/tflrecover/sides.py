@@ -22,6 +22,7 @@ from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
 from tflrecover.side import Side
+from tflrecover.stages import stage
 
 Aligner = Callable[[Sequence[int]], Alignment]
 
@@ -99,6 +100,7 @@ def aligned(both: Facing) -> Sides:
     Where the one has its channels first at an end and the other last, the first is also looked at as if it had the
     ends of the second; that it has not is then told as the difference that it is.
     """
+    stage("comparing both sides")
     found = _aligned_with_states(both, Form())
     if found.alignment.complete:
         return found

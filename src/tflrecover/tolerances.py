@@ -39,6 +39,10 @@ its half step, on either side, and four standard deviations of their sum are nev
 MOST_WEIGHT_ROUNDING = 0.05
 """Relative. The most that is allowed for rounded weights, however coarse: a kernel that is off by a tenth must fail."""
 
+MOST_CHECKED = 0.2
+"""Relative. A tolerance beyond this checks nothing: a kernel could be off by as much. Some integer files have scales so
+coarse that a tensor holds a step or two; 0.14 was the largest tolerance in the Keras Applications."""
+
 HYBRID = 2.0
 """Times what the operator makes of rounding its activations to 8 bits, which is measured: LiteRT's kernels choose the
 scale per tensor or per row, with or without a zero point."""

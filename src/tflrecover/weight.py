@@ -8,13 +8,15 @@ expression gives the canonical weight; solving a Keras expression for a variable
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tflrecover.ir import short_name
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -152,10 +154,15 @@ def rms(array: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.asarray(array, np.float64))))) if array.size else 0.0
 
 
-def recipe(weight: Weight) -> str:
-    """The expression as one line for a human."""
+def recipe(weight: Weight, named: Callable[[str], str] = short_name) -> str:
+    """The expression as one line for a human.
+
+    Args:
+        weight: The expression.
+        named: What is shown of the name of a tensor or a variable.
+    """
     if isinstance(weight, Leaf):
-        return weight.name or str(weight.key)
+        return named(weight.name) or (f"tensor {weight.key}" if isinstance(weight.key, int) else weight.key)
     if isinstance(weight, Literal):
         return (
             np.array2string(weight.array, threshold=4, edgeitems=1)
@@ -164,6 +171,6 @@ def recipe(weight: Weight) -> str:
         )
     if isinstance(weight, Apply):
         if pattern := weight.attributes.get("pattern"):
-            return f"{recipe(weight.args[0])}: {pattern}"
-        return f"{weight.function.name.lower()}({', '.join(recipe(arg) for arg in weight.args)})"
+            return f"{recipe(weight.args[0], named)}: {pattern}"
+        return f"{weight.function.name.lower()}({', '.join(recipe(arg, named) for arg in weight.args)})"
     raise TypeError(f"not a weight: {weight!r}")

@@ -199,7 +199,7 @@ def dense_of_blocks():
     return file.content(y), weight, model
 
 
-@pytest.mark.parametrize("place", ["t{}", "#0"])
+@pytest.mark.parametrize("place", ["t{}", "tensor {}", "#0"])
 def test_mapping_reads_quantized_tensors(place):
     """A variable that the mapping fills gets real numbers, blockwise scales included."""
     content, weight, model = dense_of_blocks()
@@ -212,7 +212,7 @@ def test_mapping_reads_quantized_tensors(place):
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("t99", "'t99' is no constant tensor of the file"),
+        ("t99", "'t99' is no constant tensor of the file; `tflrecover inspect --full FILE` lists"),
         ("#0", "gives shape (2, 8), the variable has (8, 2); say how its axes go"),
     ],
 )

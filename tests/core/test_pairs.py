@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import tflrecover
 from tests.core.lite import converted, quantize, stripped
 from tests.test_imports import loaded_after
-from tflrecover import cli
+from tflrecover import cli, shell
 
 FAULTS = {
     "pool": ({"pool_size": 3}, "attribute", "pool_size", (2, 2), (3, 3)),
@@ -274,12 +274,12 @@ def test_command_line(tmp_path):
 
     page = tmp_path / "page.html"
     code, said = run(first, second, "--html", str(page))
-    assert code == cli.DIFFERENT
+    assert code == shell.DIFFERENT
     assert "the same network, 1 of 6 weights differ" in said
     assert "50.00%" in said
     assert "Weights that differ" in page.read_text(encoding="utf-8")
-    assert run(first, first)[0] == run(model, model)[0] == run(first, model)[0] == cli.SAME
-    assert run(model, first)[0] == cli.TROUBLE
+    assert run(first, first)[0] == run(model, model)[0] == run(first, model)[0] == shell.SAME
+    assert run(model, first)[0] == shell.TROUBLE
 
 
 def test_two_files_need_no_tensorflow(tmp_path):

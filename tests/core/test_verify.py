@@ -69,6 +69,38 @@ def test_right_models_agree(form):
         assert str(report).splitlines()[0].endswith(": the numbers agree")
 
 
+def coarse():
+    """A network whose values are as large as its inputs."""
+    inputs = keras.Input((8, 8, 3))
+    x = L.LeakyReLU(0.1, name="leaky")(L.Conv2D(8, 3, name="stem")(inputs))
+    model = keras.Model(inputs, L.Dense(4, name="head")(L.Flatten()(x)))
+    rng = np.random.default_rng(3)
+    for variable in model.variables:
+        # A bias is as large on any input: it must not hide how small the rest becomes.
+        variable.assign(rng.normal(0, 0.002 if variable.name == "bias" else 0.3, variable.shape))
+    return model
+
+
+def test_what_rounding_explains_altogether_is_not_called_checked():
+    model = coarse()
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rng = np.random.default_rng(4)
+    converter.representative_dataset = lambda: ([rng.normal(0, 1, (1, 8, 8, 3)).astype("float32")] for _ in range(8))
+    content = converter.convert()
+    # A hundredth of what the file was calibrated on: about a step of every scale of an activation.
+    small = rng.normal(0, 0.01, (1, 8, 8, 3)).astype("float32")
+    report = tflrecover.verify(content, model, inputs=small)
+    assert report.first_divergence is None
+    assert report.unchecked
+    assert all(check.tolerance > tolerances.MOST_CHECKED for check in report.unchecked)
+    assert "the numbers agree" not in report.to_text(full=True)
+    usual = tflrecover.verify(content, model, inputs=100 * small)
+    assert usual.ok
+    assert not usual.unchecked
+    assert max(check.tolerance for check in usual.checks) < tolerances.MOST_CHECKED
+
+
 FAULTS = {
     "stem": ("kernel", 1.3, {"stem", "stem_bn", "stem_relu"}),
     "project": ("kernel", 1.1, {"project"}),

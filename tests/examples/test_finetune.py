@@ -18,8 +18,9 @@ def file(tmp_path):
     return path
 
 
-def test_a_new_head_is_trained_and_exported(file, tmp_path):
-    outcome = finetune(file, tmp_path, epochs=4)
+@pytest.mark.parametrize("trained", [[], ["conv2d*"]], ids=["head", "layers of the file too"])
+def test_a_new_head_is_trained_and_exported(file, tmp_path, trained):
+    outcome = finetune(file, tmp_path, trained=trained, epochs=4 if not trained else 12)
     assert outcome.losses[-1] < 0.9 * outcome.losses[0]
     assert outcome.error < 1e-4
     assert outcome.file.is_file()

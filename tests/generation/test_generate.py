@@ -238,7 +238,7 @@ def test_functions_of_tensorflow_are_called_by_one_class(tmp_path):
 
 def test_files_that_are_there_are_kept(tmp_path):
     (tmp_path / "m.weights.h5").write_text("mine", encoding="utf-8")
-    with pytest.raises(FileExistsError, match="is there already"):
+    with pytest.raises(tflrecover.OutputError, match="is there already"):
         tflrecover.generate(file_of("plain"), tmp_path / "m.py")
     assert [path.name for path in tmp_path.iterdir()] == ["m.weights.h5"]
     files = tflrecover.generate(file_of("plain"), tmp_path / "m.py", force=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tflrecover.errors import MappingError
 from tflrecover.mapping import Mapping
+from tflrecover.mapping.loader import nearest
 
 from .examples import FULL
 
@@ -126,6 +127,28 @@ def test_what_no_mapping_comes_from(given: Any) -> None:
 def test_unreadable(tmp_path: Path, name: str) -> None:
     with pytest.raises(MappingError, match=r"cannot be read|is no path"):
         Mapping.load(f"{tmp_path}/{name}")
+
+
+def test_a_tflite_file_in_the_place_of_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(b"\x1c\0\0\0TFL3")
+    with pytest.raises(MappingError, match=r"is a .tflite file, not a mapping in YAML; .*mapping check MAPPING FILE"):
+        Mapping.load(tmp_path / "a.tflite")
+
+
+NEAR = {
+    "danse": (["dense", "conv"], ["dense"]),
+    # A converter's names begin with the model's and end with the operator's.
+    "stem": (["net_1/stem_1/convolution", "net_1/body_1/Relu"], ["net_1/stem_1/convolution"]),
+    "body": (["net_1/body_conv_1/convolution", "x/y"], ["net_1/body_conv_1/convolution"]),
+    "stem_1/convolutin": (["net_1/stem_1/convolution"], ["net_1/stem_1/convolution"]),
+    "nothing like it": (["dense", ""], []),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_nearest(name: str) -> None:
+    names, near = NEAR[name]
+    assert nearest(name, names) == (f"; did you mean {' or '.join(map(repr, near))}?" if near else "")
 
 
 def test_not_text(tmp_path: Path) -> None:

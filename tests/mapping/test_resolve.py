@@ -6,6 +6,7 @@ import pytest
 from tflrecover.errors import StaleMapping
 from tflrecover.ir import Difference
 from tflrecover.mapping import Mapping, OpName, ResolvedMapping, resolve
+from tflrecover.mapping.resolve import unused
 
 SHA256 = "8d3cab12" + "0" * 56
 WORLD: dict[str, Any] = {
@@ -74,7 +75,7 @@ def test_an_operator_by_the_name_that_reports_show() -> None:
 
 # content: what the error says
 STALE: dict[str, tuple[dict[str, Any], str, str]] = {
-    "another file": ({"tflite": {"sha256": "0" * 8}}, "tflite.sha256", "written for another file"),
+    "another file": ({"tflite": {"sha256": "0" * 8}}, "tflite.sha256", f"{SHA256}; if the mapping holds for it"),
     "layer": ({"match": {"conv2d_3": "#0"}}, "match.conv2d_3", "did you mean 'conv2d_2'"),
     "layer of several": (
         {"match": {"dense": "#0"}},
@@ -107,7 +108,9 @@ STALE: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "skip": ({"skip": ["conv*", "hed*"]}, "skip.1", "no layer of the model fits 'hed*'"),
     "ignore": ({"ignore": ["normalize/*"]}, "ignore.0", "no operator of the file fits 'normalize/*'"),
-    "ignored number": ({"ignore": ["#9"]}, "ignore.0", "no operator of the file fits '#9'"),
+    "ignored number": ({"ignore": ["#9"]}, "ignore.0", "no operator of the file fits '#9'; its operators are #0 to #4"),
+    "matched op": ({"match": {"conv2d_1": "conv/c"}}, "match.conv2d_1", "did you mean 'conv/b' or 'conv/a'?"),
+    "matched op by a part of its name": ({"match": {"conv2d_1": "twices"}}, "match.conv2d_1", "did you mean 'twice'?"),
     "accepted layer": ({"accept": [{"layer": "pool"}]}, "accept.0.layer", "the model has no layer 'pool'"),
     "accepted op": ({"accept": [{"op": "conv/x"}]}, "accept.0.op", "did you mean"),
     "variable": (
@@ -146,6 +149,23 @@ def test_the_digest_is_only_computed_for_a_guard() -> None:
         raise AssertionError
 
     assert resolve(Mapping.load(None), **{**WORLD, "sha256": never}) == ResolvedMapping()
+
+
+def test_an_entry_that_accepts_nothing_is_told() -> None:
+    pool = Difference("attribute", "", tflite_op=0, keras_layer="conv2d_1", attribute="pool_size")
+    wanted = [
+        {"layer": "conv2d_1", "attribute": "pool_size"},
+        {"layer": "conv2d_1", "attribute": "pool_sise"},
+        {"layer": "conv2d_2", "kind": "missing"},
+        {"op": "#1"},
+    ]
+    assert list(unused(resolved(accept=wanted).accept, [pool])) == [
+        "The mapping's accept entry 2, {layer: conv2d_1, attribute: pool_sise}, accepts nothing; what differs there is "
+        "{layer: conv2d_1, attribute: pool_size, kind: attribute}.",
+        "The mapping's accept entry 3, {layer: conv2d_2, kind: missing}, accepts nothing.",
+        "The mapping's accept entry 4, {op: #1}, accepts nothing.",
+    ]
+    assert list(unused(resolved(accept=wanted[:1]).accept, [pool])) == []
 
 
 @pytest.mark.parametrize(

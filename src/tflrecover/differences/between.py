@@ -15,7 +15,7 @@ from tflrecover.differences import describe
 from tflrecover.differences.layouts import LAYOUTS
 from tflrecover.differences.overview import is_far_apart
 from tflrecover.differences.tails import quoted
-from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, short_name
+from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, called, short_name
 
 # Attributes that are no argument of a layer: what stands in the same place.
 _WHAT_IT_IS = ("activation", "layer")
@@ -61,9 +61,9 @@ def _where(difference: Difference) -> str:
     """The place in the first, and in the second where it is called otherwise there."""
     name = short_name(difference.tflite_name or "")
     if difference.tflite_op is not None:
-        place = f"operator {difference.tflite_op} ({difference.tflite_type}, {name!r})"
+        place = f"operator {difference.tflite_op} ({difference.tflite_type}{name and f', {name!r}'})"
     else:
-        place = repr(name)
+        place = called(name, "a place without a name")
     is_same = difference.keras_layer in (None, name)
     return place if is_same else f"{place} / {_second(difference)}" if name else _second(difference)
 
@@ -97,7 +97,8 @@ def _output(difference: Difference) -> str:
         return f"the second has its outputs {listed} in another order than the first"
     if difference.tflite_name is not None:
         return (
-            f"the output {short_name(difference.tflite_name)!r} of the first is no output of the second's counterpart"
+            f"the output {called(difference.tflite_name, 'without a name')} of the first is no output of the second's "
+            "counterpart"
         )
     return f"the output {difference.keras_value} of the second ({_second(difference)}) is no output of the first"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tflrecover.align.view import View
 from tflrecover.differences.layers import Layers, class_of
-from tflrecover.ir import Difference, Graph, Op, Shape, short_name
+from tflrecover.ir import Difference, Graph, Op, Shape, at_operator
 from tflrecover.ops import by_name
 
 # Lists longer than this are told by their ends.
@@ -135,7 +135,7 @@ def in_file(side: View, op: Op) -> str:
     """The operator as it is found in the file, and why it cannot be read where that is known."""
     reason = side.graph.graph.get("reasons", {}).get(op.id)
     why = f"; {reason}" if reason else ""
-    return f"operator {file_index(op)} ({file_type(op)}, output {short_name(file_name(side, op))!r}{why})"
+    return at_operator(file_index(op), file_type(op), file_name(side, op), why)
 
 
 def layer_of(op: Op) -> str | None:

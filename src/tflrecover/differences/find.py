@@ -12,7 +12,7 @@ from tflrecover.differences.attributes import compare
 from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
-from tflrecover.ir import Difference, Op, Shape, short_name
+from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.plan import Failure
 from tflrecover.weight import keys
 
@@ -79,10 +79,8 @@ def _inputs(alignment: Alignment) -> Iterator[_Found]:
             # Keras's shapes have no batch.
             is_batch = mine[1:] == theirs[1:]
             wanted = f"keras.Input(batch_shape={mine})" if is_batch else f"keras.Input({mine[1:]})"
-            message = (
-                f"build the model for inputs of shape {mine[1:]}, {wanted}: the file takes {name!r} as {mine}, "
-                f"the model {theirs}"
-            )
+            taken = f"the file takes {called(name, f'input {i}')} as {mine}, the model {theirs}"
+            message = f"build the model for inputs of shape {mine[1:]}, {wanted}: {taken}"
             yield _Found(
                 -1,
                 Difference(
@@ -308,7 +306,7 @@ def _outputs(alignment: Alignment) -> Iterator[_Found]:
         partner = (
             _source_name(alignment, edge) if edge.source < 0 or edge.source in alignment.pairs else "a missing layer"
         )
-        message = f"make the output of {partner} an output of the model: it is the file's output {short_name(name)!r}"
+        message = f"make the output of {partner} an output of the model: it is the file's output {called(name, str(i))}"
         index = describe.file_index(file.ops[edge.source]) if edge.source >= 0 else None
         difference = Difference("wiring", message, index, None, name, attribute="outputs", tflite_value=name)
         yield _Found(len(file), difference, is_root=not told)

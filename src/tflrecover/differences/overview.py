@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tflrecover.align import Alignment
-from tflrecover.ir import Difference, OperatorCounts, short_name
+from tflrecover.ir import Difference, OperatorCounts, at_operator
 
 
 def count(alignment: Alignment, in_file: int) -> OperatorCounts:
@@ -26,7 +26,7 @@ def overview(counts: OperatorCounts, differences: Sequence[Difference]) -> str:
     first = differences[0]
     at = f"layer {first.keras_layer!r}"
     if first.tflite_op is not None:
-        at = f"operator {first.tflite_op} ({first.tflite_type}, output {short_name(first.tflite_name or '')!r})"
+        at = at_operator(first.tflite_op, first.tflite_type, first.tflite_name or "")
     place = "" if first.tflite_op is None and first.keras_layer is None else f"; the first disagreement is at {at}"
     return (
         f"only {counts.matched} of the file's {counts.canonical} canonical operators match: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import runpy
 import tempfile
@@ -17,7 +16,9 @@ from tflrecover.generation.literals import Unwritable
 from tflrecover.generation.module import module_source
 from tflrecover.recovery import Recovered, recovered
 from tflrecover.recovery.model import defaults
+from tflrecover.saving import require_free
 from tflrecover.source_files import source_files
+from tflrecover.stages import stage
 from tflrecover.tflite import read
 
 __all__ = ["generate", "generate_from"]
@@ -53,17 +54,14 @@ def generate(
         InvalidFile: it cannot be read.
         InvalidModel: ``out`` is no name of a module with ``.py``, or that of a module which Keras needs.
         ValueError: ``quantized`` is neither word.
-        FileExistsError: a file to be written is there.
+        OutputError: a file to be written is there, or cannot be written.
 
     Example:
         >>> tflrecover.generate("palm_detection_full.tflite", "palm_detection.py")
         (PosixPath('palm_detection.py'), PosixPath('palm_detection.weights.h5'))
     """
     for target in source_files(out):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
-        if target.exists() and not force:
-            raise FileExistsError(errno.EEXIST, "is there already; force=True overwrites it", str(target))
+        require_free(target, force)
     file = read(path)
     return generate_from(recovered(file, quantized=quantized), file.source, out)
 
@@ -82,6 +80,7 @@ def generate_from(found: Recovered, origin: str, out: str | os.PathLike[str]) ->
 
 def _generated(found: Recovered, origin: str, files: tuple[Path, Path, Path]) -> tuple[Path, ...]:
     source, weights, constants = files
+    stage(f"writing {source}")
     try:
         made = written(found.model, found.calls)
     except Unwritable as error:

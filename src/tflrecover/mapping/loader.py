@@ -15,10 +15,14 @@ import yaml
 
 from tflrecover.errors import MappingError, StaleMapping
 from tflrecover.mapping.model import VERSION, Accept, CustomOp, FileGuard, MappingModel, WeightRule
+from tflrecover.mistaken import MAPPING, kind_of
 
 # More than any mapping needs; an alias bomb would expand beyond the second.
 _MAX_BYTES = 4 << 20
 _MAX_NODES = 100_000
+_NEAREST = 3
+# A shorter beginning is that of anything.
+_LEAST = 3
 KeyPath = tuple[str | int, ...]
 
 
@@ -90,9 +94,25 @@ class Mapping:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """``"; did you mean …?"``, or nothing when nothing is near."""
-    found = difflib.get_close_matches(name, [other for other in names if other], n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
+    """``"; did you mean …?"``, or nothing when nothing is near.
+
+    A path is also near where a stretch of it that has as many parts as the name is near, or begins with the name, as
+    ``net/stem_conv_1/Relu`` for ``stem``.
+    """
+    paths = dict.fromkeys(filter(None, names))
+    stretches: dict[str, str] = {}
+    for path in paths:
+        for stretch in _stretches(path.split("/"), name.count("/") + 1):
+            stretches.setdefault(stretch, path)
+    found = difflib.get_close_matches(name, paths, n=_NEAREST, cutoff=0.5)
+    found += [stretches[near] for near in difflib.get_close_matches(name, stretches, n=_NEAREST, cutoff=0.7)]
+    found += [path for stretch, path in stretches.items() if len(name) >= _LEAST and stretch.startswith(name)]
+    shown = list(dict.fromkeys(found))[:_NEAREST]
+    return f"; did you mean {' or '.join(map(repr, shown))}?" if shown else ""
+
+
+def _stretches(parts: Sequence[str], length: int) -> Iterable[str]:
+    return ("/".join(parts[i : i + length]) for i in range(len(parts) - length + 1))
 
 
 def _dotted(key: KeyPath) -> str:
@@ -100,6 +120,10 @@ def _dotted(key: KeyPath) -> str:
 
 
 def _read(source: str) -> str:
+    kind = kind_of(source)
+    if kind not in (None, MAPPING):
+        order = "; on the command line it is `mapping check MAPPING FILE MODEL`, and elsewhere `--mapping MAPPING`"
+        raise MappingError(f"is {kind}, not a mapping in YAML{order}", source=source)
     try:
         with Path(source).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)

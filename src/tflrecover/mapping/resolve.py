@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from tflrecover.errors import StaleMapping
@@ -47,6 +47,11 @@ class ResolvedAccept:
             and self.kind in (None, difference.kind)
         )
 
+    def __str__(self) -> str:
+        op = f"#{self.op}" if isinstance(self.op, int) else self.op
+        fields = {"layer": self.layer, "op": op, "attribute": self.attribute, "kind": self.kind}
+        return f"{{{', '.join(f'{name}: {value}' for name, value in fields.items() if value is not None)}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedWeight:
@@ -86,6 +91,21 @@ class ResolvedMapping:
     custom_ops: AbstractMapping[str, str] = field(default_factory=dict)
 
 
+def unused(accept: Sequence[ResolvedAccept], differences: Sequence[Difference]) -> Iterator[str]:
+    """A note on every entry of ``accept`` that accepts nothing, as one does in which a value is misspelt."""
+    for number, entry in enumerate(accept, 1):
+        if any(entry.accepts(difference) for difference in differences):
+            continue
+        place = replace(entry, attribute=None, kind=None)
+        there = [
+            str(replace(place, attribute=difference.attribute, kind=difference.kind))
+            for difference in differences
+            if place.accepts(difference)
+        ]
+        hint = f"; what differs there is {' and '.join(there)}" if there else ""
+        yield f"The mapping's accept entry {number}, {entry}, accepts nothing{hint}."
+
+
 def resolve(
     mapping: Mapping,
     *,
@@ -116,7 +136,8 @@ def resolve(
     """
     model = mapping.model
     if model.tflite is not None and not sha256().startswith(model.tflite.sha256.lower()):
-        raise mapping.error(f"written for another file: this one has sha256 {sha256()}", "tflite", "sha256")
+        told = f"written for another file: this one has sha256 {sha256()}; if the mapping holds for it too, write that"
+        raise mapping.error(told, "tflite", "sha256")
     return ResolvedMapping(
         _match(mapping, layers, ops),
         mapping.pairs("inputs", keras_inputs, file_inputs),
@@ -219,7 +240,7 @@ def _ops(mapping: Mapping, pattern: str, ops: Sequence[OpName], *key: str | int)
     )
     if not found:
         raise mapping.error(
-            f"no operator of the file fits {pattern!r}{nearest(pattern, [op.name for op in ops])}", *key
+            f"no operator of the file fits {pattern!r}{_past_the_end(pattern, ops) or _nearest(pattern, ops)}", *key
         )
     return found
 
@@ -231,11 +252,16 @@ def _op(mapping: Mapping, name: str, ops: Sequence[OpName], *key: str | int) -> 
     if len(found) == 1:
         return found[0]
     if number_only := _past_the_end(name, ops):
-        raise mapping.error(number_only, *key)
+        raise mapping.error(f"the file has no operator {name}{number_only}", *key)
     if found:
         indices = ", ".join(f'"#{index}"' for index in found)
         raise mapping.error(f"{name!r} is the output of several operators; write one of {indices}", *key)
-    raise mapping.error(f"the file has no operator with output {name!r}{nearest(name, [op.name for op in ops])}", *key)
+    raise mapping.error(f"the file has no operator with output {name!r}{_nearest(name, ops)}", *key)
+
+
+def _nearest(name: str, ops: Sequence[OpName]) -> str:
+    """As reports show names, for these are what a user has seen."""
+    return nearest(name, (short_name(op.name) for op in ops))
 
 
 def _past_the_end(name: str, ops: Sequence[OpName]) -> str:
@@ -243,4 +269,4 @@ def _past_the_end(name: str, ops: Sequence[OpName]) -> str:
     if not (name.startswith("#") and name[1:].isdecimal()):
         return ""
     last = max((op.index for op in ops if isinstance(op.index, int)), default=0)
-    return f"the file has no operator {name}; its operators are #0 to #{last}"
+    return f"; its operators are #0 to #{last}"

@@ -24,6 +24,7 @@ from tflrecover.recovery.names import Names, legal
 from tflrecover.recovery.nest import has_conditions
 from tflrecover.recovery.rounding import keep_rounding
 from tflrecover.recovery.sizes import Sizes
+from tflrecover.stages import stage
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.quantization import quantized as is_quantized
 
@@ -58,6 +59,7 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
     """
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
+    stage(f"rebuilding {file.source}")
     try:
         with defaults():
             free, found = _freest(file)

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from tflrecover.ir import short_name
 from tflrecover.render.selection import Selection
-from tflrecover.render.text import safe
-from tflrecover.render.values import shape_text, value_text
+from tflrecover.render.values import safe, shape_text, value_text
 
 if TYPE_CHECKING:
     from tflrecover.report import Report, Row
@@ -66,7 +65,8 @@ def graph(report: Report, selection: Selection) -> Iterator[Text]:
     visible = [item for item in shown if not isinstance(item, list)]
     accepted = frozenset(number for number, one in enumerate(report.differences) if one.accepted)
     columns = _Columns.fitting(visible, selection.width, accepted, report.sides)
-    yield _heading(f" ({_legend(visible)})")
+    # What is folded has no mark in sight: it may follow from what is no operator, such as the size of an input.
+    yield _heading(f" ({_legend(visible) or _legend(rows) or 'all equal'})")
     yield columns.header()
     for item in shown:
         yield from [columns.fold(item)] if isinstance(item, list) else columns.lines(item)
@@ -140,7 +140,7 @@ def _legend(rows: Sequence[Row]) -> str:
     """The marks that appear."""
     states = {row.state for row in rows}
     marks = [f"{mark} {meaning}" for state, (mark, meaning, _) in _STATES.items() if meaning and state in states]
-    return ", ".join(marks) or "all equal"
+    return ", ".join(marks)
 
 
 @dataclass(frozen=True, slots=True)

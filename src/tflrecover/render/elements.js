@@ -45,6 +45,7 @@ function cellOf(row, side) {
     titled(make("span", "name", shortName(name ?? "")), name ?? ""),
     ...changed.map((attribute) => make("span", "chip", `${attribute[0]}=${attribute[at] ?? "none"}`)),
     side === "keras" && row.check?.first && make("span", "badge", "first divergence"),
+    side === "keras" && row.check?.open && make("span", "badge quiet", "not checked"),
     side === "keras" && row.check?.output && make("span", "badge quiet", `output ${row.check.output}`),
     side === "keras" && other && !row.match && make("span", "badge quiet", "not sure"),
     make("span", isOther("shape") ? "shape chip" : "shape", cell.shape ?? ""),
@@ -55,7 +56,8 @@ function heatOf(check) {
   if (!check) return make("span");
   const bar = make("i");
   bar.style.width = `${check.heat * 100}%`;
-  return titled(make("span", check.ok ? "heat" : "heat bad", bar), `error ${check.alone}, tolerance ${check.tolerance}`);
+  const told = check.open ? ": rounding explains too much, this is not checked" : "";
+  return titled(make("span", check.ok ? "heat" : "heat bad", bar), `error ${check.alone}, tolerance ${check.tolerance}${told}`);
 }
 
 /** The place of a row; it is filled while it is near the part that is in sight. */

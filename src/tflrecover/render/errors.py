@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tflrecover.ir import Check
+    from tflrecover.checks import Check
     from tflrecover.report import Report
 
 

@@ -9,7 +9,7 @@ import networkx as nx
 
 from tflrecover.ir import Graph, Op, Value, short_name
 from tflrecover.render.inspect import sizes
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 
 
 def graphml_text(graph: Graph) -> str:

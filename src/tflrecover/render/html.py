@@ -16,11 +16,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tflrecover.ir import Check, short_name
+from tflrecover.checks import Check
+from tflrecover.ir import short_name
 from tflrecover.render import text
 from tflrecover.render.errors import by_row
-from tflrecover.render.text import safe
-from tflrecover.render.values import shape_text, value_text
+from tflrecover.render.values import safe, shape_text, value_text
 
 if TYPE_CHECKING:
     from tflrecover.report import Cell, Distribution, Report, Row, WeightStatistics
@@ -40,7 +40,7 @@ def page(report: Report) -> str:
         "counts": [line.partition(": ") for line in lines if line != safe(report.overview)],
         "wanted": text.WANTED,
         "partly": text.PARTLY,
-        "reparametrised": text.REPARAMETRISED,
+        "reparametrised": text.reparametrised(report),
         "variables": _by_state(report),
         "moved": text.moved(report),
         "constants": Counter(c.state for c in report.constants),
@@ -207,6 +207,7 @@ def _check(check: Check, *, is_first: bool) -> dict[str, Any]:
         **numbers,
         "heat": round(_heat(check), 3),
         "ok": check.ok,
+        "open": check.is_open or None,
         "first": is_first,
         "output": check.output,
         "reference": check.reference if check.reference != "litert" else "",

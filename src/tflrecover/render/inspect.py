@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tflrecover.ir import Graph, Op, Value
-from tflrecover.render.text import safe
+from tflrecover.render.values import safe
 from tflrecover.tflite import TFLiteModel
 from tflrecover.tflite.model import Signature
 
@@ -16,7 +16,7 @@ def inspect_text(model: TFLiteModel, *, full: bool = False) -> str:
 
     Args:
         model: A file as read.
-        full: Also every operator.
+        full: Also every operator and every constant.
     """
     lines = [
         f"file         {safe(model.source)}",
@@ -31,7 +31,7 @@ def inspect_text(model: TFLiteModel, *, full: bool = False) -> str:
     for index, graph in enumerate(model.subgraphs):
         lines += ["", f"subgraph {index}  {safe(graph.graph['name'])}", *_graph(graph, model.signature(index))]
         if full:
-            lines += ["", *_operators(graph)]
+            lines += ["", *_operators(graph), "", *_constants(graph)]
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +90,19 @@ def _operators(graph: Graph) -> Iterator[str]:
         shown = {k: v for k, v in op.attributes.items() if v is not None}
         if shown:
             yield f"        {safe(', '.join(f'{k}={v}' for k, v in shown.items()))}"
+
+
+def _constants(graph: Graph) -> Iterator[str]:
+    """Every constant, and which operators take it: what a mapping's ``from:`` names."""
+    takers: dict[int, list[str]] = {}
+    for op in graph.ops():
+        for taken in dict.fromkeys(value for value in op.inputs if value is not None):
+            takers.setdefault(taken, []).append(f"#{op.id}")
+    yield "  constants"
+    for index, value in graph.values.items():
+        if value.data is not None:
+            by = f", taken by {', '.join(takers[index])}" if index in takers else ""
+            yield f"  {index:>5} {describe_value(value)}{by}"
 
 
 def _operands(graph: Graph, op: Op) -> str:

@@ -14,8 +14,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.render.errors import by_row
-from tflrecover.render.text import safe, verdict
-from tflrecover.render.values import cut
+from tflrecover.render.text import verdict
+from tflrecover.render.values import cut, safe
 
 if TYPE_CHECKING:
     from tflrecover.report import Cell, Report, Row

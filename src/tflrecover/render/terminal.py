@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,17 +24,21 @@ STYLES = (
         r"|the same network with the same weights)$",
         "bold green",
     ),
-    (r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*)$", "bold yellow"),
+    (r"(?<=: )the numbers of \d+ of \d+ operators agree, .*$", "bold yellow"),
+    (
+        r"(?<=: )(ported, complete if the order is the same \(see the note\)|the same network, .*|not decided: .*)$",
+        "bold yellow",
+    ),
     (
         r"(?<=: )(the model is not the file's network|NOT ported|ported in part|the numbers do NOT agree"
-        r"|the numbers that could be compared agree, but the model is not the file's network"
+        r"|the numbers that could be compared agree, but .*"
         r"|the structure is equal, but the model does not hold the file's weights|not the same network)$",
         "bold red",
     ),
     (r"\[(attribute|missing|extra|wiring|shape|constant)\]", "red"),
     (r"\(accepted\)", "green"),
     (r"`[^`\n]*`", "cyan"),
-    (r"<- first divergence|out of tolerance$|^  (unresolved|unexplained): .*$", "red"),
+    (r"<- first divergence|out of tolerance$|^  NOT checked:|^  (unresolved|unexplained): .*$", "red"),
 )
 # A list's number stands before what a wrapped line continues.
 _HANGING = 3
@@ -51,7 +52,8 @@ def show(report: Report, selection: Selection, console: Console) -> None:
     """
     summary, *others = sections(report, replace(selection, width=console.width))
     framed = Text("\n").join(coloured(str(line)) for line in summary)
-    console.print(Panel(framed, border_style="green" if report.ok else "red", expand=False))
+    style = "red" if not report.ok else "yellow" if report.unchecked else "green"
+    console.print(Panel(framed, border_style=style, expand=False))
     for section in others:
         console.print()
         for line in section:
@@ -75,13 +77,3 @@ def _wrapped(line: Text, console: Console) -> Text:
     head, body = line.divide([indent])
     parts = body.wrap(console, console.width - len(margin), overflow="fold")
     return head + Text(f"\n{margin}").join(parts)
-
-
-@contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Shows on a terminal that something is being done."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    with Console(stderr=True).status(what):
-        yield

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from tflrecover.ir import Check, Difference, VariableState, WeightCheck, short_name
-from tflrecover.render.values import cut
+from tflrecover.checks import WeightCheck
+from tflrecover.ir import Assignment, Difference, VariableState, called, short_name
+from tflrecover.render.checks import agreement, disagreement, table, verified
+from tflrecover.render.values import safe
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,12 +32,17 @@ _TREE = 24
 _WORST = 5
 
 REPARAMETRISED = (
-    "Reparametrised: the converter had folded these batch norms into their neighbours. The function is exactly the "
-    "file's, but the batch norms hold no statistics of their own: call tflrecover.calibrate(model, data) before "
+    "Reparametrised: the file holds these only merged with others, as a batch norm with its neighbour. The function is "
+    "exactly the file's; how it is shared out among them need not be as in the original model."
+)
+UNCALIBRATED = (
+    " The batch norms among them hold no statistics of their own: call tflrecover.calibrate(model, data) before "
     "training."
 )
+_STATISTICS = ("moving_mean", "moving_variance")
 
 
+UNDECIDED = "not decided: what structure cannot tell apart is listed under the ambiguities"
 WORDS = "The words of this report are explained in docs/report.md."
 WANTED = "If it is meant to end otherwise (a new head, or none), this mapping says so:"
 PARTLY = "Or port with strict=False (--no-strict): what is sure is copied, the rest keeps its weights."
@@ -48,14 +54,9 @@ def suggested(mapping: str) -> list[str]:
     return [WANTED, *(f"      {line}" for line in lines), PARTLY]
 
 
-def safe(text: object) -> str:
-    """Text from a file or a model on one line, with control characters made visible: a terminal must not obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-
-
 def summary(report: Report) -> str:
     """The report in a few lines."""
-    lines = [_headline(report), *counts(report)]
+    lines = [headline(report), *counts(report)]
     lines += [f"  - {safe(d.message)}" for _, d in report.ranked if not d.accepted][:_WORST]
     lines += [f"  - {safe(a.message)}" for a in report.ambiguities][:_WORST]
     lines += [f"  {safe(assumption)}" for assumption in report.assumptions]
@@ -80,7 +81,7 @@ def sections(report: Report, selection: Selection) -> Iterator[Section]:
     from tflrecover.render.columns import graph
 
     selection.require(report)
-    yield [_headline(report), *counts(report)]
+    yield [headline(report), *counts(report)]
     parts: list[Section] = [list(_differences(report, selection)), list(graph(report, selection))]
     if not selection.only_differences:
         parts += map(list, _rest(report, sys.maxsize if selection.full else _LISTED, is_full=selection.full))
@@ -96,43 +97,43 @@ def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str
     yield _weights(report, limit)
     yield _constants(report, limit)
     yield _matches(report) if is_full else ()
-    yield _checks(report)
-    yield [WORDS] if report.action != "verify" else ()
+    yield [WORDS]
+    yield table(report, limit)
 
 
 def verdict(report: Report) -> str:
     """What the report comes to."""
     said = {
-        "diff": ("the model is the file's network", "the model is not the file's network"),
+        "diff": ("the model is the file's network", _difference(report)),
         "port": ("ported, complete and beyond doubt", "NOT ported" if not report.applied else "ported in part"),
-        "verify": ("the numbers agree", _disagreement(report)),
+        "verify": (agreement(report), disagreement(report)),
     }[report.action]
     if report.is_pair:
         said = ("the same network with the same weights", _changed(report))
     if report.assumptions and report.action == "port":
         said = ("ported, complete if the order is the same (see the note)", said[1])
-    if report.action == "verify" and not report.checks:
+    if report.action == "verify" and all(check.is_open for check in report.checks):
         said = ("nothing could be compared",) * 2
     return said[0] if report.ok else said[1]
 
 
-def _headline(report: Report) -> str:
+def _difference(report: Report) -> str:
+    """The verdict of a diff that is not sure of the same network."""
+    is_open = report.ambiguities and all(difference.accepted for difference in report.differences)
+    return UNDECIDED if is_open else "the model is not the file's network"
+
+
+def headline(report: Report) -> str:
+    """What was compared, and what it comes to."""
     return f"{safe(report.source)} -> {safe(report.model)}: {verdict(report)}"
-
-
-def _disagreement(report: Report) -> str:
-    """The verdict on numbers where not all is well."""
-    if all(check.ok for check in report.checks):
-        return "the numbers that could be compared agree, but the model is not the file's network"
-    if report.unported:
-        return "the structure is equal, but the model does not hold the file's weights"
-    return "the numbers do NOT agree"
 
 
 def _changed(report: Report) -> str:
     """The verdict on two of a kind that are not the same."""
-    if report.ambiguities or not all(difference.accepted for difference in report.differences):
+    if not all(difference.accepted for difference in report.differences):
         return "not the same network"
+    if report.ambiguities:
+        return UNDECIDED
     return f"the same network, {_moved(report)}"
 
 
@@ -163,32 +164,7 @@ def counts(report: Report) -> Iterator[str]:
     elif report.action != "verify":
         yield f"  variables: {', '.join(parts) or 'none'}"
     else:
-        yield from _verified(report)
-
-
-def _verified(report: Report) -> Iterator[str]:
-    """What holds of the model as it is now."""
-    looked_at = [a for a in report.assignments if a.held is not None]
-    lacking = [a.variable for a in looked_at if not a.held]
-    if looked_at:
-        told = f"; {lacking[0]!r} is one that does not" if lacking else ""
-        advice = "; run port first" if report.unported and not report.ok else ""
-        count = f"{len(looked_at) - len(lacking)} of {len(looked_at)}"
-        yield f"  variables with the file's own numbers: {count}{safe(told)}{advice}"
-    if not report.checks:
-        return
-    largest = max(c.tolerance for c in report.checks)
-    good = sum(c.ok for c in report.checks)
-    yield (
-        f"  checked: {good} of {len(report.checks)} operators within tolerance, each on the file's own values "
-        f"(tolerance: what rounding explains, here at most {largest:.1g} of the largest value)"
-    )
-    first = report.first_divergence
-    if first is not None:
-        yield f"  first divergence: {_place(first)}, relative error {first.alone:.2g}, tolerance {first.tolerance:.2g}"
-    for check in report.checks:
-        if check.output is not None:
-            yield f"  output {safe(check.output)!r} end to end: relative RMS error {check.rms_rel:.2g}"
+        yield from verified(report)
 
 
 def said(report: Report, state: str) -> str:
@@ -209,13 +185,6 @@ def _matched(report: Report) -> str:
         return f"{have.matched} of {have.canonical} canonical operators of the first, the second has {have.model}"
     mine = f"{have.canonical} canonical operators of the file ({have.file} as stored)"
     return f"{have.matched} of {mine}, the model has {have.model}"
-
-
-def _place(check: Check) -> str:
-    layer = f"layer {check.keras_layer!r}" if check.keras_layer else "the model"
-    # A converter joins the names of all that it has merged; the beginning is enough to find it.
-    name = _cut(check.tflite_name, 60)
-    return safe(f"operator {check.tflite_op} ({check.tflite_type}, {name!r}), {layer}")
 
 
 def _differences(report: Report, selection: Selection) -> Iterator[str]:
@@ -273,13 +242,26 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
         members = [a for a in assignments if a.state == state]
         if not members:
             continue
-        yield f"  {said(report, state)}: {len(members)}"
-        if state != "assigned":
-            yield from (f"    {safe(a.variable)} ({safe(short_name(a.recipe))})" for a in members[:limit])
+        yield f"  {said(report, state)}: {len(members)}{_held(members)}"
+        # Their number says enough, unless somebody wants to see everything.
+        if state != "assigned" or limit == sys.maxsize:
+            yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:limit])
             if len(members) > limit:
                 yield f"    and {len(members) - limit} more"
     if report.action != "verify" and any(a.state == "reparametrised" for a in assignments):
-        yield f"  {REPARAMETRISED}"
+        yield f"  {reparametrised(report)}"
+
+
+def _held(members: Sequence[Assignment]) -> str:
+    """How many the model holds now, where that was looked at."""
+    looked_at = [a.held for a in members if a.held is not None]
+    return f" (the model holds {sum(looked_at)} of them)" if looked_at else ""
+
+
+def reparametrised(report: Report) -> str:
+    """What it means that variables are; of batch norms also what to do."""
+    shared = [a.variable for a in report.assignments if a.state == "reparametrised"]
+    return REPARAMETRISED + UNCALIBRATED * any(path.rsplit("/", 1)[-1].startswith(_STATISTICS) for path in shared)
 
 
 def moved(report: Report) -> list[WeightCheck]:
@@ -308,7 +290,7 @@ def _constants(report: Report, limit: int) -> Iterator[str]:
         return
     yield f"Constants of the file: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}"
     unexplained = [c for c in report.constants if c.state == "unexplained"]
-    yield from (f"  unexplained: tensor {c.tensor} {safe(short_name(c.name))!r}" for c in unexplained[:limit])
+    yield from (f"  unexplained: tensor {c.tensor} {safe(called(c.name))}".rstrip() for c in unexplained[:limit])
     if len(unexplained) > limit:
         yield f"  and {len(unexplained) - limit} more"
 
@@ -317,36 +299,3 @@ def _matches(report: Report) -> Iterator[str]:
     steps = Counter(match.step for match in report.matches)
     if steps:
         yield f"Matches by step: {', '.join(f'{count} {safe(step)}' for step, count in steps.most_common())}"
-
-
-def _checks(report: Report) -> Iterator[str]:
-    """Outputs, the first divergence, and the worst operators."""
-    if not report.checks:
-        return
-    first = report.first_divergence
-    worst = sorted(report.checks, key=_error, reverse=True)[:_WORST]
-    shown = [c for c in report.checks if c.output is not None or c is first or any(c is other for other in worst)]
-    yield "Checks (outputs, the first divergence, the largest errors)"
-    yield f"  {'operator':<44} {'layer':<28} {'alone':>9} {'tolerance':>9} {'max rel':>9} {'rms rel':>9}"
-    for check in shown:
-        marks = [f"output {check.output}"] if check.output is not None else []
-        marks += ["<- first divergence"] if check is first else [] if check.ok else ["out of tolerance"]
-        name = _cut(f"{check.tflite_op} {check.tflite_type} {check.tflite_name}", 44)
-        layer = _cut(check.keras_layer or "", 28)
-        numbers = f"{check.alone:>9.1e} {check.tolerance:>9.1e} {check.max_rel:>9.1e} {check.rms_rel:>9.1e}"
-        yield f"  {name:<44} {layer:<28} {numbers} {safe(', '.join(marks))}".rstrip()
-    hidden = [check for check in report.checks if not any(check is other for other in shown)]
-    if hidden:
-        bad = sum(not check.ok for check in hidden)
-        yield f"  and {len(hidden)} more, {bad} of them out of tolerance (to_dict() has them all)"
-
-
-def _error(check: Check) -> float:
-    """The error in tolerances, to sort by: one that is no number is larger than any that is."""
-    if math.isnan(check.alone):
-        return math.inf
-    return check.alone / check.tolerance if check.tolerance else check.alone
-
-
-def _cut(text: str, width: int) -> str:
-    return cut(safe(text), width)

@@ -35,3 +35,8 @@ def value_text(value: Any) -> str:
 def shape_text(shape: Shape | None) -> str:
     """``1x24x24x3``; ``?`` where it is not known."""
     return "?" if shape is None else "x".join(map(str, shape)) or "scalar"
+
+
+def safe(text: object) -> str:
+    """Text from a file or a model on one line, with control characters made visible: a terminal must not obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -168,5 +168,5 @@ def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
         count = rule(draft)
         if count:
             draft.prune()
-        _log.debug("%s: %d", rule.__name__, count)
+            _log.debug("%s: %d", rule.__name__, count)
     return draft

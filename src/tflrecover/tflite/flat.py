@@ -108,8 +108,7 @@ class Walker:
         except InvalidFile:
             raise
         except DAMAGE as error:
-            detail = f"{type(error).__name__}: {error}"
-            message = f"cannot be read ({detail}); the file is damaged or truncated"
+            message = "cannot be read; the file is damaged or truncated, get it again"
             raise InvalidFile(message, source=self.source, where=where) from error
 
 

@@ -18,6 +18,7 @@ from tflrecover.errors import InputMismatch, InvalidModel, UnbuiltModel, WrongBa
 from tflrecover.ir import Graph, Shape
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
+from tflrecover.stages import stage
 from tflrecover.tracing.importer import import_function
 from tflrecover.tracing.inputs import Form, declared_inputs, forms
 from tflrecover.tracing.layers import LayerPaths, variable_paths
@@ -216,6 +217,7 @@ def trace_model(
         InputMismatch: another number of inputs, or shapes that do not fit.
     """
     check(model)
+    stage("trying another argument of a layer" if stand_ins else f"tracing the model {model.name!r}")
     form, shapes = _shapes(model, input_shapes, form)
     paths = LayerPaths(model)
     # Without the masks that its graph has, Keras makes them anew at each call, from the layers as they are then.

@@ -15,8 +15,8 @@ import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.align import Alignment
+from tflrecover.checks import WeightCheck
 from tflrecover.differences import describe
-from tflrecover.ir import WeightCheck
 from tflrecover.ops.quantize import half_steps
 from tflrecover.rewrite.common import freeze
 from tflrecover.transfer.equations import Equation, System
@@ -170,8 +170,8 @@ def _check(alignment: Alignment, equation: Equation, pair: _Pair, *, is_equal: b
 
 def _name(weight: Weight) -> str:
     if isinstance(weight, Apply) and weight.function.name == _STORED:
-        return recipe(weight.args[0])
-    return recipe(weight)
+        return recipe(weight.args[0], str)
+    return recipe(weight, str)
 
 
 def _relative(change: float, size: float) -> float:

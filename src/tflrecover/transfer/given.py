@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import einops
 import numpy as np
 
-from tflrecover.ir import short_name
+from tflrecover.ir import Op, short_name
 from tflrecover.mapping import ResolvedWeight
 from tflrecover.mapping.loader import nearest
 from tflrecover.rewrite.contents import Contents
@@ -48,20 +48,32 @@ def given_values(
 
 
 def _constant_tensor(file: TFLiteModel, name: str, given: ResolvedWeight) -> int:
-    """Index of the constant tensor of that name, or of the kernel of the operator that makes it or has that number."""
+    """Index of the constant tensor of that name, or of the kernel of the operator that makes it or has that number.
+
+    A name may be whole or as reports show it, and ``tensor 6`` is what they call one that has none.
+    """
     values = file.graph.values
     constants = {i: value.name for i, value in values.items() if value.data is not None}
-    found = [i for i, other in constants.items() if other == name]
+    found = [i for i, other in constants.items() if name in (other, f"tensor {i}")]
     if not found:
         named = {op: (f"#{op.id}", values[op.outputs[0]].name) for op in file.graph.ops() if op.outputs}
         makers = [op for op, names in named.items() if name in (*names, short_name(names[1]))]
-        found = [i for op in makers for i in op.inputs[1:2] if i in constants]
+        found = [i for op in makers if (i := _kernel(op)) in constants and i is not None]
+    found = found or [i for i, other in constants.items() if short_name(other) == name]
     if not found:
-        raise given.error(f"{name!r} is no constant tensor of the file{nearest(name, constants.values())}")
+        takers = (short_name(values[op.outputs[0]].name) for op in file.graph.ops() if _kernel(op) in constants)
+        hint = nearest(name, (*constants.values(), *takers))
+        how = "; `tflrecover inspect --full FILE` lists the file's constants"
+        raise given.error(f"{name!r} is no constant tensor of the file{hint or how}")
     if len(found) > 1:
         told = f"{name!r} stands for {len(found)} tensors of the file"
-        raise given.error(f'{told}; name one by the operator that takes it, e.g. "#4"')
+        raise given.error(f'{told}; name one by its number, e.g. "tensor {found[0]}"')
     return found[0]
+
+
+def _kernel(op: Op) -> int | None:
+    """Where an operator has its kernel, if it has one."""
+    return op.inputs[1] if len(op.inputs) > 1 else None
 
 
 def _real(file: TFLiteModel, index: int) -> Array:

@@ -14,7 +14,8 @@ from tflrecover import tolerances
 from tflrecover.comparison import Comparison
 from tflrecover.errors import EvaluationError, InputMismatch
 from tflrecover.inputs import end_names
-from tflrecover.ir import Graph
+from tflrecover.ir import Graph, called
+from tflrecover.stages import stage
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
@@ -142,6 +143,7 @@ def run_both(comparison: Comparison, arrays: Sequence[Array], *, is_isolated: bo
         InputMismatch: the model does not take inputs of these shapes.
     """
     pairs = _inputs(comparison, arrays)
+    stage("running the file with LiteRT")
     run = FileRun(comparison.file, arrays, is_isolated=is_isolated)
     found, notes = sites(comparison)
     run.look_at(site.tensor for site in found)
@@ -171,7 +173,7 @@ def _inputs(comparison: Comparison, arrays: Sequence[Array]) -> dict[int, int]:
     for i, (name, array) in enumerate(zip(end_names(comparison.file, "inputs"), arrays, strict=True)):
         shape = source.values[source.inputs[order[i]]].shape or ()
         if not fits(array.size, shape):
-            told = f"the file takes {name!r} as {array.shape}, the model {shape}"
+            told = f"the file takes {called(name, f'input {i}')} as {array.shape}, the model {shape}"
             raise InputMismatch(f"{comparison.file.source}: build the model for inputs of shape {array.shape}: {told}")
     return {v: source.inputs[order[i]] for i, v in enumerate(graph.inputs)}
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tflrecover.ir import Check
+from tflrecover import tolerances
+from tflrecover.checks import Check
+from tflrecover.stages import stage
 from tflrecover.verification.allowance import clipped
 from tflrecover.verification.both import Both, largest
 from tflrecover.verification.sites import Site
@@ -26,6 +28,7 @@ def check_all(both: Both) -> tuple[Check, ...]:
     Raises:
         EvaluationError: TensorFlow cannot run the model.
     """
+    stage("running the model, operator by operator")
     ends, alone = dict(both.end_to_end()), dict(both.alone())
     return tuple(_check(both, site, ends[site.value], *alone[site.value]) for site in both.sites)
 
@@ -43,7 +46,8 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
     want = both.array(site.tensor)
     max_abs, max_rel, rms_rel = errors(want, end)
     worst = errors(want, clipped(alone, both.comparison.file.graph.values[site.tensor]))[0]
-    peak = largest(want) or 1.0
+    magnitude = largest(want)
+    peak = magnitude or 1.0
     return Check(
         site.op,
         site.type,
@@ -58,6 +62,7 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
         worst <= allowed and not (site.output is not None and lost(want)),
         site.output,
         "evaluated" if any(site.tensor in op.outputs for op in both.run.evaluated) else "litert",
+        allowed <= tolerances.MOST_CHECKED * magnitude,
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from tflrecover.comparison import Comparison
 from tflrecover.differences import describe
-from tflrecover.errors import EvaluationError, TFLRecoverError
+from tflrecover.errors import EvaluationError, InputMismatch, TFLRecoverError
 from tflrecover.ir import Difference, Op
 from tflrecover.output_effect import OutputEffect
+from tflrecover.stages import stage
 from tflrecover.verification.both import Both, run_both
 from tflrecover.verification.check import errors
 from tflrecover.verification.litert import random
@@ -35,10 +36,13 @@ def measured(comparison: Comparison, both: Both | None = None) -> Comparison:
     """
     if not comparison.differences:
         return comparison
+    stage("measuring what the differences do to the outputs")
     try:
         both = _ready(comparison, both)
     except TFLRecoverError as error:
-        told = f"What the differences do to the outputs was not measured: {error}"
+        # Which shapes is what the difference says.
+        why = "both sides take inputs of other shapes" if isinstance(error, InputMismatch) else error
+        told = f"What the differences do to the outputs was not measured: {why}"
         return replace(comparison, notes=(*comparison.notes, told))
     most = min(_MOST_MEASURED, _MOST_OPERATORS // max(len(comparison.trace.source), 1))
     looked_at, rest = comparison.differences[:most], comparison.differences[most:]

@@ -66,7 +66,9 @@ def _name_outputs(comparison: Comparison, found: dict[int, Site]) -> list[str]:
     graph, traced, alignment = comparison.file.graph, comparison.trace.tensors, comparison.alignment
     producers = {value: op for op in graph.ops() for value in op.outputs}
     lost = []
-    for i, name in enumerate(end_names(comparison.file, "outputs")):
+    for i, given in enumerate(end_names(comparison.file, "outputs")):
+        # As a mapping would call one that has no name.
+        name = given or f"#{i}"
         j = alignment.outputs.get(i)
         ends = () if j is None else (alignment.keras.graph.outputs[j], comparison.trace.source.outputs[j])
         theirs = next((value for value in ends if value in traced), None)
