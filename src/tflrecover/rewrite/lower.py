@@ -252,7 +252,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
         return
     inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
     result = draft.values[op.outputs[0]]
-    draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
+    if _is_dynamic(result) or result.shape != shape:
+        draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
     main = Op(op.id, lowered.type, inputs, op.outputs[: lowered.results], lowered.attributes, op.layer, (origin,))
     if lowered.channels_first:
         _add_channels_last(draft, main)
