@@ -50,6 +50,39 @@ def test_missing_layer_before_another_of_its_kind():
     assert difference.message.startswith("add Conv2D + relu after 'first'")
 
 
+def pyramid(*, middle=True, activation="silu", pool=True):
+    """Two levels of features, and a tower for both."""
+    image = keras.Input((16, 16, 3), name="image")
+    stem = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu6", name="stem")(image)
+    fine = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="fine")(stem) if middle else stem
+    coarse = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="coarse")(fine)
+    tower = layers.Conv2D(4, 3, padding="same", activation=activation, name="tower")
+    rows = []
+    for name, features in (("coarse", layers.Conv2D(4, 1, name="top")(coarse)), ("fine", fine)):
+        y = tower(features)
+        y = layers.MaxPooling2D(1, strides=2, name=f"pool_{name}")(y) if pool else y
+        y = layers.Conv2D(5, 3, padding="same", name=f"head_{name}")(y)
+        rows.append(layers.Reshape((-1, 5), name=f"rows_{name}")(y))
+    return keras.Model(image, layers.Concatenate(axis=1, name="rows")(rows))
+
+
+def test_missing_layer_before_one_that_what_follows_would_fit():
+    """Pairs found from the start and from the end must go together, though other sizes come out of it all."""
+    file = zoo.convert(zoo.randomize(pyramid(), 1))
+    (difference,) = tflrecover.diff(file, pyramid(middle=False)).differences
+    assert (difference.kind, difference.tflite_type) == ("missing", "CONV_2D")
+    assert difference.message.startswith("add Conv2D + relu after 'stem'")
+
+
+def test_what_a_shared_layer_lacks_is_lacking_once():
+    file = zoo.convert(zoo.randomize(pyramid(), 1))
+    (difference,) = tflrecover.diff(file, pyramid(activation=None)).differences
+    assert difference.message.startswith("add silu after 'tower'")
+    (again,) = difference.consequences
+    assert again.message.startswith("add silu after 'tower'")
+    assert difference.tflite_op != again.tflite_op
+
+
 def test_steps_that_a_missing_pool_leaves_follow_from_it():
     def make(*, pool):
         inputs = keras.Input((8, 3), batch_size=1)

@@ -284,3 +284,32 @@ def test_what_a_class_takes_by_itself_is_tried_before_other_words():
     layer.build((1, 4, 8))
     tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [], [])]
     assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))
+
+
+def test_an_axis_is_tried_before_the_layer_is_called_one_too_many():
+    def build(axis):
+        x = image = keras.Input((3, 8, 8), name="image")
+        x = L.Conv2D(4, 3, data_format="channels_first", name="conv")(x)
+        x = L.BatchNormalization(axis=axis, name="norm")(x)
+        return keras.Model(image, L.Conv2D(2, 1, data_format="channels_first", name="last")(L.ReLU()(x)))
+
+    file = zoo.convert(zoo.randomize(build(axis=1), 1))
+    (difference,) = tflrecover.diff(file, build(axis=-1)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("norm", "axis", 1, -1)
+    assert [follower.kind for follower in difference.consequences] == ["extra"]
+
+
+def test_a_shared_layer_behind_is_built_anew_once():
+    """In the place of one layer with one kernel stands one, however often it is called, and whatever calls it."""
+
+    def build(units):
+        x = steps = keras.Input((3, 6), batch_size=1, name="steps")
+        x = L.SimpleRNN(units, return_sequences=True, unroll=True, name="rnn")(x)
+        x = L.TimeDistributed(L.Dense(5, activation="tanh", name="inner"), name="each")(x)
+        return keras.Model(steps, L.Dense(2, name="head")(x))
+
+    file = zoo.convert(zoo.randomize(build(units=4), 1))
+    (difference,) = tflrecover.diff(file, build(units=8)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("rnn", "units", 4, 8)

@@ -21,11 +21,19 @@ _LAYOUT = ("RESHAPE", "TRANSPOSE")
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A difference with its place in the file, for ordering and grouping."""
+    """A difference with its place in the file, for ordering and grouping.
+
+    Attributes:
+        place: Node of the file.
+        difference: The difference.
+        is_root: Whether nothing else is known to be why.
+        said: What it says, whatever the operator; None: nothing that another could say again.
+    """
 
     place: int
     difference: Difference
     is_root: bool = True
+    said: Hashable = None
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -57,11 +65,16 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
 def _grouped(found: Iterable[_Found]) -> tuple[Difference, ...]:
     """Hangs what is no root under the nearest root before it; it becomes a root itself when there is none."""
     roots: list[_Found] = []
+    rest: list[_Found] = []
+    said: set[Hashable] = set()
     followers: dict[int, list[Difference]] = {}
     for item in sorted(found, key=lambda item: item.place):
+        # A layer that is called several times is one layer: what it lacks, it lacks in each call.
+        says = item.said or _said(item.difference)
+        is_again = says is not None and says in said
+        (roots if item.is_root and not is_again else rest).append(item)
         if item.is_root:
-            roots.append(item)
-    rest = sorted((item for item in found if not item.is_root), key=lambda item: item.place)
+            said.add(says)
     for item in rest:
         before = [i for i, root in enumerate(roots) if root.place <= item.place]
         if before or roots:
@@ -69,6 +82,12 @@ def _grouped(found: Iterable[_Found]) -> tuple[Difference, ...]:
     if not roots:
         return tuple(item.difference for item in rest)
     return tuple(replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots))
+
+
+def _said(difference: Difference) -> Hashable:
+    """What a difference asks of a layer; None where it names none."""
+    d = difference
+    return d.keras_layer and (d.kind, d.keras_layer, d.layers, d.attribute, repr(d.tflite_value), repr(d.keras_value))
 
 
 def _inputs(alignment: Alignment) -> Iterator[_Found]:
@@ -118,12 +137,11 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     for a, b in paired:
         # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
         is_nothing = all(keras.ops[node].type in _LAYOUT for node in b.nodes)
-        told = _missing(alignment, a) if is_nothing else _replacement(alignment, a, b, layers)
-        yield _Found(a.nodes[0], told)
+        yield _missing(alignment, a) if is_nothing else _Found(a.nodes[0], _replacement(alignment, a, b, layers))
     done = {id(region) for pair in paired for region in pair}
     for region in mine:
         if id(region) not in done:
-            yield _Found(region.nodes[0], _missing(alignment, region))
+            yield _missing(alignment, region)
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
     resized = set(describe.layers_of(_on_other_shapes(alignment)))
     for region in theirs:
@@ -144,12 +162,16 @@ def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
             yield theirs
 
 
-def _missing(alignment: Alignment, region: Region) -> Difference:
+def _missing(alignment: Alignment, region: Region) -> _Found:
     """A region of the file that the model has nothing for."""
     file = alignment.file
     nodes = [file.ops[node] for node in region.nodes]
-    told = describe.missing(file, nodes, _after(alignment, region), function_name(file, region.nodes))
-    return replace(told, operators=_ids(file, region))
+    after, name = _after(alignment, region), function_name(file, region.nodes)
+    told = describe.missing(file, nodes, after, name)
+    before = [alignment.keras.ops[alignment.pairs[f]] for f in region.sources if f >= 0]
+    is_called_again = any(constants.calls_of(alignment, op) > 1 for op in before)
+    said = (after, name, tuple(op.type for op in nodes)) if is_called_again else None
+    return _Found(region.nodes[0], replace(told, operators=_ids(file, region)), said=said)
 
 
 def _ids(side: View, region: Region) -> tuple[int | str, ...]:
@@ -334,15 +356,27 @@ def _constants(
 ) -> Iterator[_Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
     told = {item.difference.tflite_op for item in found}
-    layers_told: set[str | None] = set()
+    seen: set[Hashable] = set()
     for failure in failed:
         difference = constants.describe_failure(alignment, failure, layers)
         if difference.tflite_op in told and difference.kind == "shape":
             continue
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
-        # Of a layer whose weights cannot be the file's, kernel and bias are one reason, wherever it is called.
-        weight_of = difference.keras_layer if difference.kind == "constant" and keys(failure.equation.keras) else None
-        again = weight_of is not None and weight_of in layers_told
-        layers_told.add(weight_of)
+        cause = _cause(failure, difference, layers)
+        again = cause is not None and cause in seen
+        seen.add(cause)
         yield _Found(place, difference, is_root=not again and (difference.kind != "shape" or not before))
+
+
+def _cause(failure: Failure, difference: Difference, layers: Layers) -> Hashable:
+    """What several constants that do not fit have for one reason; None: each is one of its own."""
+    layer = difference.keras_layer
+    if difference.kind != "constant" or layer is None:
+        return None
+    if keys(failure.equation.keras):
+        # Of a layer whose weights cannot be the file's, kernel and bias are one, wherever it is called.
+        return layer
+    # A function of numbers is one: a sum in the place of a product has another scale and another offset.
+    is_argument = hasattr(layers.get(layer), failure.equation.role)
+    return None if is_argument else (layer, failure.equation.file_op)

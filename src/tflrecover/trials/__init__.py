@@ -79,9 +79,11 @@ def _explained(comparison: T) -> T:
 def _attempts(
     suspects: Suspects, settled: Sequence[StandIn]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: what a difference says, no such layer, then any otherwise."""
+    """What is tried together, of which the best counts: what a difference says, other axes, no such layer, then any."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
+    for path in suspects.along:
+        yield partial(_along, suspects, path)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     known = -1
@@ -98,6 +100,11 @@ def _said(suspects: Suspects, difference: Difference, found: Sequence[Difference
     path = difference.keras_layer
     if path is not None and difference in found:
         yield from islice((one for one in suspects.candidates(path, found) if _is_said(one, difference)), 1)
+
+
+def _along(suspects: Suspects, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A layer along other axes."""
+    yield from (one for one in suspects.candidates(path, found) if one.argument == "axis")
 
 
 def _likeliest(suspects: Suspects, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:

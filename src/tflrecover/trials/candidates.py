@@ -173,8 +173,10 @@ def _taken(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _built(cls: Any, config: Mapping[str, Any]) -> Any:
+    from tflrecover.tracing.standin import unbuilt
+
     try:
-        return cls.from_config(dict(config))
+        return cls.from_config(unbuilt(config))
     except Exception:  # Keras raises what it likes for arguments that do not go together.
         return None
 
