@@ -286,6 +286,17 @@ def test_what_a_class_takes_by_itself_is_tried_before_other_words():
     assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))
 
 
+@pytest.mark.parametrize(("num_heads", "key_dim"), [(4, 2), (8, 1), (1, 8)])
+def test_heads_and_what_is_in_each_are_changed_together(num_heads, key_dim):
+    """Of another division of the same size neither argument alone explains anything."""
+    file = zoo.convert(zoo.randomize(attention(), 1))
+    (difference,) = tflrecover.diff(file, attention(num_heads=num_heads, key_dim=key_dim)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("attention", "num_heads", 2, num_heads)
+    advice = f"set `num_heads=2`, `key_dim=4` on layer 'attention': the model has {num_heads} and {key_dim}"
+    assert difference.message.startswith(advice)
+
+
 def test_an_axis_is_tried_before_the_layer_is_called_one_too_many():
     def build(axis):
         x = image = keras.Input((3, 8, 8), name="image")

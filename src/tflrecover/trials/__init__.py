@@ -200,4 +200,7 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
     if candidate.argument == SIBLING:
         return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
+    if candidate.also is not None:
+        name, other, wanted = candidate.also
+        value, have = f"{value}`, `{name}={describe.show(wanted)}", f"{have} and {describe.show(other)}"
     return f"set `{candidate.argument}={value}` on {where}: the model has {have}; {tried}"

@@ -30,6 +30,9 @@ _OF_ALL = ("name", "trainable", "dtype")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
+# Arguments that are factors of one size.
+_FACTORS = (("num_heads", "key_dim"),)
+
 _Place = tuple[str, ...]
 
 
@@ -44,6 +47,7 @@ class Candidate:
         value: The value that is tried.
         stand_in: The layer that has it.
         rank: How many others are as likely; the fewest first.
+        also: Another argument that is changed with it: its name, the model's value, the value that is tried.
     """
 
     path: str
@@ -52,6 +56,7 @@ class Candidate:
     value: Any
     stand_in: StandIn
     rank: int = 0
+    also: tuple[str, Any, Any] | None = None
 
 
 def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -79,6 +84,7 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     is_missing = [d.kind for d in found].count("missing") == 1
     for key, have in _call_switches(layer):
         yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
+    yield from _divided(layer, path, config, hints)
     siblings = _siblings(layer) if config else []
     options = [
         (_rank(place[-1] in named, value == comparable(_default(layer, place)), len(values)), place, have, value)
@@ -95,6 +101,18 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
             made = _built(value, _taken(value, config))
         if made is not None:
             yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+
+
+def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> Iterator[Candidate]:
+    """Other factors of a size, as the file has them next to each other: heads and what is in each."""
+    from tflrecover.tracing.standin import StandIn
+
+    for one, two in _FACTORS:
+        have, other = config.get(one), config.get(two)
+        for a, b in hints.factors_of(have * other) if have and other else ():
+            made = _built(type(layer), _followed(layer, {**config, one: a, two: b}, other)) if a != have else None
+            if made is not None:
+                yield Candidate(path, one, have, a, StandIn(layer, made), also=(two, other, b))
 
 
 def _rank(is_named: bool, is_default: bool, count: int) -> int:

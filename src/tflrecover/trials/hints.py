@@ -74,6 +74,11 @@ class Hints:
             tuple(dict.fromkeys(value for value in values if isinstance(value, str))),
         )
 
+    def factors_of(self, size: int) -> list[tuple[int, int]]:
+        """Two of the numbers of a list that make a size together, in their order."""
+        pairs = (pair for value in self.lists for pair in combinations(value, 2) if all(type(n) is int for n in pair))
+        return list(dict.fromkeys((a, b) for a, b in pairs if a * b == size))
+
     def values(self, key: str, have: Any, default: Any = inspect.Parameter.empty) -> list[Any]:
         """Other values of an argument, the likeliest first.
 
