@@ -83,6 +83,21 @@ def test_what_a_shared_layer_lacks_is_lacking_once():
     assert difference.tflite_op != again.tflite_op
 
 
+def test_a_missing_norm_leaves_the_activation_behind_it():
+    """A group norm's shape is left behind the activation, of which no operator is paired then."""
+
+    def make(*, norm):
+        x = inputs = keras.Input((6, 6, 3))
+        x = layers.Conv2D(8, 3, padding="same", name="conv")(x)
+        x = layers.GroupNormalization(2, name="norm")(x) if norm else x
+        x = layers.Activation("mish", name="act")(x)
+        return keras.Model(inputs, layers.Conv2D(2, 3, name="last")(x))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(norm=True), 1)), make(norm=False)).differences
+    assert difference.kind == "missing"
+    assert "after 'conv'" in difference.message
+
+
 def test_steps_that_a_missing_pool_leaves_follow_from_it():
     def make(*, pool):
         inputs = keras.Input((8, 3), batch_size=1)

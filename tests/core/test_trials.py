@@ -311,6 +311,27 @@ def test_an_axis_is_tried_before_the_layer_is_called_one_too_many():
     assert [follower.kind for follower in difference.consequences] == ["extra"]
 
 
+@pytest.mark.parametrize("layer", ["conv", "pool"])
+@pytest.mark.parametrize("right", ["channels_last", "channels_first"])
+def test_channels_on_the_wrong_side_of_one_layer(layer, right):
+    """It transposes, or its neighbours do, and what it computes by itself is the file's."""
+    wrong = {"channels_last": "channels_first", "channels_first": "channels_last"}[right]
+
+    def build(**formats):
+        # Keras adds a bias along the last axis wherever that is as long as there are channels.
+        x = image = keras.Input((4, 8, 4), name="image")
+        settings = {name: {"data_format": formats.get(name, right)} for name in ("stem", "conv", "pool")}
+        x = L.Conv2D(6, 3, padding="same", activation="relu", name="stem", **settings["stem"])(x)
+        x = L.Conv2D(6, 3, padding="same", activation="tanh", name="conv", **settings["conv"])(x)
+        x = L.AveragePooling2D(3, strides=1, padding="same", name="pool", **settings["pool"])(x)
+        return keras.Model(image, L.Activation("sigmoid", name="end")(x))
+
+    file = zoo.convert(zoo.randomize(build(), 1))
+    (difference,) = tflrecover.diff(file, build(**{layer: wrong})).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == (layer, "data_format", right, wrong)
+
+
 def test_a_shared_layer_behind_is_built_anew_once():
     """In the place of one layer with one kernel stands one, however often it is called, and whatever calls it."""
 

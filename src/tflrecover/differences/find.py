@@ -137,7 +137,11 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[_Found]:
     for a, b in paired:
         # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
         is_nothing = all(keras.ops[node].type in _LAYOUT for node in b.nodes)
-        yield _missing(alignment, a) if is_nothing else _Found(a.nodes[0], _replacement(alignment, a, b, layers))
+        lacking = a if is_nothing else _in_front(alignment, a, b)
+        if lacking is not None:
+            yield _missing(alignment, lacking)
+        else:
+            yield _Found(a.nodes[0], _replacement(alignment, a, b, layers))
     done = {id(region) for pair in paired for region in pair}
     for region in mine:
         if id(region) not in done:
@@ -174,6 +178,19 @@ def _missing(alignment: Alignment, region: Region) -> _Found:
     return _Found(region.nodes[0], replace(told, operators=_ids(file, region)), said=said)
 
 
+def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | None:
+    """What the file has in front of all that stands on both sides, if that is it.
+
+    A group norm leaves its shape behind an activation, whose own operators are no pairs then.
+    """
+    file, keras = alignment.file, alignment.keras
+    own = [node for node in mine.nodes if file.ops[node].type not in _LAYOUT]
+    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in _LAYOUT]
+    front, both = own[: len(own) - len(got)], own[len(own) - len(got) :]
+    is_it = bool(front and got) and [file.ops[node].type for node in both] == got
+    return replace(mine, nodes=tuple(front)) if is_it else None
+
+
 def _ids(side: View, region: Region) -> tuple[int | str, ...]:
     """Ids of a region's operators and of the scalings on the edges into and behind it."""
     edges = [edge for node in region.nodes for edge in side.operands[node]]
@@ -205,7 +222,7 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
         describe.file_type(wanted[0]),
         describe.file_name(file, wanted[0]),
         named[0] if named else None,
-        "activation" if len(named) == 1 else "layer",
+        "activation" if is_activation else "layer",
         want,
         have,
         operators=_ids(file, mine),

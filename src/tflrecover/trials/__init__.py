@@ -23,7 +23,7 @@ from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
 from tflrecover.memory import given_back
-from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal
+from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal, turned
 from tflrecover.trials.suspects import Suspects, opened
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _attempts(
     """What is tried together, of which the best counts: what a difference says, other axes, no such layer, then any."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
+    for path in suspects.turned:
+        yield partial(turned, suspects.layers[path], path)
     for path in suspects.along:
         yield partial(_along, suspects, path)
     for path in suspects.surplus:

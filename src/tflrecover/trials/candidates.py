@@ -30,6 +30,7 @@ _OF_ALL = ("name", "trainable", "dtype")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
+_DATA_FORMATS = ("channels_last", "channels_first")
 # Arguments that are factors of one size.
 _FACTORS = (("num_heads", "key_dim"),)
 
@@ -64,6 +65,18 @@ def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Cand
     from tflrecover.tracing.standin import StandIn, identity
 
     yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
+
+
+def turned(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A layer with its channels on the other side of height and width; whatever differs."""
+    from tflrecover.tracing.standin import StandIn
+
+    config = configuration(layer)
+    have = config.get("data_format")
+    for value in (value for value in _DATA_FORMATS if have in _DATA_FORMATS and value != have):
+        made = _built(type(layer), {**config, "data_format": value})
+        if made is not None:
+            yield Candidate(path, "data_format", have, value, StandIn(layer, made))
 
 
 def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[Difference]) -> Iterator[Candidate]:

@@ -64,6 +64,16 @@ class Suspects:
         return [path for path in dict.fromkeys(named) if path in self.paths and path not in self._paired]
 
     @property
+    def turned(self) -> list[str]:
+        """Those that may have their channels elsewhere, where the model transposes and the file does not."""
+        alignment = self._comparison.alignment
+        paired = set(alignment.pairs.values())
+        alone = [op for k, op in enumerate(alignment.keras.ops) if op.type == "TRANSPOSE" and k not in paired]
+        # That one transposes may be due to its neighbour, which does not.
+        first = describe.layers_within(alone)
+        return sorted(self.paths, key=lambda path: path not in first) if alone else []
+
+    @property
     def along(self) -> list[str]:
         """Those too many that go along an axis, and may be told a wrong one."""
         named = [difference.keras_layer or "" for difference in self._found if difference.kind == "extra"]
