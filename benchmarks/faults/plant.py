@@ -297,6 +297,13 @@ def _wiring(config: Config, number: int) -> Iterator[Fault]:
             changed[slot]["config"]["keras_history"] = before[0]
             what = f"{kind} operand {slot} from before {producer['class_name']}"
             yield Fault(name, what, None, made, "missing")
+        for other in config["layers"][:number]:
+            taken = [_history(tensor) for node in other["inbound_nodes"][:1] for tensor in tensors(node["args"])]
+            behind = [other["config"]["name"], 0, 0]
+            if taken == [histories[slot]] and behind not in histories:
+                made, mine = _changed(config, number)
+                list(tensors(mine["inbound_nodes"][0]["args"]))[slot]["config"]["keras_history"] = behind
+                yield Fault(name, f"{kind} operand {slot} from behind {other['class_name']}", None, made)
 
 
 def _ends(config: Config) -> Iterator[Fault]:
