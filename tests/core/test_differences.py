@@ -98,6 +98,23 @@ def test_a_missing_norm_leaves_the_activation_behind_it():
     assert "after 'conv'" in difference.message
 
 
+def test_a_skip_from_in_front_of_a_norm_is_why_the_norm_is_not_in_the_weights():
+    def make(*, wrong):
+        inputs = keras.Input((6, 6, 4))
+        x = start = layers.ReLU(name="start")(inputs)
+        x = conv = layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(x)
+        x = layers.BatchNormalization(name="norm")(x)
+        x = layers.Conv2D(4, 1, name="point")(layers.ReLU(name="relu")(x))
+        x = layers.Add(name="add")([x, conv if wrong else start])
+        return keras.Model(inputs, layers.Conv2D(2, 3, name="last")(layers.ReLU(name="end")(x)))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(wrong=False), 1)), make(wrong=True)).differences
+    assert (difference.kind, difference.keras_layer, difference.attribute) == ("wiring", "add", "inputs")
+    assert "to 'start'" in difference.message
+    followers = {(follower.kind, follower.keras_layer) for follower in difference.consequences}
+    assert followers == {("attribute", "conv"), ("extra", "norm")}
+
+
 def test_steps_that_a_missing_pool_leaves_follow_from_it():
     def make(*, pool):
         inputs = keras.Input((8, 3), batch_size=1)
