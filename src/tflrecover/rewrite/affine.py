@@ -128,7 +128,8 @@ def merge_affines(draft: Draft) -> int:
 def _makers(draft: Draft, op: Op) -> dict[str, Origin]:
     """Where the scale and the offset of an AFFINE come from, if it has them: the last that has one gave it."""
     given = zip(("scale", "offset"), pair_of(draft, op), strict=True)
-    return {role: op.attribute_origins.get(role, op.origins[0]) for role, weight in given if weight is not None}
+    made = {role: op.attribute_origins.get(role) or next(iter(op.origins), None) for role, weight in given if weight}
+    return {role: origin for role, origin in made.items() if origin is not None}
 
 
 def absorb_affines(draft: Draft) -> int:
