@@ -22,7 +22,7 @@ def is_fault(model: Any, bad: Any) -> bool:
     Raises:
         Exception: it cannot be called, whatever Keras says of its shapes.
     """
-    zeros = [np.zeros((2, *tensor.shape[1:]), str(tensor.dtype)) for tensor in bad.inputs]
+    zeros = [np.zeros(_shape(tensor), str(tensor.dtype)) for tensor in bad.inputs]
     bad(zeros if len(zeros) > 1 else zeros[0], training=False)
     weights = {v.path: v for v in model.variables}
     for variable in bad.variables:
@@ -37,10 +37,14 @@ def is_fault(model: Any, bad: Any) -> bool:
     return any(_differ(one, two) for one, two in _outputs(model, bad))
 
 
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return (tensor.shape[0] or 2, *tensor.shape[1:])
+
+
 def _outputs(model: Any, bad: Any) -> list[tuple[Any, Any]]:
     """What both make of the same random inputs."""
     rng = np.random.default_rng(3)
-    shapes = [((2, *tensor.shape[1:]), "int" in str(tensor.dtype)) for tensor in model.inputs]
+    shapes = [(_shape(tensor), "int" in str(tensor.dtype)) for tensor in model.inputs]
     inputs = [rng.integers(0, 30, shape) if whole else rng.normal(0, 1, shape) for shape, whole in shapes]
     given = inputs if len(inputs) > 1 else inputs[0]
     one, two = ([np.asarray(y) for y in _listed(m(given, training=False))] for m in (model, bad))
@@ -82,7 +86,9 @@ def _names(difference: Difference, fault: Fault) -> bool:
     if fault.what == "BatchNormalization removed" and difference.attribute == "use_bias":
         return "insert the BatchNormalization" in difference.message
     layer = (difference.keras_layer or "").rsplit("/", 1)[-1]
-    if fault.moves == "missing" and difference.kind == "missing":
+    # What one number scales or shifts may be told as that number, which another layer would have.
+    is_neutral = difference.kind == "constant" and difference.keras_value in (0.0, 1.0)
+    if fault.moves == "missing" and (difference.kind == "missing" or is_neutral):
         return True
     if fault.layer and fault.layer not in (difference.keras_layer or "").split("/") and layer != fault.layer:
         return False

@@ -7,12 +7,11 @@ the configuration: a new layer needs a line here only if it has an argument of a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-Config = dict[str, Any]
-Change = Callable[[Any, Config], Any]
+from benchmarks.faults.changes import CHANGES, CLASSES, EXCHANGED, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,8 @@ class Fault:
         what: What was changed, e.g. ``"Conv2D.strides"`` or ``"Add removed"``.
         attribute: The argument of the layer that differs, or None where a layer or a connection does.
         config: The changed configuration of the model.
-        moves: ``"layer"`` where the fault is a layer too many or too few.
+        moves: ``"missing"`` or ``"extra"`` where the fault is a layer too few or too many, ``"sharing"`` where one
+            layer is two or two are one, ``"number"`` where it is a number that no layer has.
     """
 
     layer: str
@@ -34,88 +34,12 @@ class Fault:
     moves: str = ""
 
 
-def _other(*values: Any) -> Change:
-    """Each value becomes another of those."""
-    return lambda value, _: next(v for v in values if v != value)
-
-
-def _each(change: Callable[[int], int]) -> Change:
-    return lambda value, _: [change(n) for n in value] if isinstance(value, (list, tuple)) else change(value)
-
-
-def _amounts(value: Any, _: Config) -> Any:
-    """Paddings and croppings: one more behind; sides exchanged where they differ."""
-    pairs = [list(pair) for pair in value] if isinstance(value[0], (list, tuple)) else [list(value)]
-    turned = [pair[::-1] for pair in pairs]
-    changed = turned if turned != pairs else [[a + 1, max(b - 1, 0)] for a, b in pairs]
-    return changed if isinstance(value[0], (list, tuple)) else changed[0]
-
-
-def _padding(value: Any, config: Config) -> Any:
-    return (
-        {"same": "valid", "valid": "same", "causal": "same"}[value]
-        if isinstance(value, str)
-        else _amounts(value, config)
-    )
-
-
-def _axis(value: Any, _: Config) -> Any:
-    return {-1: 1, 1: 2, 2: 1, 3: 1}.get(value, value) if isinstance(value, int) else value
-
-
-_ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "elu", "gelu", "softplus", "relu6")
-
-CHANGES: dict[str, Sequence[Change]] = {
-    "kernel_size": (_each(lambda n: n + 2),),
-    "pool_size": (_each(lambda n: n + 1), _each(lambda n: n + 3)),
-    "strides": (_each(lambda n: 1 if n > 1 else 2),),
-    "padding": (_padding,),
-    "dilation_rate": (_each(lambda n: 1 if n > 1 else 2),),
-    "groups": (lambda n, _: n * 2, lambda n, _: n // 2 or None),
-    "filters": (lambda n, _: n * 2,),
-    "units": (lambda n, _: n * 2,),
-    "depth_multiplier": (lambda n, _: n + 1,),
-    "activation": (_other(*_ACTIVATIONS), _other(*reversed(_ACTIVATIONS)), _other("linear", "relu")),
-    "recurrent_activation": (_other("sigmoid", "tanh"), _other("hard_sigmoid")),
-    "negative_slope": (lambda n, _: n + 0.1,),
-    "max_value": (lambda n, _: None if n else 6.0, lambda n, _: n * 2 if n else 4.0),
-    "threshold": (lambda n, _: n + 0.5,),
-    "alpha": (lambda n, _: n + 0.5,),
-    "axis": (_axis,),
-    "epsilon": (lambda n, _: n * 100,),
-    "use_bias": (lambda n, _: not n,),
-    "center": (lambda n, _: not n,),
-    "interpolation": (_other("nearest", "bilinear"),),
-    "cropping": (_amounts,),
-    "scale": (lambda n, _: not n if isinstance(n, bool) else n * 1.5,),
-    "offset": (lambda n, _: n + 0.1,),
-    "approximate": (lambda n, _: not n,),
-    "num_heads": (lambda n, _: n * 2,),
-    "key_dim": (lambda n, _: n * 2,),
-    "return_sequences": (lambda n, _: not n,),
-    "go_backwards": (lambda n, _: not n,),
-    "reset_after": (lambda n, _: not n,),
-    "merge_mode": (_other("concat", "sum"), _other("ave")),
-    "use_causal_mask": (lambda n, _: not n,),
-    "keepdims": (lambda n, _: not n,),
-    "dims": (lambda n, _: n[::-1],),
-    "n": (lambda n, _: n + 1,),
-    "size": (_each(lambda n: n + 1),),
-    "value": (lambda n, _: n + 0.5 if isinstance(n, float) else n,),
-}
-# Classes that take each other's place, with what they take of the configuration.
-CLASSES: Sequence[tuple[str, ...]] = (
-    ("Add", "Multiply", "Maximum", "Average"),
-    ("Add", "Subtract", "Minimum"),
-    ("MaxPooling2D", "AveragePooling2D"),
-    ("MaxPooling1D", "AveragePooling1D"),
-    ("GlobalAveragePooling2D", "GlobalMaxPooling2D"),
-    ("GlobalAveragePooling1D", "GlobalMaxPooling1D"),
-    ("LayerNormalization", "RMSNormalization"),
-    ("LSTM", "GRU"),
-)
-_KEPT = ("InputLayer", "Dropout")
-_ALONE = ("kernel_size", "padding")
+# Layers in the place of which nothing else can be, or that do nothing.
+_KEPT = ("InputLayer", "Dropout", "SpatialDropout2D")
+# Layers that are worth sharing.
+_WEIGHTED = ("Conv2D", "Conv1D", "Dense", "LayerNormalization", "MultiHeadAttention", "LSTM", "GRU")
+# Where the order of the operands matters.
+_ORDERED = ("Concatenate", "Subtract", "TrueDivide", "Matmul", "Dot", "MultiHeadAttention")
 
 
 def faults(config: Config) -> Iterator[Fault]:
@@ -126,13 +50,88 @@ def faults(config: Config) -> Iterator[Fault]:
     """
     config = {**config, "layers": [_unbuilt(layer) for layer in config["layers"]]}
     for number, layer in enumerate(config["layers"]):
+        yield from _arguments(config, number)
         if layer["class_name"] in _KEPT:
             continue
-        yield from _arguments(config, number)
         yield from _classes(config, number)
+        yield from _exchanged_arguments(config, number)
+        yield from _constants(config, number)
         yield from _layers(config, number)
         yield from _wiring(config, number)
+        yield from _split(config, number)
+        yield from _nested(config, number)
     yield from _ends(config)
+    yield from _joined(config)
+
+
+def _nested(config: Config, number: int) -> Iterator[Fault]:
+    """Faults of a model inside."""
+    inner = config["layers"][number]["config"]
+    if "layers" in inner and "output_layers" in inner:
+        for fault in faults(inner):
+            if "batch_shape" not in fault.what and fault.what != "outputs exchanged":
+                made, mine = _changed(config, number)
+                mine["config"] = fault.config
+                yield replace(fault, config=made)
+
+
+def _exchanged_arguments(config: Config, number: int) -> Iterator[Fault]:
+    """Two numbers given in the wrong order."""
+    layer = config["layers"][number]
+    for one, two in EXCHANGED:
+        values = layer["config"].get(one), layer["config"].get(two)
+        if None not in values and values[0] != values[1]:
+            made, mine = _changed(config, number)
+            mine["config"].update({one: values[1], two: values[0]})
+            what = f"{layer['class_name']}.{one} {values[0]} and {two} {values[1]} exchanged"
+            yield Fault(layer["config"]["name"], what, None, made)
+
+
+def _constants(config: Config, number: int) -> Iterator[Fault]:
+    """Another number in a call, such as ``x * 0.5``."""
+    layer = config["layers"][number]
+    for call, node in enumerate(layer["inbound_nodes"]):
+        for slot, value in enumerate(node["args"]):
+            if isinstance(value, float):
+                made, mine = _changed(config, number)
+                args = list(node["args"])
+                args[slot] = value * 1.5
+                mine["inbound_nodes"][call]["args"] = tuple(args)
+                name, what = layer["config"]["name"], f"{layer['class_name']} operand {value} -> {value * 1.5}"
+                yield Fault(name, what, None, made, "number")
+
+
+def _split(config: Config, number: int) -> Iterator[Fault]:
+    """A shared layer becomes two, the second with weights of its own."""
+    layer = config["layers"][number]
+    if len(layer["inbound_nodes"]) < 2:
+        return
+    made, mine = _changed(config, number)
+    name = layer["config"]["name"]
+    other = copy.deepcopy(mine)
+    other["name"] = other["config"]["name"] = f"{name}_too"
+    other["inbound_nodes"] = [mine["inbound_nodes"].pop()]
+    _redirect(made, [name, len(mine["inbound_nodes"]), 0], [other["name"], 0, 0])
+    made["layers"].insert(number + 1, other)
+    yield Fault(name, f"{layer['class_name']} shared no more", None, made, "sharing")
+
+
+def _joined(config: Config) -> Iterator[Fault]:
+    """Two layers that are configured alike become one that is called twice."""
+    seen: dict[str, Config] = {}
+    for layer in config["layers"]:
+        kind, given = layer["class_name"], {k: v for k, v in layer["config"].items() if k != "name"}
+        if kind not in _WEIGHTED or len(layer["inbound_nodes"]) != 1:
+            continue
+        first = seen.setdefault(f"{kind} {given}", layer)
+        if first is not layer:
+            made = copy.deepcopy(config)
+            one, two = first["config"]["name"], layer["config"]["name"]
+            kept = next(other for other in made["layers"] if other["config"]["name"] == one)
+            kept["inbound_nodes"] += copy.deepcopy(layer["inbound_nodes"])
+            made["layers"] = [other for other in made["layers"] if other["config"]["name"] != two]
+            _redirect(made, [two, 0, 0], [one, 1, 0])
+            yield Fault(one, f"{kind} shared with {two}", None, made, "sharing")
 
 
 def _unbuilt(value: Any) -> Any:
@@ -169,7 +168,9 @@ def _arguments(config: Config, number: int) -> Iterator[Fault]:
             _at(mine, place)[key] = other
             # No activation may be told as a missing layer: either is a way to write it.
             moves = "missing" if other == "linear" else ""
-            yield Fault(name, f"{kind}.{key} {value} -> {other}", key, made, moves)
+            what = f"{kind}.{key} {value} -> {other}"
+            # A report tells an input's shape without a layer.
+            yield Fault("", what, "shape", made) if kind == "InputLayer" else Fault(name, what, key, made, moves)
 
 
 def _places(layer: Config) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -199,7 +200,10 @@ def _classes(config: Config, number: int) -> Iterator[Fault]:
                 made, mine = _changed(config, number)
                 mine["class_name"] = other
                 mine["registered_name"] = None
-                yield Fault(layer["config"]["name"], f"{layer['class_name']} -> {other}", "layer", made)
+                # With a number for an operand it is that number's part that differs.
+                is_of_number = any(isinstance(arg, float) for node in layer["inbound_nodes"] for arg in node["args"])
+                what, attribute = f"{layer['class_name']} -> {other}", None if is_of_number else "layer"
+                yield Fault(layer["config"]["name"], what, attribute, made)
 
 
 def tensors(value: Any) -> Iterator[Config]:
@@ -279,7 +283,7 @@ def _wiring(config: Config, number: int) -> Iterator[Fault]:
     if len(operands) != 2 or histories[0] == histories[1]:
         return
     name, kind = layer["config"]["name"], layer["class_name"]
-    if kind in ("Concatenate", "Subtract", "Dot", "MultiHeadAttention"):
+    if kind in _ORDERED:
         made, mine = _changed(config, number)
         for tensor, history in zip(tensors(mine["inbound_nodes"][0]["args"]), histories[::-1], strict=True):
             tensor["config"]["keras_history"] = history
@@ -293,6 +297,13 @@ def _wiring(config: Config, number: int) -> Iterator[Fault]:
             changed[slot]["config"]["keras_history"] = before[0]
             what = f"{kind} operand {slot} from before {producer['class_name']}"
             yield Fault(name, what, None, made, "missing")
+        for other in config["layers"][:number]:
+            taken = [_history(tensor) for node in other["inbound_nodes"][:1] for tensor in tensors(node["args"])]
+            behind = [other["config"]["name"], 0, 0]
+            if taken == [histories[slot]] and behind not in histories:
+                made, mine = _changed(config, number)
+                list(tensors(mine["inbound_nodes"][0]["args"]))[slot]["config"]["keras_history"] = behind
+                yield Fault(name, f"{kind} operand {slot} from behind {other['class_name']}", None, made)
 
 
 def _ends(config: Config) -> Iterator[Fault]:

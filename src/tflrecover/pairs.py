@@ -142,7 +142,7 @@ def _readable(system: System, contents: Collection[Key]) -> System:
     def kept(equations: Iterable[Equation]) -> tuple[Equation, ...]:
         return tuple(equation for equation in equations if all(key in contents for key in keys(equation.file)))
 
-    folds = (Fold(*map(kept, (fold.edge, fold.apart, fold.inside))) for fold in system.folds)
+    folds = (Fold(*map(kept, (fold.edge, fold.apart, fold.inside, fold.border))) for fold in system.folds)
     return System(kept(system.edges), tuple(folds), kept(system.weights))
 
 

@@ -1,5 +1,6 @@
 """What a difference tells one to do is what a Keras user would do, and it is true: doing it removes the difference."""
 
+import re
 from functools import partial
 
 import keras
@@ -259,3 +260,47 @@ def test_a_missing_upsampling_is_called_by_its_class(shape, rank):
     content = zoo.convert(zoo.randomize(network(is_enlarged=True), 1))
     (difference,) = tflrecover.diff(content, network(is_enlarged=False)).differences
     assert difference.message.startswith(f"add UpSampling{rank}D after 'a': ")
+
+
+def in_code(made):
+    image = keras.Input((8, 8, 3), name="image")
+    return keras.Model(image, layers.Conv2D(4, 3, padding="same", name="conv")(made(image)))
+
+
+@pytest.mark.parametrize(
+    ("made", "attribute", "advice"),
+    [
+        (lambda x: x / 127.5 - 1.5, "offset", "use -1.0 instead of -1.5 as the offset of layer 'subtract'"),
+        (lambda x: x / 127.5 + 1.0, "offset", "use -1.0 instead of 1.0 as the offset of layer 'add'"),
+        (lambda x: x / 255.0 - 1.0, "divisor", "use 127.5 instead of 255.0 as the divisor of layer 'true_divide'"),
+        (lambda x: x - 1.0, "scale", "multiply by 0.007843138 at layer 'subtract'"),
+        (lambda x: x / 127.5, "offset", "add -1.0 at layer 'true_divide'"),
+    ],
+)
+def test_numbers_of_the_code_are_told_as_they_stand_there(made, attribute, advice):
+    """Behind a padded border nothing makes up for them, though only their ratio is certain then."""
+    file = zoo.convert(zoo.randomize(in_code(lambda x: x / 127.5 - 1.0), 1))
+    (difference,) = tflrecover.diff(file, in_code(made)).differences
+    assert (difference.kind, difference.attribute) == ("constant", attribute)
+    # Keras counts the calls of a process.
+    assert re.sub(r"_\d+'", "'", difference.message).startswith(advice)
+
+
+def test_a_sum_in_the_place_of_a_product_is_one_difference():
+    def build(merge):
+        image = keras.Input((8, 8, 3), name="image")
+        return keras.Model(image, keras.ops.square(merge(keras.ops.sin(image))))
+
+    (difference,) = tflrecover.diff(zoo.convert(build(lambda x: x * 0.5)), build(lambda x: x + 0.5)).differences
+    assert (difference.kind, difference.attribute, difference.tflite_value) == ("constant", "scale", 0.5)
+    assert [(d.attribute, d.keras_value) for d in difference.consequences] == [("offset", 0.5)]
+
+
+def test_an_axis_counted_from_the_end_is_the_same_of_another_rank():
+    def build(keepdims):
+        x = keras.Input((4, 8), name="x")
+        y = keras.ops.sum(keras.ops.sin(x), axis=1, keepdims=keepdims)
+        return keras.Model(x, layers.Concatenate(axis=-1, name="joined")([y, keras.ops.cos(y)]))
+
+    (difference,) = tflrecover.diff(zoo.convert(build(keepdims=False)), build(keepdims=True)).differences
+    assert (difference.attribute, difference.tflite_value, difference.keras_value) == ("keepdims", False, True)

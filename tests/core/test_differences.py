@@ -50,6 +50,71 @@ def test_missing_layer_before_another_of_its_kind():
     assert difference.message.startswith("add Conv2D + relu after 'first'")
 
 
+def pyramid(*, middle=True, activation="silu", pool=True):
+    """Two levels of features, and a tower for both."""
+    image = keras.Input((16, 16, 3), name="image")
+    stem = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu6", name="stem")(image)
+    fine = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="fine")(stem) if middle else stem
+    coarse = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="coarse")(fine)
+    tower = layers.Conv2D(4, 3, padding="same", activation=activation, name="tower")
+    rows = []
+    for name, features in (("coarse", layers.Conv2D(4, 1, name="top")(coarse)), ("fine", fine)):
+        y = tower(features)
+        y = layers.MaxPooling2D(1, strides=2, name=f"pool_{name}")(y) if pool else y
+        y = layers.Conv2D(5, 3, padding="same", name=f"head_{name}")(y)
+        rows.append(layers.Reshape((-1, 5), name=f"rows_{name}")(y))
+    return keras.Model(image, layers.Concatenate(axis=1, name="rows")(rows))
+
+
+def test_missing_layer_before_one_that_what_follows_would_fit():
+    """Pairs found from the start and from the end must go together, though other sizes come out of it all."""
+    file = zoo.convert(zoo.randomize(pyramid(), 1))
+    (difference,) = tflrecover.diff(file, pyramid(middle=False)).differences
+    assert (difference.kind, difference.tflite_type) == ("missing", "CONV_2D")
+    assert difference.message.startswith("add Conv2D + relu after 'stem'")
+
+
+def test_what_a_shared_layer_lacks_is_lacking_once():
+    file = zoo.convert(zoo.randomize(pyramid(), 1))
+    (difference,) = tflrecover.diff(file, pyramid(activation=None)).differences
+    assert difference.message.startswith("add silu after 'tower'")
+    (again,) = difference.consequences
+    assert again.message.startswith("add silu after 'tower'")
+    assert difference.tflite_op != again.tflite_op
+
+
+def test_a_missing_norm_leaves_the_activation_behind_it():
+    """A group norm's shape is left behind the activation, of which no operator is paired then."""
+
+    def make(*, norm):
+        x = inputs = keras.Input((6, 6, 3))
+        x = layers.Conv2D(8, 3, padding="same", name="conv")(x)
+        x = layers.GroupNormalization(2, name="norm")(x) if norm else x
+        x = layers.Activation("mish", name="act")(x)
+        return keras.Model(inputs, layers.Conv2D(2, 3, name="last")(x))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(norm=True), 1)), make(norm=False)).differences
+    assert difference.kind == "missing"
+    assert "after 'conv'" in difference.message
+
+
+def test_a_skip_from_in_front_of_a_norm_is_why_the_norm_is_not_in_the_weights():
+    def make(*, wrong):
+        inputs = keras.Input((6, 6, 4))
+        x = start = layers.ReLU(name="start")(inputs)
+        x = conv = layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(x)
+        x = layers.BatchNormalization(name="norm")(x)
+        x = layers.Conv2D(4, 1, name="point")(layers.ReLU(name="relu")(x))
+        x = layers.Add(name="add")([x, conv if wrong else start])
+        return keras.Model(inputs, layers.Conv2D(2, 3, name="last")(layers.ReLU(name="end")(x)))
+
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(make(wrong=False), 1)), make(wrong=True)).differences
+    assert (difference.kind, difference.keras_layer, difference.attribute) == ("wiring", "add", "inputs")
+    assert "to 'start'" in difference.message
+    followers = {(follower.kind, follower.keras_layer) for follower in difference.consequences}
+    assert followers == {("attribute", "conv"), ("extra", "norm")}
+
+
 def test_steps_that_a_missing_pool_leaves_follow_from_it():
     def make(*, pool):
         inputs = keras.Input((8, 3), batch_size=1)

@@ -284,3 +284,64 @@ def test_what_a_class_takes_by_itself_is_tried_before_other_words():
     layer.build((1, 4, 8))
     tried = [(candidate.argument, candidate.value) for candidate in candidates(layer, "lstm", [], [])]
     assert tried.index(("recurrent_activation", "sigmoid")) < tried.index(("activation", "relu"))
+
+
+@pytest.mark.parametrize(("num_heads", "key_dim"), [(4, 2), (8, 1), (1, 8)])
+def test_heads_and_what_is_in_each_are_changed_together(num_heads, key_dim):
+    """Of another division of the same size neither argument alone explains anything."""
+    file = zoo.convert(zoo.randomize(attention(), 1))
+    (difference,) = tflrecover.diff(file, attention(num_heads=num_heads, key_dim=key_dim)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("attention", "num_heads", 2, num_heads)
+    advice = f"set `num_heads=2`, `key_dim=4` on layer 'attention': the model has {num_heads} and {key_dim}"
+    assert difference.message.startswith(advice)
+
+
+def test_an_axis_is_tried_before_the_layer_is_called_one_too_many():
+    def build(axis):
+        x = image = keras.Input((3, 8, 8), name="image")
+        x = L.Conv2D(4, 3, data_format="channels_first", name="conv")(x)
+        x = L.BatchNormalization(axis=axis, name="norm")(x)
+        return keras.Model(image, L.Conv2D(2, 1, data_format="channels_first", name="last")(L.ReLU()(x)))
+
+    file = zoo.convert(zoo.randomize(build(axis=1), 1))
+    (difference,) = tflrecover.diff(file, build(axis=-1)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("norm", "axis", 1, -1)
+    assert [follower.kind for follower in difference.consequences] == ["extra"]
+
+
+@pytest.mark.parametrize("layer", ["conv", "pool"])
+@pytest.mark.parametrize("right", ["channels_last", "channels_first"])
+def test_channels_on_the_wrong_side_of_one_layer(layer, right):
+    """It transposes, or its neighbours do, and what it computes by itself is the file's."""
+    wrong = {"channels_last": "channels_first", "channels_first": "channels_last"}[right]
+
+    def build(**formats):
+        # Keras adds a bias along the last axis wherever that is as long as there are channels.
+        x = image = keras.Input((4, 8, 4), name="image")
+        settings = {name: {"data_format": formats.get(name, right)} for name in ("stem", "conv", "pool")}
+        x = L.Conv2D(6, 3, padding="same", activation="relu", name="stem", **settings["stem"])(x)
+        x = L.Conv2D(6, 3, padding="same", activation="tanh", name="conv", **settings["conv"])(x)
+        x = L.AveragePooling2D(3, strides=1, padding="same", name="pool", **settings["pool"])(x)
+        return keras.Model(image, L.Activation("sigmoid", name="end")(x))
+
+    file = zoo.convert(zoo.randomize(build(), 1))
+    (difference,) = tflrecover.diff(file, build(**{layer: wrong})).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == (layer, "data_format", right, wrong)
+
+
+def test_a_shared_layer_behind_is_built_anew_once():
+    """In the place of one layer with one kernel stands one, however often it is called, and whatever calls it."""
+
+    def build(units):
+        x = steps = keras.Input((3, 6), batch_size=1, name="steps")
+        x = L.SimpleRNN(units, return_sequences=True, unroll=True, name="rnn")(x)
+        x = L.TimeDistributed(L.Dense(5, activation="tanh", name="inner"), name="each")(x)
+        return keras.Model(steps, L.Dense(2, name="head")(x))
+
+    file = zoo.convert(zoo.randomize(build(units=4), 1))
+    (difference,) = tflrecover.diff(file, build(units=8)).differences
+    told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
+    assert told == ("rnn", "units", 4, 8)

@@ -121,9 +121,11 @@ def _both(file: View, keras: View, pins: Pins, orders: tuple[tuple[Step, ...], .
     return first, first if first.is_whole else _run(file, keras, pins, orders[1])
 
 
-def _worth(matching: Matching) -> tuple[int, int]:
-    """How many pairs there are, and of how many the same is written on both sides."""
-    return len(matching.pairs), sum(is_declared_alike(matching, f, k) for f, k in matching.pairs.items())
+def _worth(matching: Matching) -> tuple[int, int, int]:
+    """How many pairs there are; of how many the same is written on both sides; how many of their operands are pairs."""
+    alike = sum(is_declared_alike(matching, f, k) for f, k in matching.pairs.items())
+    joined = sum(bool(a and b and matching.same_source(a, b)) for a, b, _ in matching.edges())
+    return len(matching.pairs), alike, joined
 
 
 def _run(file: View, keras: View, pins: Pins, steps: tuple[Step, ...]) -> Matching:

@@ -18,6 +18,8 @@ from tflrecover.rewrite.common import freeze
 INPUT = -1
 CONSTANT = -2
 OUTPUT = -3
+# Attributes that tell what shape comes out, and so follow from what goes in.
+_SIZES = frozenset({"target_shape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def declared(op: Op) -> Hashable:
     """Type and written attributes, which stay what they are when an operator gets another operand."""
     spec = ops.by_name(op.type)
     names = spec.declared if spec is not None and spec.declared else tuple(op.attributes)
-    return op.type, freeze({name: op.attributes.get(name) for name in names})
+    return op.type, freeze({name: op.attributes.get(name) for name in names if name not in _SIZES})
 
 
 def activations(graph: Graph, op: Op) -> list[int | None]:

@@ -34,12 +34,20 @@ def _in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
     return tuple(round(factor * n) for factor, n in zip(factors, shape[1:], strict=False))
 
 
+def _axes_from_the_end(axes: Any, shape: Shape) -> Any:
+    """Axes as they are counted from the last."""
+    if isinstance(axes, (list, tuple)):
+        return tuple(_axes_from_the_end(axis, shape) for axis in axes)
+    return axes - len(shape) if isinstance(axes, int) and axes >= 0 else axes
+
+
 # Attributes whose value may follow from the shapes before them: what they are apart from those. A target shape tells
 # where a tensor goes, not what is computed.
 _APART_FROM_SHAPES: Mapping[str, Callable[[Any, Shape], Any]] = {
     "target_shape": lambda value, shape: None,
     "slices": _from_the_end,
     "size": _in_pixels,
+    "axis": _axes_from_the_end,
 }
 
 

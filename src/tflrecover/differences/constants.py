@@ -9,12 +9,14 @@ import numpy as np
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, bias_argument
-from tflrecover.ir import Difference, Op
+from tflrecover.ir import Difference, Op, Origin
 from tflrecover.ops.conv import is_no_bias
 from tflrecover.transfer.plan import Failure
 from tflrecover.weight import Array, Literal
 
 _SHOWN = 4
+# Operators of TensorFlow that divide.
+_DIVISIONS = ("RealDiv", "Div")
 
 
 def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> Difference:
@@ -24,6 +26,9 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         told = f"a constant that the model returns cannot become the file's: {failure.reason}"
         return Difference("constant", told, attribute=equation.role)
     f, k = alignment.file.graph.op(equation.file_op), alignment.keras.graph.op(equation.keras_op)
+    role, maker = equation.role, k.attribute_origins.get(equation.role)
+    if maker is not None:
+        k = k.evolve(layer=maker.layer)
     if equation.role == "bias" and is_no_bias(equation.keras):
         name, wanted, got = bias_argument(layers, describe.layer_of(k))
         advice = ""
@@ -38,17 +43,19 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
     where = describe.in_file(alignment.file, f)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
-    if not is_shape and not isinstance(equation.keras, Literal) and (calls := _calls(alignment, k)) > 1:
+    if not is_shape and not isinstance(equation.keras, Literal) and (calls := calls_of(alignment, k)) > 1:
         told = (
             f"call a layer of its own in the place of one of the {calls} calls of {describe.in_keras(k)}: the weights "
             f"are others at {where} ({equation.role}: {failure.reason})"
         )
     if values and isinstance(equation.keras, Literal):
         # A number in the model's code, which a user can change.
-        told = (
-            f"use {describe.show(mine)} instead of {describe.show(theirs)} as the {equation.role} of "
-            f"{describe.in_keras(k)}: the file has it at {where}"
-        )
+        if role == "scale" and _is_division(k, maker):
+            role, mine, theirs = "divisor", _inverted(failure.file_value), _inverted(failure.keras_value)
+        asked = f"use {describe.show(mine)} instead of {describe.show(theirs)} as the {role} of"
+        if equation.is_absent:
+            asked = f"{'multiply by' if role == 'scale' else 'add'} {describe.show(mine)} at"
+        told = f"{asked} {describe.in_keras(k)}: the file has it at {where}"
     return Difference(
         "shape" if is_shape else "constant",
         told,
@@ -56,13 +63,23 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         describe.file_type(f),
         describe.file_name(alignment.file, f),
         describe.layer_of(k),
-        equation.role,
+        role,
         mine,
         theirs,
     )
 
 
-def _calls(alignment: Alignment, op: Op) -> int:
+def _is_division(k: Op, maker: Origin | None) -> bool:
+    """Whether a factor is written as what is divided by."""
+    made = [maker] if maker is not None else k.origins
+    return bool(made) and made[0].type in _DIVISIONS
+
+
+def _inverted(value: Array | None) -> Any:
+    return None if value is None else shown(np.reciprocal(value))
+
+
+def calls_of(alignment: Alignment, op: Op) -> int:
     """How often the model calls the layer of an operator; 0 where it belongs to none."""
     layer = describe.layer_of(op)
     listed = (other for other in alignment.keras.ops if other.type == op.type)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tflrecover.ir import Op, Shape
+from tflrecover.ir import Op, Origin, Shape
 from tflrecover.ops.conv import is_no_bias
 from tflrecover.ops.elementwise import ADD, MUL, NEG, RECIPROCAL
 from tflrecover.ops.shape import shaped
@@ -118,9 +118,18 @@ def merge_affines(draft: Draft) -> int:
         pair = compose(pair_of(draft, before), pair_of(draft, op))
         draft.remove(before.id)
         inputs = (before.inputs[0], *_operands(draft, pair))
-        draft.replace(op.evolve(inputs=inputs, layer=before.layer, origins=merged_origins(before, op)))
+        where = {**_makers(draft, before), **_makers(draft, op)}
+        origins = merged_origins(before, op)
+        draft.replace(op.evolve(inputs=inputs, layer=before.layer, origins=origins, attribute_origins=where))
         count += 1
     return count
+
+
+def _makers(draft: Draft, op: Op) -> dict[str, Origin]:
+    """Where the scale and the offset of an AFFINE come from, if it has them: the last that has one gave it."""
+    given = zip(("scale", "offset"), pair_of(draft, op), strict=True)
+    made = {role: op.attribute_origins.get(role) or next(iter(op.origins), None) for role, weight in given if weight}
+    return {role: origin for role, origin in made.items() if origin is not None}
 
 
 def absorb_affines(draft: Draft) -> int:

@@ -31,8 +31,10 @@ def fold_zeros(draft: Draft) -> int:
     count = 0
     for op_id in [op.id for op in draft.ordered()]:
         op = draft.ops[op_id]
-        has_constants = any(draft.weight(value) is not None for value in op.inputs)
-        if op_id in draft.opaque or len(op.outputs) != 1 or not has_constants:
+        constant = [draft.weight(value) is not None for value in op.inputs]
+        if op_id in draft.opaque or len(op.outputs) != 1 or not any(constant):
+            continue
+        if not all(constant) and op.type not in _LOGIC and not any(is_zero(draft, value) for value in op.inputs):
             continue
         op = _plain_zeros(draft, op)
         made = _folded(draft, op)

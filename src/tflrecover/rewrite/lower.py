@@ -254,7 +254,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     result = draft.values[op.outputs[0]]
     for output in op.outputs if spec is not None and spec.alike else op.outputs[:1]:
         known = draft.values[output]
-        draft.values[output] = Value(known.name, shape, known.dtype, quantization=known.quantization)
+        if _is_dynamic(known) or known.shape != shape:
+            draft.values[output] = Value(known.name, shape, known.dtype, quantization=known.quantization)
     main = Op(op.id, lowered.type, inputs, op.outputs[: lowered.results], lowered.attributes, op.layer, (origin,))
     if lowered.channels_first:
         _add_channels_last(draft, main)

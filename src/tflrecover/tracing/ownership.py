@@ -44,6 +44,7 @@ class CallRecorder:
         # Keras makes operations on the fly inside layers (ZeroPadding2D calls a Pad): only known ones can own.
         self._known = known
         self._stand_ins = stand_ins
+        self._anew: dict[int, Any] = {}
         # By the graph itself: the id of one that is gone may be that of the next.
         self._intervals: dict[Any, list[tuple[int, int, Any]]] = {}
         self._thread = threading.get_ident()
@@ -63,7 +64,7 @@ class CallRecorder:
             graph = v1.get_default_graph()
             start = graph.version
             try:
-                return standin.call(self._stand_ins, original, operation, *args, **kwargs)
+                return standin.call(self._stand_ins, self._anew, original, operation, *args, **kwargs)
             finally:
                 self._intervals.setdefault(graph, []).append((start, graph.version, operation))
 

@@ -26,11 +26,19 @@ class StandIn:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def call(stand_ins: Sequence[StandIn], original: Callable[..., Any], operation: Any, *args: Any, **kwargs: Any) -> Any:
+def call(
+    stand_ins: Sequence[StandIn],
+    anew: dict[int, Any],
+    original: Callable[..., Any],
+    operation: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
     """A call of any layer of the model, or of a ``keras.ops`` operation, during the trace.
 
     Args:
         stand_ins: Who takes whose calls.
+        anew: By the ``id`` of a layer what was built anew in its place: one for all of its calls.
         original: The ``__call__`` of the class.
         operation: The layer that is called.
         *args: What it is called with.
@@ -41,12 +49,22 @@ def call(stand_ins: Sequence[StandIn], original: Callable[..., Any], operation: 
         return None
     if found is not None:
         return original(found.layer, *args, **{**kwargs, **found.arguments})
+    if id(operation) in anew:
+        return original(anew[id(operation)], *args, **kwargs)
     try:
         return original(operation, *args, **kwargs)
     except Exception:
         if not stand_ins or not hasattr(operation, "get_config"):
             raise
-        return original(type(operation).from_config(operation.get_config()), *args, **kwargs)
+        anew[id(operation)] = type(operation).from_config(unbuilt(operation.get_config()))
+        return original(anew[id(operation)], *args, **kwargs)
+
+
+def unbuilt(config: Any) -> Any:
+    """A configuration without the shapes that wrapped layers were built for."""
+    if isinstance(config, Mapping):
+        return {key: unbuilt(value) for key, value in config.items() if key != "build_config"}
+    return [unbuilt(value) for value in config] if isinstance(config, list) else config
 
 
 def identity(layer: Any) -> Any:

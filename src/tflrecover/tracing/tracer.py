@@ -107,9 +107,10 @@ def check(model: Any, sizes: Sequence[Sequence[int | None]] = ()) -> None:
             f"Keras runs on {_backend(model)!r}; tracing needs the TensorFlow backend: set KERAS_BACKEND=tensorflow "
             "before Keras is imported"
         )
-    for layer in (model, *model._flatten_layers(include_self=False)):
+    layers = (model, *model._flatten_layers(include_self=False))
+    for layer in layers:
         _refuse(layer)
-    unbuilt = [layer.name for layer in (model, *model._flatten_layers(include_self=False)) if not layer.built]
+    unbuilt = [layer.name for layer in layers if not layer.built]
     if not model.built or (unbuilt and model.name in unbuilt):
         raise UnbuiltModel(_unbuilt(model, sizes))
 

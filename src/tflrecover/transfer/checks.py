@@ -116,7 +116,7 @@ def _counting(system: System, plan: Plan) -> Iterator[Equation]:
     yield from system.weights
     for fold in system.folds:
         is_equal = all(equation.file_op in plan.scalings for equation in fold.edge)
-        yield from (*fold.edge, *fold.apart) if is_equal else fold.inside
+        yield from fold.edge + fold.apart if is_equal else fold.inside + fold.border
 
 
 def _parts(equation: Equation, first: Mapping[Key, Array], second: Mapping[Key, Array]) -> list[_Pair]:

@@ -52,6 +52,11 @@ class Equation:
         """Whether the operand is added (a bias) rather than multiplied."""
         return self.role in _SHIFTS
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether the model has nothing there that scales or shifts."""
+        return self.keras in _ABSENT.values()
+
     def place(self, alignment: Alignment) -> int:
         """Number of the file's operator; behind all others for what is none."""
         number, end = alignment.file.number, len(alignment.file)
@@ -66,11 +71,18 @@ class Fold:
         edge: The scalings on both sides are equal.
         apart: What holds besides if they are: the weights are equal.
         inside: What holds in any case: the weights are equal when each side takes its own scalings in.
+        border: What holds besides where windows reach over a padded border.
     """
 
     edge: tuple[Equation, ...]
     apart: tuple[Equation, ...]
     inside: tuple[Equation, ...]
+    border: tuple[Equation, ...]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the model's scalings are numbers in its code."""
+        return not any(equation.keras.leaves for equation in self.edge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +103,7 @@ class System:
         yield from self.edges
         yield from self.weights
         for fold in self.folds:
-            yield from (*fold.edge, *fold.apart, *fold.inside)
+            yield from (*fold.edge, *fold.apart, *fold.inside, *fold.border)
 
 
 def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) -> System:
@@ -123,11 +135,11 @@ def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) ->
             weights += apart
             continue
         mine, theirs, link = found
-        inside = sides.inside(f, k, mine, theirs, link)
+        inside, border = sides.inside(f, k, mine, theirs, link)
         if link.file and link.keras:
-            folds.append(Fold(sides.edge(link, mine, theirs), apart, inside))
+            folds.append(Fold(sides.edge(link, mine, theirs), apart, inside, border))
         else:
-            weights += inside
+            weights += inside + border
     return System(tuple(equation for pair in edges.values() for equation in pair), tuple(folds), tuple(weights))
 
 
@@ -170,10 +182,13 @@ class _Sides:
             if left is not None or right is not None
         )
 
-    def inside(self, f: Op, k: Op, mine: Pair, theirs: Pair, link: Link) -> tuple[Equation, ...]:
+    def inside(
+        self, f: Op, k: Op, mine: Pair, theirs: Pair, link: Link
+    ) -> tuple[tuple[Equation, ...], tuple[Equation, ...]]:
         """``k₁ · s₁ = k₂ · s₂`` and ``b₁ + Σ k₁ · o₁ = b₂ + Σ k₂ · o₂``.
 
-        Where windows reach over a padded border that is too little: there ``o₁ / s₁ = o₂ / s₂`` and ``b₁ = b₂``.
+        Where windows reach over a padded border that is too little: there ``b₁ = b₂``, and ``o₁ / s₁ = o₂ / s₂``, which
+        is the second of what is returned.
         """
         left, right = self.constants(f, k)
         border: tuple[Equation, ...] = ()
@@ -182,7 +197,7 @@ class _Sides:
             mine, theirs = (mine[0], None), (theirs[0], None)
         left[1], left[2] = absorb(f, left[1], left[2], mine)
         right[1], right[2] = absorb(k, right[1], right[2], theirs)
-        return (*self.of_pair(f, k, left, right), *border)
+        return tuple(self.of_pair(f, k, left, right)), border
 
     def of_pair(self, f: Op, k: Op, mine: dict[int, Weight], theirs: dict[int, Weight]) -> Iterator[Equation]:
         """One per constant operand that either of a pair has."""

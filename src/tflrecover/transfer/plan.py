@@ -102,7 +102,11 @@ def plan(
     for fold in sorted(system.folds, key=lambda fold: _unknowns(*fold.edge)):
         is_equal = state.holds(fold.edge)
         equal += fold.edge if is_equal else ()
-        weights += fold.apart if is_equal else fold.inside
+        if not is_equal and fold.is_written and not state.holds(fold.border):
+            # No weights make up for it: then it is told as the model's code has it.
+            weights += fold.edge + fold.apart
+        else:
+            weights += fold.apart if is_equal else fold.inside + fold.border
     state.settle_all(weights)
     state.settle_clipped()
     broken = {key for failure in state.failed for key in keys(failure.equation.keras) if key not in kept}

@@ -23,7 +23,7 @@ from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
 from tflrecover.memory import given_back
-from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal
+from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal, turned
 from tflrecover.trials.suspects import Suspects, opened
 
 if TYPE_CHECKING:
@@ -79,9 +79,13 @@ def _explained(comparison: T) -> T:
 def _attempts(
     suspects: Suspects, settled: Sequence[StandIn]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: what a difference says, no such layer, then any otherwise."""
+    """What is tried together, of which the best counts: what a difference says, other axes, no such layer, then any."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
+    for path in suspects.turned:
+        yield partial(turned, suspects.layers[path], path)
+    for path in suspects.along:
+        yield partial(_along, suspects, path)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     known = -1
@@ -98,6 +102,11 @@ def _said(suspects: Suspects, difference: Difference, found: Sequence[Difference
     path = difference.keras_layer
     if path is not None and difference in found:
         yield from islice((one for one in suspects.candidates(path, found) if _is_said(one, difference)), 1)
+
+
+def _along(suspects: Suspects, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A layer along other axes."""
+    yield from (one for one in suspects.candidates(path, found) if one.argument == "axis")
 
 
 def _likeliest(suspects: Suspects, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
@@ -193,4 +202,7 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
     if candidate.argument == SIBLING:
         return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
+    if candidate.also is not None:
+        name, other, wanted = candidate.also
+        value, have = f"{value}`, `{name}={describe.show(wanted)}", f"{have} and {describe.show(other)}"
     return f"set `{candidate.argument}={value}` on {where}: the model has {have}; {tried}"

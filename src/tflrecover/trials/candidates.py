@@ -30,6 +30,10 @@ _OF_ALL = ("name", "trainable", "dtype")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
+_DATA_FORMATS = ("channels_last", "channels_first")
+# Arguments that are factors of one size.
+_FACTORS = (("num_heads", "key_dim"),)
+
 _Place = tuple[str, ...]
 
 
@@ -44,6 +48,7 @@ class Candidate:
         value: The value that is tried.
         stand_in: The layer that has it.
         rank: How many others are as likely; the fewest first.
+        also: Another argument that is changed with it: its name, the model's value, the value that is tried.
     """
 
     path: str
@@ -52,6 +57,7 @@ class Candidate:
     value: Any
     stand_in: StandIn
     rank: int = 0
+    also: tuple[str, Any, Any] | None = None
 
 
 def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -59,6 +65,18 @@ def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Cand
     from tflrecover.tracing.standin import StandIn, identity
 
     yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
+
+
+def turned(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A layer with its channels on the other side of height and width; whatever differs."""
+    from tflrecover.tracing.standin import StandIn
+
+    config = configuration(layer)
+    have = config.get("data_format")
+    for value in (value for value in _DATA_FORMATS if have in _DATA_FORMATS and value != have):
+        made = _built(type(layer), {**config, "data_format": value})
+        if made is not None:
+            yield Candidate(path, "data_format", have, value, StandIn(layer, made))
 
 
 def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -79,6 +97,7 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     is_missing = [d.kind for d in found].count("missing") == 1
     for key, have in _call_switches(layer):
         yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
+    yield from _divided(layer, path, config, hints)
     siblings = _siblings(layer) if config else []
     options = [
         (_rank(place[-1] in named, value == comparable(_default(layer, place)), len(values)), place, have, value)
@@ -95,6 +114,18 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
             made = _built(value, _taken(value, config))
         if made is not None:
             yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+
+
+def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> Iterator[Candidate]:
+    """Other factors of a size, as the file has them next to each other: heads and what is in each."""
+    from tflrecover.tracing.standin import StandIn
+
+    for one, two in _FACTORS:
+        have, other = config.get(one), config.get(two)
+        for a, b in hints.factors_of(have * other) if have and other else ():
+            made = _built(type(layer), _followed(layer, {**config, one: a, two: b}, other)) if a != have else None
+            if made is not None:
+                yield Candidate(path, one, have, a, StandIn(layer, made), also=(two, other, b))
 
 
 def _rank(is_named: bool, is_default: bool, count: int) -> int:
@@ -173,8 +204,10 @@ def _taken(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _built(cls: Any, config: Mapping[str, Any]) -> Any:
+    from tflrecover.tracing.standin import unbuilt
+
     try:
-        return cls.from_config(dict(config))
+        return cls.from_config(unbuilt(config))
     except Exception:  # Keras raises what it likes for arguments that do not go together.
         return None
 

@@ -74,6 +74,11 @@ class Hints:
             tuple(dict.fromkeys(value for value in values if isinstance(value, str))),
         )
 
+    def factors_of(self, size: int) -> list[tuple[int, int]]:
+        """Two of the numbers of a list that make a size together, in their order."""
+        pairs = (pair for value in self.lists for pair in combinations(value, 2) if all(type(n) is int for n in pair))
+        return list(dict.fromkeys((a, b) for a, b in pairs if a * b == size))
+
     def values(self, key: str, have: Any, default: Any = inspect.Parameter.empty) -> list[Any]:
         """Other values of an argument, the likeliest first.
 
@@ -103,7 +108,9 @@ class Hints:
             # A mean is subtracted, by a variance's root is divided.
             parts = [factors for factors in self.factors if len(factors) == len(have)]
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
-            found += [_scaled(have, factors, power) for factors in parts for power in (1, -1, -2, 2)]
+            # Of what is multiplied the last digit is uncertain.
+            rounded = [(power, digits) for power in (1, -1, -2, 2) for digits in (DIGITS - 1, DIGITS)]
+            found += [_scaled(have, factors, *how) for factors in parts for how in rounded]
         elif isinstance(have, (list, tuple)):
             # Operators over images stand for layers over steps, with an axis more.
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
@@ -150,8 +157,8 @@ def _factors(mine: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...
     return tuple(a / b for a, b in zip(mine, theirs, strict=True))
 
 
-def _scaled(have: Sequence[float], factors: Sequence[float], power: int) -> tuple[float, ...]:
-    return tuple(float(f"{n * factor**power:.{DIGITS}g}") for n, factor in zip(have, factors, strict=True))
+def _scaled(have: Sequence[float], factors: Sequence[float], power: int, digits: int) -> tuple[float, ...]:
+    return tuple(float(f"{n * factor**power:.{digits}g}") for n, factor in zip(have, factors, strict=True))
 
 
 def _numbers(value: Any) -> list[float]:

@@ -47,7 +47,8 @@ class Suspects:
                 owner = self._owners.get(path, path)
                 if owner in self.layers:
                     counts[owner] = counts.get(owner, 0) + weight
-        is_one = len(self._found) == 1 and self.is_clear(self._found[0])
+        # What goes along another axis looks like a layer too many.
+        is_one = len(self._found) == 1 and self.is_clear(self._found[0]) and not self.along
         is_another = bool(self._comparison.overview) and len(counts) > _MOST_SUSPECTS
         return [] if is_one or is_another else sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
 
@@ -61,6 +62,22 @@ class Suspects:
         """Those of them of which the file has nothing."""
         named = [layer for d in self._found if d.kind == "extra" for layer in d.layers]
         return [path for path in dict.fromkeys(named) if path in self.paths and path not in self._paired]
+
+    @property
+    def turned(self) -> list[str]:
+        """Those that may have their channels elsewhere, where the model transposes and the file does not."""
+        alignment = self._comparison.alignment
+        paired = set(alignment.pairs.values())
+        alone = [op for k, op in enumerate(alignment.keras.ops) if op.type == "TRANSPOSE" and k not in paired]
+        # That one transposes may be due to its neighbour, which does not.
+        first = describe.layers_within(alone)
+        return sorted(self.paths, key=lambda path: path not in first) if alone else []
+
+    @property
+    def along(self) -> list[str]:
+        """Those too many that go along an axis, and may be told a wrong one."""
+        named = [difference.keras_layer or "" for difference in self._found if difference.kind == "extra"]
+        return [path for path in named if path in self.layers and "axis" in configuration(self.layers[path])]
 
     @cached_property
     def numbers(self) -> tuple[float, ...]:
