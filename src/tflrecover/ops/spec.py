@@ -96,6 +96,7 @@ class Lowered:
         channels_first: Whether its first operand and its result have their channels on axis 1; everything else is told
             as for channels on the last axis.
         results: How many of the dialect's results it has; None: all.
+        others: Shapes of its other results when the reader knows them.
     """
 
     type: str
@@ -105,6 +106,7 @@ class Lowered:
     shape: Shape | None = None
     channels_first: bool = False
     results: int | None = None
+    others: tuple[Shape, ...] = ()
 
 
 class Part(Protocol):

@@ -13,21 +13,24 @@ from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.flatten import flatten_dense
-from tflrecover.rewrite.fold import fold_zeros
+from tflrecover.rewrite.fold import fold_products, fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
+from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.negatives import subtract_negatives
+from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.padding import absorb_pads
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
+from tflrecover.rewrite.reductions import drop_front_axes
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -35,6 +38,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    sink_broadcasts,
     tile_broadcasts,
     unit_reshapes,
     unit_transposes,
@@ -47,6 +51,7 @@ from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
 from tflrecover.rewrite.strides import fuse_strides
+from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -60,16 +65,20 @@ RULES: tuple[Rule, ...] = (
     drop_wraps,
     drop_repeats,
     plain_positions,
+    plain_logic,
     tidy_loops,
     unroll_loops,
     repeat_pixels,
     tile_broadcasts,
+    sink_broadcasts,
     drop_broadcasts,
     merge_transposes,
     take_apart,
+    fold_products,
     fold_zeros,
     flatten_dense,
     pool_to_mean,
+    drop_front_axes,
     split_softmax,
     fuse_softmax,
     expand_batch_statistics,
@@ -78,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     divide_by_root,
     subtract_negatives,
     split_products,
+    join_outer_products,
     merge_reshapes,
     fuse_merged_axes,
     unit_reshapes,
@@ -99,6 +109,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squared_difference,
     lift_constants,
     to_affine,
+    merge_sums,
     drop_neutral,
     merge_clamps,
     merge_common,
@@ -126,7 +137,9 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels})
+OPTIONAL: frozenset[Rule] = frozenset(
+    {unroll_loops, scale_operands, repeat_pixels, join_outer_products, fold_products, merge_sums}
+)
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

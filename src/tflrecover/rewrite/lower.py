@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -253,6 +253,8 @@ def _lower_op(op: Op, draft: Draft, reader_of: Callable[[str | int], Reader | No
     inputs = tuple(draft.constant(arg) if isinstance(arg, Weight) else arg for arg in lowered.inputs)
     result = draft.values[op.outputs[0]]
     draft.values[op.outputs[0]] = result = Value(result.name, shape, result.dtype, quantization=result.quantization)
+    for value, other in zip(op.outputs[1:], lowered.others, strict=False):
+        draft.values[value] = replace(draft.values[value], shape=other, shape_signature=None)
     main = Op(op.id, lowered.type, inputs, op.outputs[: lowered.results], lowered.attributes, op.layer, (origin,))
     if lowered.channels_first:
         _add_channels_last(draft, main)
