@@ -178,3 +178,16 @@ def test_axes_that_merge_before_a_transpose_are_axes_of_their_own():
     text, graph = b.text(b("BATCH_MATMUL", x, turned, shape=(2, 6, 3), adj_x=False, adj_y=False))
     assert text == "EINSUM"
     assert next(graph.ops()).attributes["equation"] == "abcd,aecd->abe"
+
+
+def test_softmax_of_what_the_largest_was_subtracted_from():
+    b = Build((2, 6, 5))
+
+    def shifted(axis):
+        largest = b(
+            "REDUCE_MAX", 0, b.const(np.array([axis])), shape=(2, 6, 1) if axis == 2 else (2, 1, 5), keep_dims=True
+        )
+        return b("SOFTMAX", b("SUB", 0, largest, shape=(2, 6, 5)), shape=(2, 6, 5), beta=1.0)
+
+    assert b.text(shifted(2))[0] == "SOFTMAX"
+    assert b.text(shifted(1))[0] == "REDUCE_MAX SUB SOFTMAX"

@@ -48,7 +48,7 @@ from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operand
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
-from tflrecover.rewrite.softmax import fuse_softmax, split_softmax
+from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
 from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
@@ -80,6 +80,7 @@ RULES: tuple[Rule, ...] = (
     pool_to_mean,
     drop_front_axes,
     split_softmax,
+    drop_largest,
     fuse_softmax,
     expand_batch_statistics,
     expand_functions,
