@@ -15,9 +15,12 @@ from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
+from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import known_array, scale_operands
+from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
@@ -138,15 +141,15 @@ def _aligned_in_loops(both: Facing, form: Form) -> Sides:
 
     Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
     behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
-    before. A resize to the nearest is what repeats pixels where one side alone has it. Norms and attention that are
-    written otherwise are brought to one form if that proves all.
+    before. What else one side may write otherwise is written so on both, where they have it in different numbers; norms
+    and attention are brought to one form if that proves all.
     """
     found = _aligned_as(both, form)
-    resizes = [_count(graph, "RESIZE_NEAREST_NEIGHBOR") for graph in (found.file, found.keras)]
-    if resizes[0] != resizes[1] and not found.alignment.complete:
-        repeated = _aligned_as(both, form.by(repeat_pixels))
-        if repeated.alignment.complete:
-            return repeated
+    others = [rule for rule, count in _ONE_SIDED.items() if count(found.file) != count(found.keras)]
+    if others and not found.alignment.complete:
+        rewritten = _aligned_as(both, form.by(*others))
+        if rewritten.alignment.complete:
+            return rewritten
     loops = [_count(graph, "LOOP") for graph in (found.file, found.keras)]
     if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
         unrolled = _aligned_as(both, form.by(unroll_loops))
@@ -176,6 +179,30 @@ def _is_scaled_otherwise(sides: Sides) -> bool:
 
 def _count(graph: Graph, kind: str) -> int:
     return sum(op.type == kind for op in graph.ops())
+
+
+def _added_constants(graph: Graph) -> int:
+    sums = (op for op in graph.ops() if op.type == "ADD")
+    return sum(any(v is not None and graph.values[v].weight is not None for v in op.inputs) for op in sums)
+
+
+def _layers_of_one_input(graph: Graph) -> int:
+    dense = (op for op in graph.ops() if op.type == "FULLY_CONNECTED")
+    return sum((graph.values[op.inputs[1]].shape or ())[:1] == (1,) for op in dense if op.inputs[1] is not None)
+
+
+def _products_of_constants(graph: Graph) -> int:
+    products = (op for op in graph.ops() if op.type in ("FULLY_CONNECTED", "BATCH_MATMUL"))
+    return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
+
+
+# By what two graphs are told to differ in.
+_ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
+    repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
+    join_outer_products: _layers_of_one_input,
+    fold_products: _products_of_constants,
+    merge_sums: _added_constants,
+}
 
 
 def _aligned_as(both: Facing, form: Form) -> Sides:

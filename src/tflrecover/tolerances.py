@@ -66,6 +66,10 @@ ROUNDING = HALF_STEP | RELATIVE_HALF_STEP
 SUBNORMAL_HALF_STEP = {"float16": 2.0**-25}
 """Absolute, per stored type. What rounding may change in numbers below its normal ones, such as an epsilon of 1e-6."""
 
+LOST = 1e-4
+"""Absolute. The most that rounding beside a larger number may take of a weight that is told by their sum: the mean of
+pixels (124) takes 1.5e-5, a mask of -1e4 a thousandth, one of -1e9 all of it."""
+
 GUARD = 1e3
 """How far beyond the numbers that a file's integers reach a constant of the model must be to be taken for a guard or a
 mask, which the file could only store as the end of its numbers."""

@@ -9,8 +9,12 @@ from tflrecover.ir import Graph
 from tflrecover.ops import tflite_reader
 from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents
+from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.lower import lower
+from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.scalars import scale_operands
+from tflrecover.rewrite.sums import merge_sums
+from tflrecover.weight import evaluate
 
 
 def scores(scale_behind):
@@ -111,3 +115,79 @@ def test_gather_with_batch_axes(axis):
     wanted = np.stack([np.take(p, i, axis - 1) for p, i in zip(params, indices, strict=True)])
     assert np.array_equal(spec.compute([params, indices], attributes), wanted)
     assert spec.infer_shape([params.shape, indices.shape], attributes) == wanted.shape
+
+
+def with_rules(b, y, *rules):
+    graph = Graph.build(b.ops, b.values, b.inputs, (y,))
+    return canonicalize(lower(graph, tflite_reader, Contents(graph)), rules).freeze()
+
+
+def test_outer_product_is_a_dense_layer_if_asked_for():
+    b = Build((3, 4, 1))
+    y = b("TANH", b("MUL", 0, b.const(kernel(5)), shape=(3, 4, 5)), shape=(3, 4, 5))
+    assert b.text(y)[0] == "MUL TANH"
+    graph = with_rules(b, y, join_outer_products)
+    dense = next(op for op in graph.ops() if op.type == "FULLY_CONNECTED")
+    assert np.array_equal(evaluate(graph.values[dense.inputs[1]].weight, Contents(graph_of(b, y))), kernel(1, 5))
+
+
+@pytest.mark.parametrize(("x", "w"), [((3, 4, 5), (5,)), ((3, 1), (1,)), ((3, 4, 1), (4, 5)), ((3, 5), (1, 1))])
+def test_other_products_are_none(x, w):
+    b = Build(x)
+    y = b("TANH", b("MUL", 0, b.const(kernel(*w)), shape=np.broadcast_shapes(x, w)), shape=np.broadcast_shapes(x, w))
+    assert "FULLY_CONNECTED" not in [op.type for op in with_rules(b, y, join_outer_products).ops()]
+
+
+def graph_of(b, y):
+    return Graph.build(b.ops, b.values, b.inputs, (y,))
+
+
+def test_product_of_two_constants_is_a_constant_if_asked_for():
+    b = Build((1, 6, 3))
+    x, w, bias = kernel(6, 4), kernel(3, 4) + 1, kernel(3) - 1
+    made = b("FULLY_CONNECTED", b.const(x), b.const(w), b.const(bias), shape=(6, 3))
+    y = b("ADD", 0, b("TANH", made, shape=(6, 3)), shape=(1, 6, 3))
+    assert b.text(y)[0].startswith("FULLY_CONNECTED")
+    graph = with_rules(b, y, fold_products)
+    (op,) = [op for op in graph.ops() if op.type == "ADD"]
+    (weight,) = [weight for value in op.inputs if (weight := graph.values[value].weight) is not None]
+    assert np.allclose(evaluate(weight, Contents(graph_of(b, y))), np.tanh(x @ w.T + bias), atol=1e-6)
+
+
+def test_product_of_two_constants_of_the_code_is_a_constant():
+    b = Build((1, 6, 3))
+    x, w = (b("FILL", b.const(np.array(shape)), b.const(np.float32(2)), shape=shape) for shape in ((6, 4), (4, 3)))
+    made = b("BATCH_MATMUL", x, w, shape=(6, 3), adj_x=False, adj_y=False)
+    assert b.text(b("MUL", 0, b("SIN", made, shape=(6, 3)), shape=(1, 6, 3)))[0] in ("MUL", "AFFINE", "MUL RESHAPE")
+
+
+def test_two_constants_are_added_as_one_if_asked_for():
+    b = Build((2, 6, 3))
+    first, second = kernel(6, 3), kernel(6, 3) ** 2
+    y = b("ADD", b("ADD", 0, b.const(first), shape=(2, 6, 3)), b.const(second), shape=(2, 6, 3))
+    graph = with_rules(b, y, merge_sums)
+    (op,) = [op for op in graph.ops() if op.type == "ADD"]
+    (weight,) = [weight for value in op.inputs if (weight := graph.values[value].weight) is not None]
+    assert np.allclose(evaluate(weight, Contents(graph_of(b, y))), first + second)
+
+
+def test_axes_that_merge_before_a_transpose_are_axes_of_their_own():
+    b = Build((2, 6, 4, 5), (2, 3, 4, 5))
+    x, y = (b("RESHAPE", i, b.const(np.array([2, n, 20])), shape=(2, n, 20)) for i, n in enumerate((6, 3)))
+    turned = b("TRANSPOSE", y, b.const(np.array([0, 2, 1])), shape=(2, 20, 3))
+    text, graph = b.text(b("BATCH_MATMUL", x, turned, shape=(2, 6, 3), adj_x=False, adj_y=False))
+    assert text == "EINSUM"
+    assert next(graph.ops()).attributes["equation"] == "abcd,aecd->abe"
+
+
+def test_softmax_of_what_the_largest_was_subtracted_from():
+    b = Build((2, 6, 5))
+
+    def shifted(axis):
+        largest = b(
+            "REDUCE_MAX", 0, b.const(np.array([axis])), shape=(2, 6, 1) if axis == 2 else (2, 1, 5), keep_dims=True
+        )
+        return b("SOFTMAX", b("SUB", 0, largest, shape=(2, 6, 5)), shape=(2, 6, 5), beta=1.0)
+
+    assert b.text(shifted(2))[0] == "SOFTMAX"
+    assert b.text(shifted(1))[0] == "REDUCE_MAX SUB SOFTMAX"

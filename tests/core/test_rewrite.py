@@ -70,6 +70,90 @@ def test_zero_pad_goes_into_the_convolution():
     assert op.attribute_origins["padding"] == Origin(0, "PAD")
 
 
+@pytest.mark.parametrize("kind", ["PAD", "MIRROR_PAD"])
+def test_pad_of_nothing_goes(kind):
+    b = Build((1, 4, 4, 2))
+    p = b(kind, 0, b.const(np.zeros((4, 2), int)), shape=(1, 4, 4, 2), mode="REFLECT")
+    assert b.text(b("TANH", p, shape=(1, 4, 4, 2)))[0] == "TANH"
+
+
+def test_roll_is_written_as_parts():
+    b = Build((2, 4, 5))
+    rolled = b("FlexRoll", 0, b.const(np.array([-1, 2])), b.const(np.array([1, -1])), shape=(2, 4, 5))
+    x = 0
+    for axis, size, start in ((1, 4, 1), (2, 5, 3)):
+        parts = []
+        for begin, count in ((start, size - start), (0, start)):
+            places, shape = [0, 0, 0], [2, 4, 5]
+            places[axis], shape[axis] = begin, count
+            parts.append(b("SLICE", x, b.const(np.array(places)), b.const(np.array(shape)), shape=tuple(shape)))
+        x = b("CONCATENATION", *parts, shape=(2, 4, 5), axis=axis)
+    _, graph = b.text(rolled, x)
+    assert len(set(graph.outputs)) == 1
+
+
+def test_parts_without_numbers_go_from_a_concatenation():
+    b = Build((1, 4), (1, 0))
+    y = b("CONCATENATION", 0, 1, b("TANH", 0, shape=(1, 4)), shape=(1, 8), axis=-1)
+    text, graph = b.text(y)
+    assert text == "TANH CONCATENATION"
+    assert [graph.values[v].shape for v in list(graph.ops())[1].inputs] == [(1, 4), (1, 4)]
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_choice_that_code_has_made_goes(chosen):
+    b = Build((2, 3), (2, 3))
+    dims, one = b.const(np.array([2, 1])), b.const(np.array(chosen))
+    test = b("FILL", dims, one, shape=(2, 1))
+    _, graph = b.text(b("TANH", b("SELECT_V2", test, 0, 1, shape=(2, 3)), shape=(2, 3)))
+    (op,) = graph.ops()
+    assert (op.type, op.inputs) == ("TANH", (0 if chosen else 1,))
+
+
+@pytest.mark.parametrize("kind", ["SUM", "MEAN", "REDUCE_MAX"])
+def test_axes_in_front_are_kept_by_a_reshape(kind):
+    b = Build((3, 4, 5))
+    axis = b.const(np.array([0]))
+    kept = b(kind, 0, axis, shape=(1, 4, 5), keep_dims=True)
+    less = b(kind, 0, axis, shape=(4, 5), keep_dims=False)
+    shaped = b("RESHAPE", less, b.const(np.array([1, 4, 5])), shape=(1, 4, 5))
+    assert b.text(kept, shaped)[0] == f"{kind} RESHAPE"
+    last = b.const(np.array([2]))
+    assert b.text(b(kind, 0, last, shape=(3, 4, 1), keep_dims=True))[0] == kind
+
+
+def test_new_axes_are_made_behind_a_slice():
+    b = Build((2, 4, 5))
+    slices = {"begin_mask": 1, "end_mask": 1, "ellipsis_mask": 0, "new_axis_mask": 2, "shrink_axis_mask": 4}
+    ends = [b.const(np.array(numbers)) for numbers in ([0, 0, 3], [0, 0, 4], [1, 1, 1])]
+    both = b("STRIDED_SLICE", 0, *ends, shape=(2, 1, 5), **slices)
+    slices = {**slices, "new_axis_mask": 0, "shrink_axis_mask": 2}
+    ends = [b.const(np.array(numbers)) for numbers in ([0, 3], [0, 4], [1, 1])]
+    row = b("STRIDED_SLICE", 0, *ends, shape=(2, 5), **slices)
+    apart = b("RESHAPE", row, b.const(np.array([2, 1, 5])), shape=(2, 1, 5))
+    assert b.text(both, apart)[0] == "STRIDED_SLICE RESHAPE"
+
+
+@pytest.mark.parametrize("kind", ["TANH", "CAST", "MUL"])
+def test_what_is_repeated_is_computed_once(kind):
+    b = Build((2, 1, 5))
+    others = [b.const(np.float32(3))] if kind == "MUL" else []
+    sizes = b.const(np.array([2, 4, 5]))
+    repeated = b("BROADCAST_TO", 0, sizes, shape=(2, 4, 5))
+    before = b(kind, repeated, *others, shape=(2, 4, 5), out_data_type="INT32")
+    once = b(kind, 0, *others, shape=(2, 1, 5), out_data_type="INT32")
+    behind = b("BROADCAST_TO", once, sizes, shape=(2, 4, 5))
+    _, graph = b.text(before, behind)
+    assert len(set(graph.outputs)) == 1
+    assert [op.type for op in graph.ops()][-1] == "TILE"
+
+
+def test_roll_of_nothing_goes():
+    b = Build((2, 4, 5))
+    rolled = b("FlexRoll", 0, b.const(np.array([4, 0])), b.const(np.array([1, 2])), shape=(2, 4, 5))
+    assert b.text(b("TANH", rolled, shape=(2, 4, 5)))[0] == "TANH"
+
+
 def test_zero_pad_stays_before_a_pool():
     b = Build((1, 4, 4, 2))
     p = b("PAD", 0, b.const(np.array([[0, 0], [1, 0], [0, 1], [0, 0]])), shape=(1, 5, 5, 2))

@@ -99,6 +99,29 @@ WEIGHTS = {
     "bias_table": param(
         lambda x, w: ops.softmax(x + ops.reshape(ops.take(w, np.arange(48) % 10, axis=0), (1, 6, 8))), (10,)
     ),
+    # Bias and mask are one sum, in which a mask leaves no digit of a bias.
+    "bias_beside_mask": param(
+        lambda x, w: ops.softmax(
+            ops.matmul(x, ops.swapaxes(x, 1, 2))
+            + ops.take(w, np.arange(36).reshape(6, 6) % 10, axis=0)
+            + (1.0 - ops.cast(x[:, None, :, 0] > 0, "float32")) * -1e9
+        ),
+        (10,),
+    ),
+    "bias_under_mask": param(
+        lambda x, w: ops.softmax(
+            ops.matmul(x, ops.swapaxes(x, 1, 2))
+            + ops.take(w, np.arange(36).reshape(6, 6) % 10, axis=0)
+            + np.triu(np.full((6, 6), -1e9, "float32"), 1)
+        ),
+        (10,),
+    ),
+    "bias_of_heads_under_mask": param(
+        lambda x, w: ops.sin(
+            ops.softmax((x @ ops.swapaxes(x, 1, 2))[:, None] + w + np.triu(np.full((6, 6), -1e4, "f"), 1))
+        ),
+        (3, 1, 1),
+    ),
     "padded": param(lambda x, w: ops.matmul(x, ops.pad(w, ((0, 0), (1, 1)))), (8, 3)),
     "einsum": param(lambda x, a: ops.einsum("bsc,dhc->bshd", x, a), (3, 2, 8)),
     "on_the_left": param(lambda x, w: ops.matmul(w, x), (5, 6)),
@@ -128,8 +151,14 @@ WEIGHTS = {
     "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),
     "masked": param(lambda x, w: ops.matmul(x, w * np.tril(np.ones((8, 8), "float32"))), (8, 8)),
 }
-# Not in a file of fixed sizes: there they are one constant with their norm and projection.
-QUERIES = steps(lambda x: L.Dense(3)(Queries()(L.Dense(8)(x))))
+
+
+def QUERIES(batch=None):
+    """In a file of fixed sizes they are one constant with their norm and projection."""
+    x = keras.Input(STEPS, batch)
+    return keras.Model(x, L.Dense(3)(Queries()(L.Dense(8)(x))))
+
+
 # Formulas that no walk back gives the weight of: refused, never guessed.
 REFUSED = {
     "normalized": param(

@@ -11,7 +11,7 @@ from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, bias_argument
 from tflrecover.ir import Difference, Op, Origin
 from tflrecover.ops.conv import is_no_bias
-from tflrecover.transfer.plan import Failure
+from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, Literal
 
 _SHOWN = 4

@@ -14,7 +14,7 @@ from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, called
-from tflrecover.transfer.plan import Failure
+from tflrecover.transfer.state import Failure
 from tflrecover.weight import keys
 
 _LAYOUT = ("RESHAPE", "TRANSPOSE")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tflrecover import tolerances
 from tflrecover.ir import Shape
 from tflrecover.ops.keras import aligned, elementwise, function, is_constant, merging, tensorflow
 from tflrecover.ops.readers import operands, plain
@@ -97,6 +98,20 @@ def _repeated(shape: Shape, whole: Shape) -> tuple[int, ...]:
     return (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1 and whole[lead + i] != 1))
 
 
+def _without_lost(solve: Callable[[int, Array, Sequence[Array]], Array]) -> Callable[..., Array]:
+    """A sum undone; NaN says that a number is not known, where one too large stood beside it for its digits."""
+
+    def told(slot: int, target: Array, known: Sequence[Array]) -> Array:
+        left = np.asarray(solve(slot, target, known))
+        lost = np.abs(target) * np.finfo(np.float32).eps
+        is_lost = np.broadcast_to(lost > tolerances.LOST, left.shape)
+        if is_lost.any() and is_lost.all():
+            raise ValueError("beside numbers as large as a mask's its digits are lost")
+        return np.where(is_lost, np.nan, left) if is_lost.any() else left
+
+    return told
+
+
 def _bias_add(source: Source) -> Lowered:
     return Lowered("ADD", operands(source), channels_first=is_channels_first(source.attributes))
 
@@ -107,7 +122,7 @@ _ADD = _binary(
     ("Add", "AddV2"),
     keras=merging("Add", "add"),
     commutative=True,
-    solve=lambda i, t, a: t - a[1 - i],
+    solve=_without_lost(lambda i, t, a: t - a[1 - i]),
 )
 ADD = replace(_ADD, tf={**_ADD.tf, "BiasAdd": _bias_add})
 SUB = _binary(
@@ -115,7 +130,7 @@ SUB = _binary(
     np.subtract,
     ("Sub",),
     keras=merging("Subtract", "subtract"),
-    solve=lambda i, t, a: t + a[1] if i == 0 else a[0] - t,
+    solve=_without_lost(lambda i, t, a: t + a[1] if i == 0 else a[0] - t),
 )
 _MUL = _binary("MUL", np.multiply, ("Mul",), keras=merging("Multiply", "multiply"), commutative=True)
 MUL = replace(_MUL, inverse=_factor)

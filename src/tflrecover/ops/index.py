@@ -11,7 +11,7 @@ from tflrecover.ir import Shape
 from tflrecover.ops.elementwise import broadcast
 from tflrecover.ops.keras import function, raw, tensorflow
 from tflrecover.ops.readers import axes_of, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source, Unsupported, Writer
+from tflrecover.ops.spec import Attributes, Builder, Calls, Lowered, OpSpec, Part, Reader, Source, Unsupported, Writer
 from tflrecover.weight import Array
 
 
@@ -80,7 +80,8 @@ def _top_k(source: Source) -> Lowered | None:
     if k is None:
         return None
     count = int(np.ravel(k)[0])
-    return Lowered("TOPK_V2", operands(source)[:1], {"k": count}, shape=(*shape[:-1], count))
+    made = (*shape[:-1], count)
+    return Lowered("TOPK_V2", operands(source)[:1], {"k": count}, shape=made)
 
 
 TOPK_V2 = OpSpec(
@@ -142,6 +143,18 @@ def _as_numbers(_: Source, found: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(int(n) for n in np.ravel(value)) for name, value in found.items()}
 
 
+def _written_roll(calls: Calls, args: Sequence[Any], a: Attributes) -> Any:
+    """As converters write it: axis by axis, what is behind the new beginning and then what is before it."""
+    (x,) = args
+    for shift, axis in zip(a["shift"], a["axis"], strict=True):
+        place = axis % len(x.shape)
+        start, before = -shift % x.shape[place], (slice(None),) * place
+        if start:
+            parts = [calls.sliced(x, (*before, part)) for part in (slice(start, None), slice(None, start))]
+            x = calls.ops("concatenate", parts, axis=place)
+    return x
+
+
 _roll = with_constants("ROLL", {1: "shift", 2: "axis"}, _as_numbers)
 ROLL = OpSpec(
     "ROLL",
@@ -150,6 +163,7 @@ ROLL = OpSpec(
     tf={"Roll": _roll},
     roles=("input",),
     inverse=lambda slot, target, args, a: _rolled(target, a, -1),
+    formula=_written_roll,
     infer_shape=_same,
     declared=("shift", "axis"),
 )

@@ -75,6 +75,16 @@ def _contraction_inverse(slot: int, target: Array, args: Sequence[Array], attrib
     return np.asarray(found).reshape(args[1].shape)
 
 
+def _product_inverse(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """The other factor, of which there may be several where the one that is known has too few independent rows."""
+    known, wanted = np.asarray(args[1 - slot], np.float64), np.asarray(target, np.float64)
+    if slot == 0:
+        return np.asarray(np.matmul(wanted, np.linalg.pinv(known)))
+    rows = args[1].ndim == 2
+    known, wanted = (x.reshape(-1, x.shape[-1]) if rows else x for x in (known, wanted))
+    return np.asarray(np.matmul(np.linalg.pinv(known), wanted))
+
+
 def _rest(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
     """The one number of each sum that is not known yet is what the others leave."""
     axis = attributes["axis"]
@@ -87,6 +97,14 @@ def _rest(slot: int, target: Array, args: Sequence[Array], attributes: Attribute
 
 
 CONTRACTION = OpSpec("CONTRACTION", evaluate=_contraction, roles=("kernel", "offset"), inverse=_contraction_inverse)
+# Of two constants, such as a table of positions and the kernel that projects it.
+PRODUCT = OpSpec(
+    "PRODUCT",
+    evaluate=lambda args, _: [np.matmul(*args)],
+    roles=("x", "kernel"),
+    inverse=_product_inverse,
+    infer_shape=lambda shapes, _: (*np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]), shapes[0][-2], shapes[1][-1]),
+)
 SUM = replace(_spec("SUM", np.sum, "Sum"), inverse=_rest)
 MEAN = _spec("MEAN", np.mean, "Mean")
 REDUCTIONS = (

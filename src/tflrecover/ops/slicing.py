@@ -177,8 +177,12 @@ def _scattered(slot: int, target: Array, args: Sequence[Array], attributes: Attr
         raise ValueError("it cannot be told from what was gathered")
     place = *(slice(None),) * attributes["axis"], np.asarray(args[1]).astype(np.int64)
     whole = np.full(args[0].shape, np.nan, target.dtype if target.dtype.kind == "f" else np.float64)
-    whole[place] = target
-    if not np.array_equal(whole[place], target, equal_nan=True):
+    if not np.isnan(target).any():
+        whole[place] = target
+    else:
+        # What one place does not tell, another may.
+        np.fmax.at(whole, place, target)
+    if not np.array_equal(np.where(np.isnan(target), target, whole[place]), target, equal_nan=True):
         raise ValueError("a row that is taken twice is not the same in both places")
     return whole
 

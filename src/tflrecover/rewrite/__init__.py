@@ -14,7 +14,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
 from tflrecover.rewrite.factors import factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
-from tflrecover.rewrite.fold import fold_zeros
+from tflrecover.rewrite.fold import fold_products, fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
@@ -22,15 +22,17 @@ from tflrecover.rewrite.heads import scale_products, select_scores, split_units,
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
+from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.negatives import subtract_negatives
+from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.padding import absorb_pads, pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import keep_axes, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, keep_axes, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -38,6 +40,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    sink_broadcasts,
     tile_broadcasts,
     unit_reshapes,
     unit_transposes,
@@ -47,9 +50,10 @@ from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operand
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
-from tflrecover.rewrite.softmax import fuse_softmax, split_softmax
+from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
 from tflrecover.rewrite.strides import fuse_strides
+from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.zeros import zeros_to_pad
@@ -63,19 +67,24 @@ RULES: tuple[Rule, ...] = (
     drop_wraps,
     drop_repeats,
     plain_positions,
+    plain_logic,
     tidy_loops,
     unroll_loops,
     repeat_pixels,
     tile_broadcasts,
+    sink_broadcasts,
     drop_broadcasts,
     merge_transposes,
     take_apart,
+    fold_products,
     fold_zeros,
     flatten_dense,
     pool_to_mean,
     reduce_along,
+    drop_front_axes,
     keep_axes,
     split_softmax,
+    drop_largest,
     fuse_softmax,
     expand_batch_statistics,
     expand_functions,
@@ -83,6 +92,7 @@ RULES: tuple[Rule, ...] = (
     divide_by_root,
     subtract_negatives,
     split_products,
+    join_outer_products,
     merge_reshapes,
     fuse_merged_axes,
     unit_reshapes,
@@ -107,6 +117,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squared_difference,
     lift_constants,
     to_affine,
+    merge_sums,
     drop_neutral,
     merge_clamps,
     merge_common,
@@ -144,7 +155,8 @@ _log = logging.getLogger(__name__)
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, repeat_pixels, *FACTORED, *HEADS})
+ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, join_outer_products, fold_products, merge_sums)
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

@@ -29,9 +29,9 @@ def fuse_einsum(draft: Draft) -> int:
     """A batched product of two activations becomes an EINSUM that has taken in the transposes around it."""
     count = _name_axes(draft)
     for op in draft.of_type("EINSUM"):
-        count += split_axes(draft, op)
-        count += _take_in_operands(draft, draft.ops[op.id])
-        count += _take_in_result(draft, draft.ops[op.id])
+        # A transpose that was taken in may have stood behind a reshape that merges.
+        while any(step(draft, draft.ops[op.id]) for step in (split_axes, _take_in_operands, _take_in_result)):
+            count += 1
         count += _drop_units(draft, draft.ops[op.id])
     for op in draft.of_type("EINSUM"):
         count += _order_operands(draft, op)

@@ -1,7 +1,7 @@
 """What zeros leave of an operator, and operators of constants alone, which are constants.
 
 MUL(x, 0) = 0        ADD(x, 0) = SUB(x, 0) = x        FULLY_CONNECTED(0, k, b) = b
-LOGICAL_AND(x, true) = LOGICAL_OR(x, false) = x
+LOGICAL_AND(x, true) = LOGICAL_OR(x, false) = SELECT_V2(true, x, y) = SELECT_V2(false, y, x) = x
 
 A recurrent layer starts from zeros. A converter that sees its first step takes them in, and so do we.
 """
@@ -14,8 +14,10 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.ops.conv import is_no_bias
 from tflrecover.ops.elementwise import ADD
-from tflrecover.ops.shape import RESHAPE
+from tflrecover.ops.reduce import PRODUCT
+from tflrecover.ops.shape import RESHAPE, TRANSPOSE
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.weight import Apply, Literal, Weight
@@ -23,6 +25,8 @@ from tflrecover.weight import Apply, Literal, Weight
 _PRODUCTS = ("MUL", "BATCH_MATMUL", "EINSUM")
 _LINEAR = ("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D")
 _LOGIC = {"LOGICAL_AND": True, "LOGICAL_OR": False}
+# What repeats one zero by itself: a choice between a value and zeros, and numbers without an imaginary part.
+_REPEATING = ("SELECT_V2", "COMPLEX")
 _MOVES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
 
@@ -53,8 +57,7 @@ def _plain_zeros(draft: Draft, op: Op) -> Op:
         weight = draft.weight(value)
         if weight is None or not is_zero(draft, value):
             continue
-        # A choice between a value and zeros repeats one zero by itself.
-        shape = () if op.type == "SELECT_V2" and slot and _is_filled(draft, op, slot) else weight.shape
+        shape = () if op.type in _REPEATING and slot and _is_filled(draft, op, slot) else weight.shape
         if shape != weight.shape or not isinstance(weight, Literal):
             draft.mark_structural(weight)
             inputs[slot] = draft.constant(Literal.of(np.zeros(shape, np.float32)))
@@ -94,6 +97,11 @@ def _folded(draft: Draft, op: Op) -> int | Weight | None:
         other = op.inputs[0] if zeros[1] else op.inputs[1] if op.type == "ADD" else None
         if other is not None and draft.shape(other) == shape:
             return other
+    if op.type == "SELECT_V2":
+        for neutral, other in ((True, op.inputs[1]), (False, op.inputs[2])):
+            is_chosen = _is_all(draft, op.inputs[0], neutral=neutral) and draft.shape(other) == shape
+            if is_chosen and other is not None and draft.weight(other) is None:
+                return other
     if op.type in _LOGIC:
         for value, other in (op.inputs, op.inputs[::-1]):
             if _is_all(draft, value, neutral=_LOGIC[op.type]) and draft.shape(other) == shape:
@@ -126,11 +134,55 @@ def _spread(weight: Weight, shape: tuple[int, ...]) -> Weight:
     return ADD(Literal.of(np.zeros(shape, np.float32)), weight, shape=shape)
 
 
+def fold_products(draft: Draft) -> int:
+    """Products of two constants, and what takes nothing but those, become constants.
+
+    A file of fixed sizes has one constant in the place of learned queries, their norm and their projection; of a free
+    batch it has the operators, because they take the queries once for each example.
+    """
+    count = 0
+    for op_id in [op.id for op in draft.ordered()]:
+        op = draft.ops[op_id]
+        if op_id in draft.opaque or len(op.outputs) != 1 or any(draft.weight(value) is None for value in op.inputs):
+            continue
+        made = _product(draft, op) or _constant(draft, op, draft.shape(op.outputs[0]))
+        if made is not None:
+            draft.remove(op_id)
+            draft.redirect(op.outputs[0], draft.constant(made))
+            count += 1
+    return count
+
+
+def _product(draft: Draft, op: Op) -> Weight | None:
+    """The product of two constants."""
+    if op.type == "BATCH_MATMUL":
+        flags = (op.attributes["adj_x"], op.attributes["adj_y"])
+        sides = [side for value in op.inputs if (side := draft.weight(value)) is not None]
+        return PRODUCT(*(_turned(side) if is_turned else side for side, is_turned in zip(sides, flags, strict=True)))
+    if op.type != "FULLY_CONNECTED":
+        return None
+    x, kernel, bias = (draft.weight(value) for value in op.inputs)
+    if x is None or kernel is None or len(x.shape) < 2:
+        return None
+    made = PRODUCT(x, kernel)
+    return made if bias is None or is_no_bias(bias) else ADD(made, bias)
+
+
+def _turned(weight: Weight) -> Weight:
+    *lead, rows, columns = range(len(weight.shape))
+    return TRANSPOSE(weight, perm=(*lead, columns, rows))
+
+
 def _constant(draft: Draft, op: Op, shape: tuple[int, ...]) -> Weight | None:
     """The expression of an operator that takes constants alone."""
     spec = ops.by_name(op.type)
     weights = [draft.weight(value) for value in op.inputs]
     args = tuple(weight for weight in weights if weight is not None)
-    if spec is None or spec.evaluate is None or not args or len(args) != len(weights):
+    if not args or len(args) != len(weights):
+        return None
+    if op.type in _LINEAR or op.type == "BATCH_MATMUL":
+        # Of the model's code alone, as angles are: no converter keeps it, whatever is free.
+        return _product(draft, op) if all(isinstance(arg, Literal) for arg in args) else None
+    if spec is None or spec.evaluate is None:
         return None
     return spec(*args, shape=shape, **op.attributes)

@@ -1,16 +1,33 @@
-"""``IDENTITY(x) = x``."""
+"""What changes nothing, as where code pads up to an even size what is even, or splits off a part that has no numbers.
+
+IDENTITY(x) = PAD(x, 0) = x          CONCATENATION(x, empty, y) = CONCATENATION(x, y)
+"""
 
 from __future__ import annotations
 
+from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
 
 
 def drop_identity(draft: Draft) -> int:
-    """``IDENTITY(x)`` becomes ``x``."""
-    found = list(draft.of_type("IDENTITY"))
+    """What changes nothing becomes its operand."""
+    found = [op for op in draft.of_type("IDENTITY", "PAD", "MIRROR_PAD") if op.type == "IDENTITY" or _is_empty(op)]
     for op in found:
         value = draft.ops[op.id].inputs[0]
         draft.remove(op.id)
         if value is not None:
             draft.redirect(op.outputs[0], value)
-    return len(found)
+    return len(found) + sum(_without_empty(draft, op) for op in draft.of_type("CONCATENATION"))
+
+
+def _without_empty(draft: Draft, op: Op) -> bool:
+    inputs = tuple(value for value in op.inputs if 0 not in draft.shape(value))
+    if not inputs or inputs == op.inputs:
+        return False
+    draft.replace(op.evolve(inputs=inputs))
+    return True
+
+
+def _is_empty(op: Op) -> bool:
+    """Whether a PAD adds nothing."""
+    return not any(map(any, op.attributes["padding"]))

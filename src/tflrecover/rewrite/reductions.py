@@ -1,17 +1,21 @@
-"""Reductions over fewer axes, and with all axes kept.
+"""Reductions over fewer axes, and with all axes kept, or none.
 
 MEAN(x, (a, b)) = RESHAPE(MEAN(x, b))      where a has one place
+MEAN(x, a, keepdims=True) = RESHAPE(MEAN(x, a))      for the axes in front
 MEAN(x, b) = RESHAPE(MEAN(x, b, keepdims=True))
 
-PyTorch's layer norm takes its mean over the batch, too, in a file of one example, and keeps no axes.
+What has ones in front is what has them not, to whatever broadcasts: a converter leaves them out or in. PyTorch's layer
+norm takes its mean over the batch, too, in a file of one example, and keeps no axes.
 """
 
 from __future__ import annotations
 
 from tflrecover.ir import Op
+from tflrecover.ops.reduce import REDUCTIONS
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.writer import Writer
 
-_REDUCTIONS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
+_REDUCTIONS = tuple(spec.name for spec in REDUCTIONS)
 
 
 def reduce_along(draft: Draft) -> int:
@@ -48,3 +52,17 @@ def _reduce(draft: Draft, op: Op, axes: tuple[int, ...]) -> None:
     draft.replace(changed.evolve(outputs=(kept,)))
     target = {"target_shape": draft.shape(result)}
     draft.add(Op(f"{op.id}.reshaped", "RESHAPE", (kept,), (result,), target, op.layer, op.origins))
+
+
+def drop_front_axes(draft: Draft) -> int:
+    """Reductions of the axes in front, which they keep, put the ones there by a RESHAPE."""
+    count = 0
+    for op in draft.of_type(*_REDUCTIONS):
+        axes = op.attributes["axis"]
+        if not op.attributes["keepdims"] or axes != tuple(range(len(axes))) or not axes:
+            continue
+        writer = Writer(draft, op)
+        made = writer.add(str(op.type), op.inputs, **{**op.attributes, "keepdims": False})
+        writer.finish(writer.reshaped(made, draft.shape(op.outputs[0])))
+        count += 1
+    return count

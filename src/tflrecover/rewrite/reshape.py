@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -214,6 +215,30 @@ def tile_broadcasts(draft: Draft) -> int:
         writer = Writer(draft, op)
         multiples = tuple(n if m == 1 else 1 for m, n in zip(same, after, strict=True))
         writer.finish(writer.add("TILE", (writer.reshaped(op.inputs[0], same),), after, multiples=multiples))
+        count += 1
+    return count
+
+
+def sink_broadcasts(draft: Draft) -> int:
+    """``f(TILE(x)) = TILE(f(x))`` where TILE is what broadcasting does, and ``f`` takes number by number it alone."""
+    count = 0
+    for op_id in [op.id for op in draft.ordered()] if draft.has("TILE") else ():
+        op, spec = draft.ops[op_id], ops.by_name(draft.ops[op_id].type)
+        slots = [slot for slot, value in enumerate(op.inputs) if draft.weight(value) is None]
+        tile = draft.producer(op.inputs[slots[0]]) if len(slots) == 1 else None
+        if spec is None or tile is None or tile.type != "TILE" or len(op.outputs) != 1:
+            continue
+        is_single = (spec.family in ("activation", "unary") and op.type != "PRELU") or op.type == "CAST"
+        others = [draft.shape(value) for slot, value in enumerate(op.inputs) if slot not in slots]
+        inside, outside = draft.shape(tile.inputs[0]), draft.shape(tile.outputs[0])
+        if not (is_single or spec.is_elementwise) or any(math.prod(shape) != 1 for shape in others):
+            continue
+        if draft.shape(op.outputs[0]) != outside or any(a not in (1, b) for a, b in zip(inside, outside, strict=True)):
+            continue
+        middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype)
+        inputs = tuple(tile.inputs[0] if slot in slots else value for slot, value in enumerate(op.inputs))
+        draft.replace(op.evolve(inputs=inputs, outputs=(middle,)))
+        draft.add(tile.evolve(id=f"{tile.id} behind {op_id}", inputs=(middle,), outputs=op.outputs))
         count += 1
     return count
 

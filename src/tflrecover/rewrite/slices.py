@@ -5,6 +5,7 @@ STRIDED_SLICE(TRANSPOSE(x), i) = STRIDED_SLICE(x, i)              when the axes 
                                                                   likewise through a RESHAPE that moves ones
 STRIDED_SLICE(REVERSE_V2(x), i) = STRIDED_SLICE(x, n - 1 - i)
 STRIDED_SLICE(x, 0) = RESHAPE(x)                                  along an axis of size 1
+STRIDED_SLICE(x, new, 0) = RESHAPE(STRIDED_SLICE(x, 0))           new axes are made behind it
 """
 
 from __future__ import annotations
@@ -13,16 +14,28 @@ from tflrecover.ir import Op
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.writer import Writer
 
 
 def take_apart(draft: Draft) -> int:
     """Simplifies every slice that takes one element along one axis."""
-    count = 0
+    count = sum(_without_new_axes(draft, op) for op in draft.of_type("STRIDED_SLICE"))
     for op_id in [op.id for op in draft.ordered("STRIDED_SLICE") if op.id not in draft.opaque]:
         while any(rule(draft, draft.ops[op_id]) for rule in _THROUGH):
             count += 1
         count += _element(draft, draft.ops[op_id])
     return count
+
+
+def _without_new_axes(draft: Draft, op: Op) -> bool:
+    places = op.attributes["slices"]
+    if "new" not in places:
+        return False
+    writer = Writer(draft, op)
+    slices = tuple(place for place in places if place != "new")
+    made = writer.add("STRIDED_SLICE", op.inputs, slices=slices) if slices else op.inputs[0]
+    writer.finish(writer.reshaped(made, draft.shape(op.outputs[0])))
+    return True
 
 
 def _place(op: Op) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Softmax as one operator without a factor.
 
 SOFTMAX(x, beta) = SOFTMAX(beta · x, 1)      the factor that old files keep in the operator's options
+SOFTMAX(x - REDUCE_MAX(x)) = SOFTMAX(x)      the same for all of an axis shifts nothing; a converter knows
 EXP(x - (LOG(SUM(EXP(x - m))) + m)) = SOFTMAX_OF_AXES(x)      what Keras computes along several axes
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.weight import Literal
 
 
@@ -25,6 +26,22 @@ def split_softmax(draft: Draft) -> int:
         draft.add(Op(f"{op.id}.beta", "AFFINE", (x, factor, None), (scaled,), {}, op.layer, op.origins))
         draft.replace(op.evolve(inputs=(scaled,), attributes={**op.attributes, "beta": 1.0}))
         count += 1
+    return count
+
+
+def drop_largest(draft: Draft) -> int:
+    """What is subtracted from every number of an axis before its softmax goes."""
+    count = 0
+    for op in draft.of_type("SOFTMAX"):
+        shifted = _made_by(draft, op.inputs[0], "SUB")
+        largest = None if shifted is None else _made_by(draft, shifted.inputs[1], "REDUCE_MAX")
+        if shifted is None or largest is None or largest.inputs[0] != shifted.inputs[0]:
+            continue
+        last = len(draft.shape(shifted.inputs[0])) - 1
+        if largest.attributes == {"axis": (last,), "keepdims": True}:
+            origins = merged_origins(shifted, op)
+            draft.replace(op.evolve(inputs=(shifted.inputs[0],), origins=origins))
+            count += 1
     return count
 
 

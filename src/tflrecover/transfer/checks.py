@@ -20,9 +20,10 @@ from tflrecover.differences import describe
 from tflrecover.ops.quantize import half_steps
 from tflrecover.rewrite.common import freeze
 from tflrecover.transfer.equations import Equation, System
-from tflrecover.transfer.plan import Failure, Plan
+from tflrecover.transfer.plan import Plan
 from tflrecover.transfer.rounding import half_step
 from tflrecover.transfer.solve import Slack, deviates
+from tflrecover.transfer.state import Failure
 from tflrecover.weight import Apply, Array, Key, Leaf, Literal, Weight, evaluate, keys, recipe, rms
 
 # Stored numbers and what makes real ones of them count as one weight.

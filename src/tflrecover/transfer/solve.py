@@ -21,7 +21,7 @@ from tflrecover.weight import Apply, Array, Key, Leaf, Shape, Weight, evaluate, 
 # What leaves the result of an operator as it is.
 _NEUTRAL = {"ADD": 0.0, "SUB": 0.0, "MUL": 1.0, "DIV": 1.0}
 # Operators that only move numbers: a variable behind them alone receives the file's own numbers.
-MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY", "STRIDED_SLICE", "ROLL", "REVERSE_V2"})
+MOVES = frozenset({"REARRANGE", "RESHAPE", "TRANSPOSE", "IDENTITY", "STRIDED_SLICE", "GATHER", "ROLL", "REVERSE_V2"})
 # Operators that put their operands side by side: each takes its own part of the value.
 _JOINS = frozenset({"CONCATENATION", "PACK"})
 
@@ -72,13 +72,13 @@ class Solver:
             raise Unsolvable(f"{spec.name} cannot be undone")
         if spec.name in _JOINS:
             for slot in unknown:
-                self._undo(spec, weight, slot, target)
+                self._undo(weight, slot, target)
             return
         main = self._main(weight, unknown)
         for slot in unknown:
             if slot != main:
                 self._neutralise(weight, slot)
-        self._undo(spec, weight, main, target)
+        self._undo(weight, main, target)
 
     def shift(self, weight: Weight, target: Array, fresh: Collection[Key]) -> Key | None:
         """Settles one of ``fresh`` that occurs more than once, so that the walk made it neutral; returns which.
@@ -102,15 +102,39 @@ class Solver:
                 return leaf.key
         return None
 
-    def _undo(self, spec: OpSpec, weight: Apply, main: int, target: Array) -> None:
-        assert spec.inverse is not None
+    def innermost(self, weight: Weight, target: Array) -> tuple[Weight, Array]:
+        """The part of ``weight`` that a walk comes to where one operand alone is unknown, and what it must be.
+
+        A product of two constants is as far as it goes: what others tell of a factor counts, too.
+        """
+        while isinstance(weight, Apply) and weight.function.name != "PRODUCT":
+            unknown = [slot for slot, arg in enumerate(weight.args) if self._holds_unknown(arg)]
+            if len(unknown) != 1:
+                break
+            try:
+                target, weight = self.operand(weight, unknown[0], target), weight.args[unknown[0]]
+            except Unsolvable:
+                break
+        return weight, target
+
+    def operand(self, weight: Apply, slot: int, target: Array) -> Array:
+        """What an operand must be.
+
+        Raises:
+            Unsolvable: the operator cannot be undone.
+        """
+        spec = weight.function
+        if not isinstance(spec, OpSpec) or spec.inverse is None:
+            raise Unsolvable(f"{spec.name} cannot be undone")
         args = [self._so_far(arg) for arg in weight.args]
         try:
             wanted = np.broadcast_to(target, weight.shape) if target.shape != weight.shape else target
-            operand = spec.inverse(main, wanted, args, weight.attributes)
+            return spec.inverse(slot, wanted, args, weight.attributes)
         except ValueError as error:
             raise Unsolvable(str(error)) from error
-        self.solve(weight.args[main], operand)
+
+    def _undo(self, weight: Apply, main: int, target: Array) -> None:
+        self.solve(weight.args[main], self.operand(weight, main, target))
 
     def _so_far(self, weight: Weight) -> Array:
         """What is known of an operand: NaN is what is not."""
@@ -188,16 +212,36 @@ def alike(file: Weight, keras: Weight, unknown: Collection[Key]) -> Iterator[tup
 
 def holds_one_way(weight: Weight, unknown: Collection[Key]) -> bool:
     """Whether an unknown is an operand of what cannot be undone."""
+    return any(
+        not isinstance(node.function, OpSpec) or node.function.inverse is None for node in _nodes(weight, unknown)
+    )
+
+
+def holds_product(weight: Weight, unknown: Collection[Key]) -> bool:
+    """Whether an unknown is an operand of a product of two constants."""
+    return any(node.function.name == "PRODUCT" for node in _nodes(weight, unknown))
+
+
+def untold(weight: Weight, unknown: Collection[Key]) -> frozenset[Key]:
+    """Unknowns of which a file has only what a product makes of them, and which other factor that has, it does not say.
+
+    Any of them will do, if the other factor can be found to it.
+    """
+    products = (node for node in _nodes(weight, unknown) if node.function.name == "PRODUCT")
+    pairs = ([keys(arg) & set(unknown) for arg in node.args] for node in products)
+    return frozenset().union(*(x for x, kernel in pairs if kernel))
+
+
+def _nodes(weight: Weight, unknown: Collection[Key]) -> Iterator[Apply]:
+    """Every part of an expression that is computed from an unknown, once."""
     stack, seen = [weight], set()
     while stack:
         node = stack.pop()
         if id(node) in seen or not isinstance(node, Apply) or not any(leaf.key in unknown for leaf in node.leaves):
             continue
         seen.add(id(node))
-        if not isinstance(node.function, OpSpec) or node.function.inverse is None:
-            return True
+        yield node
         stack.extend(node.args)
-    return False
 
 
 @cache
@@ -228,10 +272,15 @@ def _fit(target: Array, leaf: Leaf) -> Array:
 
 
 def is_moved(weight: Weight) -> bool:
-    """Whether the expression is one leaf whose numbers are only moved."""
-    while isinstance(weight, Apply) and weight.function.name in MOVES:
+    """Whether the expression is one leaf whose numbers are only moved, to places that are known."""
+    while isinstance(weight, Apply) and is_moving(weight):
         weight = weight.args[0]
     return isinstance(weight, Leaf)
+
+
+def is_moving(weight: Apply) -> bool:
+    """Whether an operator only moves the numbers of its first operand, to places that are known."""
+    return weight.function.name in MOVES and not any(place.leaves for place in weight.args[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +315,17 @@ def deviates(got: Array, wanted: Array, slack: Slack) -> float:
     if slack.ends is not None:
         low, high, guard = slack.ends
         got, wanted = (np.where(np.abs(x) > guard, np.clip(x, low, high), x) for x in (got, wanted))
-    largest = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)) or 1.0
+    magnitudes = np.where(np.isfinite(wanted), np.abs(wanted), 0)
+    largest = np.full(wanted.shape, magnitudes.max() or 1.0)
+    if largest.max() * np.finfo(np.float32).eps > tolerances.LOST:
+        # Numbers beside a mask are compared among themselves.
+        others = magnitudes * tolerances.GUARD < largest
+        largest[others] = magnitudes.max(initial=0, where=others) or 1.0
     with np.errstate(invalid="ignore"):
         # Infinities are equal to themselves, but their difference is no number.
         off = np.where(got == wanted, 0, np.abs(got - wanted))
         within = off <= slack.relative * np.abs(wanted) + slack.peak * largest + slack.absolute
     if within.all():
         return 0.0
-    worst = float(np.where(within, 0, off).max()) / largest
+    worst = float((np.where(within, 0, off) / largest).max())
     return worst if np.isfinite(worst) else float("inf")
