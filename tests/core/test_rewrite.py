@@ -163,29 +163,6 @@ def test_zero_pad_stays_before_a_pool():
     assert b.text(y)[0] == "PAD MAX_POOL_2D"
 
 
-@pytest.mark.parametrize(
-    ("activation", "amount", "value", "wanted"),
-    [
-        ("RELU", 1, -np.inf, 0.0),
-        ("LOGISTIC", 1, -3.0, 0.0),
-        ("RELU", 1, 3.0, 3.0),
-        ("TANH", 1, -np.inf, -np.inf),
-        # A window of padding alone has nothing else to take.
-        ("RELU", 2, -np.inf, -np.inf),
-    ],
-)
-def test_padding_that_a_pool_never_takes_is_zeros(activation, amount, value, wanted):
-    b = Build((1, 4, 4, 2))
-    y, size = b(activation, 0, shape=(1, 4, 4, 2)), 4 + amount
-    around = np.array([[0, 0], [amount, 0], [0, amount], [0, 0]])
-    p = b("PADV2", y, b.const(around), b.const(np.float32(value)), shape=(1, size, size, 2))
-    window = {"padding": "VALID", "stride_h": 1, "stride_w": 1, "filter_height": 2, "filter_width": 2}
-    y = b("MAX_POOL_2D", p, shape=(1, size - 1, size - 1, 2), **window)
-    text, graph = b.text(y)
-    assert text == f"{activation} PAD MAX_POOL_2D"
-    assert [op.attributes["value"] for op in graph.ops() if op.type == "PAD"] == [wanted]
-
-
 def test_affine_behind_a_convolution_is_absorbed_when_alone():
     b = Build((1, 4, 4, 2))
     y = b("CONV_2D", 0, b.const(kernel(3, 1, 1, 2)), b.const(kernel(3)), shape=(1, 4, 4, 3), **SAME)
@@ -392,19 +369,3 @@ def test_broadcast_to_more_axes_is_a_tile():
 def test_sum_of_many_is_one_after_another():
     b = Build((2, 3), (2, 3), (2, 3))
     assert b.text(b("ADD_N", 0, 1, 2, shape=(2, 3)))[0] == "ADD ADD"
-
-
-@pytest.mark.parametrize(
-    ("axes", "keepdims", "shape", "wanted"),
-    [
-        ([0, 2], False, (5,), ("MEAN RESHAPE", (2,))),
-        ([0, 2], True, (1, 5, 1), ("MEAN", (2,))),
-        ([0], False, (5, 3), ("MEAN", (0,))),
-        ([1, 2], False, (1,), ("MEAN", (1, 2))),
-    ],
-)
-def test_reduction_leaves_out_axes_of_size_one_beside_others(axes, keepdims, shape, wanted):
-    b = Build((1, 5, 3))
-    y = b("MEAN", 0, b.const(np.array(axes, "int32")), shape=shape, keep_dims=keepdims)
-    text, graph = b.text(b("TANH", y, shape=shape))
-    assert (text.removesuffix(" TANH").replace(" TANH", ""), next(graph.ops()).attributes["axis"]) == wanted

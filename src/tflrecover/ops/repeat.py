@@ -45,6 +45,7 @@ FILL = OpSpec(
     tflite=_fill,
     tf={"Fill": _fill},
     roles=("dims", "value"),
+    result=1,
 )
 
 

@@ -27,6 +27,8 @@ _LINEAR = ("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D")
 _LOGIC = {"LOGICAL_AND": True, "LOGICAL_OR": False}
 # What repeats one zero by itself: a choice between a value and zeros, and numbers without an imaginary part.
 _REPEATING = ("SELECT_V2", "COMPLEX")
+# What a constant decides that is not zero.
+_DECIDED = ("SELECT_V2", *_LOGIC)
 _MOVES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
 
@@ -38,7 +40,7 @@ def fold_zeros(draft: Draft) -> int:
         constant = [draft.weight(value) is not None for value in op.inputs]
         if op_id in draft.opaque or len(op.outputs) != 1 or not any(constant):
             continue
-        if not all(constant) and op.type not in _LOGIC and not any(is_zero(draft, value) for value in op.inputs):
+        if not all(constant) and op.type not in _DECIDED and not any(is_zero(draft, value) for value in op.inputs):
             continue
         op = _plain_zeros(draft, op)
         made = _folded(draft, op)
