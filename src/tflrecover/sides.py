@@ -128,42 +128,60 @@ def _aligned_with_states(both: Facing, form: Form) -> Sides:
 
     That one does is then told as the difference that it is.
     """
-    found = _aligned_in_loops(both, form)
+    found = _aligned_in_forms(both, form)
     states = [_count(graph, "STATE") for graph in (found.file, found.keras)]
     if found.alignment.complete or all(states) or not any(states):
         return found
-    blank = _aligned_in_loops(both, replace(form, forget=True))
+    blank = _aligned_in_forms(both, replace(form, forget=True))
     return blank if blank.alignment.complete else found
 
 
-def _aligned_in_loops(both: Facing, form: Form) -> Sides:
-    """Loops stay loops where that proves the two sides the same.
+def _aligned_in_forms(both: Facing, form: Form) -> Sides:
+    """In the first form that proves both sides the same; where none does, in the one in which differences are told.
 
-    Otherwise they are written out on both: the one may have as a loop what the other has unrolled. Likewise a factor
-    behind a matrix product stays there, unless one side alone has it: the other may have it in the weights of a layer
-    before. What else one side may write otherwise is written so on both, where they have it in different numbers; norms
-    and attention are brought to one form if that proves all.
+    A factor behind a matrix product stays there, unless one side alone has it, or has another one: a part of it may be
+    in the weights of a layer before.
     """
-    found = _aligned_as(both, form)
-    others = [rule for rule, count in _ONE_SIDED.items() if count(found.file) != count(found.keras)]
-    if others and not found.alignment.complete:
-        rewritten = _aligned_as(both, form.by(*others))
-        if rewritten.alignment.complete:
-            return rewritten
-    loops = [_count(graph, "LOOP") for graph in (found.file, found.keras)]
-    if any(loops) and not found.alignment.complete and (both.in_all_forms or loops[0] != loops[1]):
-        unrolled = _aligned_as(both, form.by(unroll_loops))
-        return unrolled if unrolled.alignment.complete or loops[0] != loops[1] else found
-    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
-    if is_rich and both.in_all_forms and not found.alignment.complete:
-        otherwise = form.by(*FACTORED, *HEADS)
-        factored = _aligned_as(both, otherwise)
-        if factored.alignment.complete:
-            found, form = factored, otherwise
+    found = told = _aligned_as(both, form)
+    for rules in _READINGS:
+        wanted = () if found.alignment.complete else rules(both, told)
+        if not wanted:
+            continue
+        other = _aligned_as(both, form.by(*wanted))
+        if other.alignment.complete:
+            found, form = other, form.by(*wanted)
+        elif wanted == (unroll_loops,) and _loops(told)[0] != _loops(told)[1]:
+            # What one side has written out can only be told apart step by step.
+            found = other
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
     return found
+
+
+def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """What one side may write otherwise is written so on both, where they have it in different numbers."""
+    return tuple(rule for rule, count in _ONE_SIDED.items() if count(found.file) != count(found.keras))
+
+
+def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Loops are written out: the one side may have as a loop what the other has unrolled."""
+    mine, theirs = _loops(found)
+    return (unroll_loops,) if (mine or theirs) and (both.in_all_forms or mine != theirs) else ()
+
+
+def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Norms and attention are brought to one form, in which no difference is told."""
+    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
+    return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
+
+
+_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided, _without_loops, _written_alike)
+"""What is tried, in this order, where the sides as they are do not prove to be the same."""
+
+
+def _loops(sides: Sides) -> tuple[int, int]:
+    return _count(sides.file, "LOOP"), _count(sides.keras, "LOOP")
 
 
 def _is_scaled_otherwise(sides: Sides) -> bool:

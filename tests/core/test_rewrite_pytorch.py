@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_rewrite import Build
+
+from tests.core.test_rewrite import Build
 
 
 @pytest.mark.parametrize(

@@ -301,11 +301,16 @@ def _rows(draft: Draft, op: Op) -> bool:
             and last.type == "RESHAPE"
             and is_bare
             and perms == ((0, 2, 3, 1), (0, 3, 1, 2))
-            and statistics.axes == (0, 1, 2)
+            and _wide(draft, statistics.x, statistics.axes) == _wide(draft, statistics.x, (0, 1, 2))
         ):
             x = Writer(draft, op).reshaped(apart.inputs[0], shape)
             return _whole(draft, last, x, statistics.epsilon)
     return False
+
+
+def _wide(draft: Draft, x: int, axes: tuple[int, ...]) -> list[int]:
+    """Those of the axes that have more than one place."""
+    return [axis for axis in axes if draft.shape(x)[axis] != 1]
 
 
 def _whole(draft: Draft, last: Op, x: int | None, epsilon: float) -> bool:
