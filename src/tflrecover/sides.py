@@ -14,6 +14,7 @@ from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
+from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
@@ -204,6 +205,10 @@ def _added_constants(graph: Graph) -> int:
     return sum(any(v is not None and graph.values[v].weight is not None for v in op.inputs) for op in sums)
 
 
+def _joined(graph: Graph) -> int:
+    return sum(len(op.inputs) for op in graph.ops() if op.type == "CONCATENATION")
+
+
 def _layers_of_one_input(graph: Graph) -> int:
     dense = (op for op in graph.ops() if op.type == "FULLY_CONNECTED")
     return sum((graph.values[op.inputs[1]].shape or ())[:1] == (1,) for op in dense if op.inputs[1] is not None)
@@ -217,6 +222,7 @@ def _products_of_constants(graph: Graph) -> int:
 # By what two graphs are told to differ in.
 _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
+    flatten_concatenations: _joined,
     join_outer_products: _layers_of_one_input,
     fold_products: _products_of_constants,
     merge_sums: _added_constants,

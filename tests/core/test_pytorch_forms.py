@@ -109,6 +109,21 @@ def padded_pool(value):
     return function
 
 
+def dense_block(*, is_listed):
+    """Each layer takes all before it, joined from the list of them or from what was joined last."""
+
+    def function(x):
+        found = joined = x
+        listed = [x]
+        for _ in range(3):
+            found = L.Conv2D(3, 3, padding="same", activation="relu")(joined)
+            listed.append(found)
+            joined = L.Concatenate()(listed if is_listed else [joined, found])
+        return L.Conv2D(2, 1)(joined)
+
+    return function
+
+
 def between(function):
     """Between two dense layers."""
     return lambda x: L.Dense(5)(function(L.Dense(WIDTH)(x)))
@@ -133,6 +148,8 @@ FORMS = {
         lambda x: attention(x, use_causal_mask=True),
     ),
     "transformer block": (SEQUENCE, written_block, block),
+    "dense block": (IMAGE, dense_block(is_listed=True), dense_block(is_listed=False)),
+    "dense block the other way": (IMAGE, dense_block(is_listed=False), dense_block(is_listed=True)),
     "padded pool": (IMAGE, padded_pool(float("-inf")), padded_pool(0)),
 }
 

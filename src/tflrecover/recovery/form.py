@@ -26,6 +26,7 @@ from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.recovery.upsampling import fuse_upsampling
 from tflrecover.rewrite.affine import merge_affines, to_affine
 from tflrecover.rewrite.common import freeze, signature
+from tflrecover.rewrite.concatenations import nest_concatenations
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft, OpId
 from tflrecover.rewrite.global_pool import pool_to_mean
@@ -94,6 +95,7 @@ def _of_several_activations(draft: Draft) -> set[OpId]:
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
+    nest_concatenations,
     tidy_whole_loops,
     fuse_upsampling,
     zeros_to_pad,

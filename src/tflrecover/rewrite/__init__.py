@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
+from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
@@ -71,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     tidy_loops,
     unroll_loops,
     repeat_pixels,
+    flatten_concatenations,
     tile_broadcasts,
     sink_broadcasts,
     drop_broadcasts,
@@ -155,7 +157,7 @@ _log = logging.getLogger(__name__)
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
-ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, join_outer_products, fold_products, merge_sums)
+ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
