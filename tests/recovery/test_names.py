@@ -11,6 +11,13 @@ KERAS_2 = [
 ]
 KERAS_3 = ["net_1/relu_1/Relu;net_1/conv_1/convolution", "net_1/conv_1_2/convolution", "net_1/add_1/Add"]
 
+NET, BLOCK = "pkg.resnet.ResNet", "torch.nn.modules.container.Sequential_layer1/pkg.resnet.BasicBlock_0"
+PYTORCH = [
+    f"{NET}/{BLOCK}/torch.nn.ReLU_relu;;{NET}/{BLOCK}/torch.nn.BatchNorm2d_bn1;;{NET}/{BLOCK}/torch.nn.Conv2d_conv1;1",
+    f"{NET}/{BLOCK}/torch.nn.Conv2d_conv1;",
+    f"{NET}/torch.nn.modules.linear.Linear_fc;2",
+]
+
 
 @pytest.mark.parametrize(
     ("tensors", "tensor", "kind", "name"),
@@ -27,6 +34,10 @@ KERAS_3 = ["net_1/relu_1/Relu;net_1/conv_1/convolution", "net_1/conv_1_2/convolu
         (["t1", "t2"], "t2", "CONV_2D", ""),
         ([""], "", "CONV_2D", ""),
         (["a/<script>/Relu"], "a/<script>/Relu", "RELU", "script"),
+        (PYTORCH, PYTORCH[0], "CONV_2D", "layer1_0_conv1"),
+        (PYTORCH, PYTORCH[0], "RELU", "layer1_0_relu"),
+        (PYTORCH, PYTORCH[1], "PAD", ""),
+        (PYTORCH, PYTORCH[2], "FULLY_CONNECTED", "fc"),
     ],
 )
 def test_a_layer_is_called_as_its_program_calls_it(tensors, tensor, kind, name):

@@ -33,6 +33,15 @@ _OWN: Mapping[str | int, str] = {
 }
 _NORM = re.compile(r"batch_?norm|(^|[/_])bn([/_\d;]|$)", re.IGNORECASE)
 _NUMBERED = re.compile(r"_\d+$")
+# A module of PyTorch's: where its class is defined, the class, and what its parent calls it.
+_MODULE = re.compile(r"(?:\w+\.)+_?([A-Z][A-Za-z0-9]*)(?:_(\w+))?")
+# Its classes that are a layer with a kernel: by type. Their other operators pad and transpose for them.
+_OF_MODULE: Mapping[str | int, str] = {
+    **dict.fromkeys(("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D"), r"Conv\dd"),
+    **dict.fromkeys(("TRANSPOSE_CONV", "CONV_3D_TRANSPOSE"), r"ConvTranspose\dd"),
+    "FULLY_CONNECTED": r"Linear|MultiheadAttention",
+}
+_WITH_KERNEL = re.compile("|".join({*_OF_MODULE.values()}))
 # How lowering calls what a fused activation takes.
 _BEFORE = " before "
 # A number, or a letter and a number, is nobody's name for a layer.
@@ -77,6 +86,8 @@ class Scheme:
             ``""`` where the name says nothing of a layer.
         """
         whole, _, before = tensor.partition(_BEFORE)
+        if modules := _modules(whole):
+            return _named_by_module(modules, kind)
         parts = _parts(whole)
         own = [part for part in parts if part and re.fullmatch(_OWN.get(kind, "$^"), part[-1])]
         single = [part for part in own if self._uses[self._layer(part)] < 2]
@@ -104,6 +115,30 @@ class Scheme:
         if self._is_numbered and len(path) > 1:
             parts = [_NUMBERED.sub("", part) for part in parts]
         return legal("_".join(dict.fromkeys(parts)))
+
+
+def _modules(tensor: str) -> list[tuple[str, str]]:
+    """What PyTorch's modules are called in a state dict, and their classes; none where a name is no path of modules.
+
+    ``pkg.Net/torch.nn.Sequential_features/torch.nn.Conv2d_0`` is ``("features_0", "Conv2d")``.
+    """
+    found = []
+    for name in filter(None, tensor.split(";")):
+        path = [_MODULE.fullmatch(part) for part in name.split("/")]
+        modules = [module.groups() for module in path if module is not None]
+        if len(modules) == len(path):
+            found.append(("_".join(attribute for _, attribute in modules if attribute), modules[-1][0]))
+    return found
+
+
+def _named_by_module(modules: Sequence[tuple[str, str]], kind: str | int) -> str:
+    own = _OF_MODULE.get(kind)
+    if own is not None:
+        fitting = [name for name, module in modules if re.fullmatch(own, module)]
+    else:
+        fitting = [name for name, module in modules if not _WITH_KERNEL.fullmatch(module)]
+    name = legal(fitting[0]) if fitting else ""
+    return "" if _NUMBER.fullmatch(name) else name
 
 
 def _parts(tensor: str) -> list[list[str]]:
