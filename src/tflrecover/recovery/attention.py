@@ -15,9 +15,9 @@ import numpy as np
 
 from tflrecover.ir import Op, Shape
 from tflrecover.recovery.masks import Mask, taken_off, understood, zeros_taken_off
-from tflrecover.recovery.match import array, maker
 from tflrecover.recovery.projections import Projection, heads_first, projection, scaled
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array, maker
 from tflrecover.weight import Array, Literal
 
 _ROUNDING = 1e-6

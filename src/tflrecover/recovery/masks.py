@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op, Shape
-from tflrecover.recovery.match import array, maker, offset, pairs
+from tflrecover.recovery.match import offset, pairs
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 

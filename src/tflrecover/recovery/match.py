@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tflrecover.ir import Op
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.scalars import known_array
+from tflrecover.rewrite.match import array, maker
 from tflrecover.weight import Array
 
 
@@ -20,12 +19,6 @@ def bare(draft: Draft, value: int | None) -> int | None:
     return value
 
 
-def maker(draft: Draft, value: int | None, *types: str) -> Op | None:
-    """The operator that makes a value, if it is of one of those types."""
-    op = draft.producer(value)
-    return op if op is not None and op.type in types and op.id not in draft.opaque else None
-
-
 def pairs(draft: Draft, value: int | None, kind: str) -> Iterator[tuple[int, int]]:
     """The operands of the commutative operator that makes a value, in both orders."""
     op = draft.producer(value)
@@ -35,12 +28,6 @@ def pairs(draft: Draft, value: int | None, kind: str) -> Iterator[tuple[int, int
     if one is not None and other is not None:
         yield one, other
         yield other, one
-
-
-def array(draft: Draft, value: int | None) -> Array | None:
-    """Contents of a constant; None for anything else."""
-    weight = draft.weight(value)
-    return None if weight is None else known_array(draft, weight)
 
 
 def offset(draft: Draft, value: int | None) -> tuple[int | None, Array | None]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tflrecover.ir import Shape
-from tflrecover.recovery.match import array, factor, maker, offset
+from tflrecover.recovery.match import factor, offset
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array, maker
 from tflrecover.weight import Array
 
 

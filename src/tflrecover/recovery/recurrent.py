@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from tflrecover.ir import Op
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.recovery.cells import CELLS, Cell, State, cell_of
-from tflrecover.recovery.match import array
 from tflrecover.recovery.sequences import batch_first, from_the_end, swap, swapped
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.loops import reached
+from tflrecover.rewrite.match import array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
 

@@ -13,10 +13,10 @@ import math
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import array
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array, maker, offset, pairs
+from tflrecover.recovery.match import offset, pairs
 from tflrecover.recovery.projections import scaled
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import array
 
 
 def fuse_separable(draft: Draft) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import array
 from tflrecover.recovery.shared import are_telling, digest
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array
 
 
 def tie_embeddings(draft: Draft) -> int:

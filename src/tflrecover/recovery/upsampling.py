@@ -7,8 +7,8 @@ Keras writes ``UpSampling1D``, ``2D`` and ``3D`` so, one axis after the other; t
 from __future__ import annotations
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import maker
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import maker
 
 _RANKS = range(3, 6)
 

@@ -16,6 +16,7 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.slicing import STRIDED_SLICE, WHOLE
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import array
 from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
 from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.rewrite.writer import Writer
@@ -138,7 +139,7 @@ def select_scores(draft: Draft) -> int:
 def _choice(draft: Draft, op: Op) -> tuple[Array, int | None] | None:
     """Which scores stay, and the scores."""
     if op.type == "SELECT_V2":
-        kept, low = (_known(draft, value) for value in op.inputs[::2])
+        kept, low = (array(draft, value) for value in op.inputs[::2])
         is_low = kept is not None and low is not None and bool((low <= _LOW).all())
         return (_once(kept), op.inputs[1]) if is_low and kept is not None else None
     slot, weight = lone_constant(draft, op) or (0, None)
@@ -148,14 +149,9 @@ def _choice(draft: Draft, op: Op) -> tuple[Array, int | None] | None:
     return _once(added == 0), op.inputs[1 - slot]
 
 
-def _known(draft: Draft, value: int | None) -> Array | None:
-    weight = draft.weight(value)
-    return None if weight is None else known_array(draft, weight)
-
-
-def _once(array: Array) -> Array:
+def _once(given: Array) -> Array:
     """Without what repeats along an axis, as broadcasting does it."""
-    for axis in range(array.ndim):
-        first = np.take(array, [0], axis)
-        array = first if (array == first).all() else array
-    return array
+    for axis in range(given.ndim):
+        first = np.take(given, [0], axis)
+        given = first if (given == first).all() else given
+    return given

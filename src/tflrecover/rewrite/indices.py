@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from tflrecover import ops
-from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.match import maker
 from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.weight import Apply, Literal, Weight
 
@@ -30,9 +30,9 @@ def drop_wraps(draft: Draft) -> int:
 
 def _unwrapped(draft: Draft, value: int | None, size: int) -> int | None:
     """``i`` of ``SELECT(i < 0, i + size, i)``."""
-    select = _maker(draft, value, "SELECT_V2")
-    less = None if select is None else _maker(draft, select.inputs[0], "LESS")
-    behind = None if select is None else _maker(draft, select.inputs[1], "ADD", "AFFINE")
+    select = maker(draft, value, "SELECT_V2")
+    less = None if select is None else maker(draft, select.inputs[0], "LESS")
+    behind = None if select is None else maker(draft, select.inputs[1], "ADD", "AFFINE")
     if select is None or less is None or behind is None or scalar(draft, less.inputs[1], np.nan) != 0:
         return None
     i = less.inputs[0]
@@ -44,11 +44,6 @@ def _unwrapped(draft: Draft, value: int | None, size: int) -> int | None:
         is_shift = i in behind.inputs and shift is not None
     is_so = is_shift and scalar(draft, shift, 0.0) == size and select.inputs[2] == i
     return i if is_so else None
-
-
-def _maker(draft: Draft, value: int | None, *types: str) -> Op | None:
-    op = draft.producer(value)
-    return op if op is not None and op.type in types and op.id not in draft.opaque else None
 
 
 def drop_repeats(draft: Draft) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import maker
 from tflrecover.weight import Literal
 
 
@@ -33,8 +34,8 @@ def drop_largest(draft: Draft) -> int:
     """What is subtracted from every number of an axis before its softmax goes."""
     count = 0
     for op in draft.of_type("SOFTMAX"):
-        shifted = _made_by(draft, op.inputs[0], "SUB")
-        largest = None if shifted is None else _made_by(draft, shifted.inputs[1], "REDUCE_MAX")
+        shifted = maker(draft, op.inputs[0], "SUB")
+        largest = None if shifted is None else maker(draft, shifted.inputs[1], "REDUCE_MAX")
         if shifted is None or largest is None or largest.inputs[0] != shifted.inputs[0]:
             continue
         last = len(draft.shape(shifted.inputs[0])) - 1
@@ -60,15 +61,15 @@ def fuse_softmax(draft: Draft) -> int:
 
 def _operand(draft: Draft, op: Op) -> tuple[int, tuple[int, ...]] | None:
     """``x`` and the axes, if an exponential is the last operator of a softmax."""
-    shifted = _made_by(draft, op.inputs[0], "SUB")
-    total = None if shifted is None else _made_by(draft, shifted.inputs[1], "ADD")
+    shifted = maker(draft, op.inputs[0], "SUB")
+    total = None if shifted is None else maker(draft, shifted.inputs[1], "ADD")
     if shifted is None or total is None:
         return None
     x = shifted.inputs[0]
     for logarithm, largest in (total.inputs, total.inputs[::-1]):
         inner: Op | None = None
         for kind in ("LOG", "SUM", "EXP", "SUB"):
-            inner = _made_by(draft, logarithm if inner is None else inner.inputs[0], kind)
+            inner = maker(draft, logarithm if inner is None else inner.inputs[0], kind)
             if inner is None:
                 break
             if kind == "SUM":
@@ -78,8 +79,3 @@ def _operand(draft: Draft, op: Op) -> tuple[int, tuple[int, ...]] | None:
             along = tuple(1 if axis in axes else n for axis, n in enumerate(draft.shape(x)))
             return (x, tuple(sorted(axes))) if draft.shape(largest) == along else None
     return None
-
-
-def _made_by(draft: Draft, value: int | None, kind: str) -> Op | None:
-    made = draft.producer(value)
-    return made if made is not None and made.type == kind else None

@@ -1,0 +1,20 @@
+"""What rules ask of a value: which operator makes it, and what a constant holds."""
+
+from __future__ import annotations
+
+from tflrecover.ir import Op
+from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import known_array
+from tflrecover.weight import Array
+
+
+def maker(draft: Draft, value: int | None, *types: str) -> Op | None:
+    """The operator that makes a value, if it is of one of those types."""
+    op = draft.producer(value)
+    return op if op is not None and op.type in types and op.id not in draft.opaque else None
+
+
+def array(draft: Draft, value: int | None) -> Array | None:
+    """Contents of a constant; None for anything else."""
+    weight = draft.weight(value)
+    return None if weight is None else known_array(draft, weight)
