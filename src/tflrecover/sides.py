@@ -151,8 +151,8 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         other = _aligned_as(both, form.by(*wanted))
         if other.alignment.complete:
             found, form = other, form.by(*wanted)
-        elif wanted == (unroll_loops,) and _loops(told)[0] != _loops(told)[1]:
-            # What one side has written out can only be told apart step by step.
+        elif wanted == (unroll_loops,) and _loops(told)[0] != _loops(told)[1] and _open(other) < _open(told):
+            # What one side has written out can only be told apart step by step; a layer less is a loop less.
             found = other
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
@@ -183,6 +183,12 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided
 
 def _loops(sides: Sides) -> tuple[int, int]:
     return _count(sides.file, "LOOP"), _count(sides.keras, "LOOP")
+
+
+def _open(sides: Sides) -> int:
+    """How many operators of either side have no counterpart."""
+    alignment = sides.alignment
+    return len(alignment.file) + len(alignment.keras) - 2 * len(alignment.pairs)
 
 
 def _is_scaled_otherwise(sides: Sides) -> bool:

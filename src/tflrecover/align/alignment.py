@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tflrecover.align.isomorphism import is_isomorphic
 from tflrecover.align.links import Link
@@ -55,6 +56,11 @@ class Alignment:
     odd: tuple[Link, ...] = ()
     choices: tuple[int, ...] = ()
     _matching: Matching | None = None
+
+    @cached_property
+    def back(self) -> Mapping[int, int]:
+        """Node of Keras to node of the file."""
+        return {k: f for f, k in self.pairs.items()}
 
     def reordered(self) -> Iterator[tuple[str, list[tuple[int, int]]]]:
         """``input`` or ``output`` with its pairs, where they are known to be in another order on the other side."""

@@ -17,16 +17,18 @@ from tflrecover.align.view import INPUT, OUTPUT, View, declared
 
 Step = Callable[[Matching], None]
 Groups = list[tuple[list[int], list[int]]]
-Keys = Sequence[Hashable] | Mapping[int, Hashable]
+Keys = Mapping[int, Hashable]
 
 
 def _groups(matching: Matching, mine: Keys, theirs: Keys) -> Groups:
-    """Open nodes of both sides that have the same key."""
+    """Open nodes of both sides that have the same key, of those that have one."""
     found: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for f in matching.open_file():
-        found[mine[f]][0].append(f)
+        if f in mine:
+            found[mine[f]][0].append(f)
     for k in matching.open_keras():
-        found[theirs[k]][1].append(k)
+        if k in theirs:
+            found[theirs[k]][1].append(k)
     return [group for group in found.values() if group[0] and group[1]]
 
 
@@ -63,7 +65,8 @@ def _directions(matching: Matching, level: Level) -> tuple[list[int], list[int],
 def _full_depth(level: Level, first: str) -> Step:
     def step(matching: Matching) -> None:
         f_in, k_in, f_out, k_out = _directions(matching, level)
-        mine, theirs = list(zip(f_in, f_out, strict=True)), list(zip(k_in, k_out, strict=True))
+        mine = {f: (f_in[f], f_out[f]) for f in _reached(matching.file)}
+        theirs = {k: (k_in[k], k_out[k]) for k in _reached(matching.keras)}
         _unique(matching, mine, theirs, f"{level} both", "all that leads here and all that follows is the same")
         sides: dict[str, tuple[list[int], list[int], str]] = {
             "forward": (f_in, k_in, "all that leads here is the same"),
@@ -71,9 +74,33 @@ def _full_depth(level: Level, first: str) -> Step:
         }
         order = ("forward", "backward") if first == "forward" else ("backward", "forward")
         for direction in order:
-            _unique(matching, sides[direction][0], sides[direction][1], f"{level} {direction}", sides[direction][2])
+            ours, others, why = sides[direction]
+            _unique(matching, dict(enumerate(ours)), dict(enumerate(others)), f"{level} {direction}", why)
+            _follow(matching, ours, others, f"{level} {direction}", why)
 
     return step
+
+
+def _reached(side: View) -> Iterator[int]:
+    """Nodes that an input leads to: of others, such as the states that loops begin with, it says nothing what does."""
+    reached = [False] * len(side)
+    for node, edges in enumerate(side.operands):
+        reached[node] = any(edge.source == INPUT or (edge.source >= 0 and reached[edge.source]) for edge in edges)
+        if reached[node]:
+            yield node
+
+
+def _follow(matching: Matching, mine: Sequence[int], theirs: Sequence[int], step: str, why: str) -> None:
+    """Neighbours of pairs that lie alike on both sides, alone with it among those neighbours.
+
+    What takes one value alike, such as two layers of which each leads to a pair, is told apart by where it leads.
+    """
+    frontier = [(f, k) for f, k in matching.pairs.items() if mine[f] == theirs[k]]
+    while frontier:
+        f, k = frontier.pop()
+        for a, b in _around(matching, f, k, mine, theirs):
+            if matching.add(a, b, step, why):
+                frontier.append((a, b))
 
 
 def propagate(matching: Matching) -> None:
@@ -90,7 +117,7 @@ def _propagate(matching: Matching, is_alike: Callable[[Matching, int, int], bool
     frontier = list(matching.pairs.items())
     while frontier:
         f, k = frontier.pop()
-        for a, b in _around(matching, f, k):
+        for a, b in _around(matching, f, k, matching.file.loose, matching.keras.loose):
             if is_alike(matching, a, b) and matching.add(a, b, "edges", "next to a pair"):
                 frontier.append((a, b))
 
@@ -104,36 +131,36 @@ def _is_of_one_type(matching: Matching, f: int, k: int) -> bool:
     return matching.file.loose[f] == matching.keras.loose[k]
 
 
-def _around(matching: Matching, f: int, k: int) -> Iterable[tuple[int, int]]:
+def _around(
+    matching: Matching, f: int, k: int, labels: Sequence[Hashable], others: Sequence[Hashable]
+) -> Iterable[tuple[int, int]]:
+    """Open neighbours of a pair that are alone with their place and label, those of the file and those of Keras."""
     file, keras = matching.file, matching.keras
     if file.loose[f] != keras.loose[k]:
         return
-    mine = [(0 if file.commutative[f] else i, e.slot, e.source) for i, e in enumerate(file.operands[f])]
-    theirs = [(0 if keras.commutative[k] else i, e.slot, e.source) for i, e in enumerate(keras.operands[k])]
-    yield from _only_ones(matching, mine, theirs)
-    uses = [(_position(file, c, p), slot, c) for c, p, slot in file.consumers[f]]
-    others = [(_position(keras, c, p), slot, c) for c, p, slot in keras.consumers[k]]
-    yield from _only_ones(matching, uses, others)
+    for ours, theirs in (
+        (_operands(file, f), _operands(keras, k)),
+        (_uses(file, f), _uses(keras, k)),
+    ):
+        found: dict[Hashable, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))
+        for place, node in ours:
+            if node >= 0 and node not in matching.pairs:
+                found[place, labels[node]][0].add(node)
+        for place, node in theirs:
+            if node >= 0 and node not in matching.back:
+                found[place, others[node]][1].add(node)
+        for a, b in found.values():
+            if len(a) == len(b) == 1:
+                yield next(iter(a)), next(iter(b))
 
 
-def _position(side: View, consumer: int, position: int) -> int:
-    return 0 if consumer == OUTPUT or side.commutative[consumer] else position
+def _operands(side: View, node: int) -> Iterator[tuple[Hashable, int]]:
+    yield from (((0 if side.commutative[node] else i, e.slot), e.source) for i, e in enumerate(side.operands[node]))
 
 
-def _only_ones(
-    matching: Matching, mine: list[tuple[int, int, int]], theirs: list[tuple[int, int, int]]
-) -> Iterable[tuple[int, int]]:
-    """Open neighbours that are alone with their slot and type on both sides."""
-    found: dict[Hashable, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))
-    for position, slot, node in mine:
-        if node >= 0 and node not in matching.pairs:
-            found[position, slot, matching.file.loose[node]][0].add(node)
-    for position, slot, node in theirs:
-        if node >= 0 and node not in matching.back:
-            found[position, slot, matching.keras.loose[node]][1].add(node)
-    for a, b in found.values():
-        if len(a) == len(b) == 1:
-            yield next(iter(a)), next(iter(b))
+def _uses(side: View, node: int) -> Iterator[tuple[Hashable, int]]:
+    for consumer, position, slot in side.consumers[node]:
+        yield (0 if consumer == OUTPUT or side.commutative[consumer] else position, slot), consumer
 
 
 def _anchored(matching: Matching, hops: int, *, scaled: bool = False) -> tuple[dict[int, int], dict[int, int]]:

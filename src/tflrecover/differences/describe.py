@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from tflrecover.align.view import View
-from tflrecover.differences.layers import Layers, class_of
+from tflrecover.differences.layers import Layers, class_of, owners
 from tflrecover.ir import Difference, Graph, Op, Shape, at_operator
 from tflrecover.ops import by_name
 
@@ -234,6 +234,11 @@ def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequ
         also_elsewhere: Those of them that the file has the rest of.
     """
     named = layers_of(nodes)
+    around = owners(layers)
+    whole = list(dict.fromkeys(around.get(path, path) for path in named))
+    if not set(whole) & {around.get(path, path) for path in also_elsewhere}:
+        # A cell goes with its layer.
+        named = whole
     computed = ", ".join(dict.fromkeys(layer_name(op, keras.graph) for op in nodes[:_LISTED]))
     classes = ", ".join(dict.fromkeys(filter(None, (class_of(layers, path) for path in named[:_LISTED]))))
     if not named:

@@ -12,12 +12,11 @@ from tflrecover.differences.attributes import compare
 from tflrecover.differences.found import Found
 from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of
+from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import keys
-
-_LAYOUT = ("RESHAPE", "TRANSPOSE")
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -34,7 +33,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
     found = [
         *_inputs(alignment),
         *_attributes(alignment, layers),
-        *_regions(alignment, layers),
+        *_regions(alignment, layers, wiring.misled(alignment, wrong)),
         *wiring.operands(alignment, wrong),
         *_affines(alignment, layers, taken),
         *wiring.outputs(alignment),
@@ -115,22 +114,27 @@ def _place(alignment: Alignment, region: Region) -> int:
     return max(known) if known else min((node for node in region.targets if node >= 0), default=len(alignment.file))
 
 
-def _regions(alignment: Alignment, layers: Layers) -> Iterator[Found]:
+def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> Iterator[Found]:
+    """Regions of either side; ``misled`` nodes only bring a wrong operand into shape."""
     keras = alignment.keras
     mine, theirs = open_regions(alignment)
     paired = replacements(mine, theirs)
     for a, b in paired:
         # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
-        is_nothing = all(keras.ops[node].type in _LAYOUT for node in b.nodes)
-        lacking = a if is_nothing else _in_front(alignment, a, b)
+        is_nothing = all(keras.ops[node].type in wiring.LAYOUT for node in b.nodes)
+        lacking = a if is_nothing else _in_front(alignment, a, b) or _besides(alignment.file, a, keras, b)
+        surplus = None if lacking is not None else _besides(keras, b, alignment.file, a)
         if lacking is not None:
-            yield _missing(alignment, lacking)
+            yield _missing(alignment, lacking, layers)
+        elif surplus is not None:
+            told = describe.extra(keras, [keras.ops[node] for node in surplus.nodes], layers)
+            yield Found(a.nodes[0], told)
         else:
             yield Found(a.nodes[0], _replacement(alignment, a, b, layers))
     done = {id(region) for pair in paired for region in pair}
     for region in mine:
         if id(region) not in done:
-            yield _missing(alignment, region)
+            yield _missing(alignment, region, layers)
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
     resized = set(describe.layers_of(_on_other_shapes(alignment)))
     for region in theirs:
@@ -139,6 +143,7 @@ def _regions(alignment: Alignment, layers: Layers) -> Iterator[Found]:
             told = describe.extra(keras, nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
+            follows = follows or set(region.nodes) <= set(misled)
             yield Found(_place(alignment, region), told, is_root=not follows)
 
 
@@ -151,11 +156,12 @@ def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
             yield theirs
 
 
-def _missing(alignment: Alignment, region: Region) -> Found:
+def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
     """A region of the file that the model has nothing for."""
     file = alignment.file
     nodes = [file.ops[node] for node in region.nodes]
-    after, name = _after(alignment, region), function_name(file, region.nodes)
+    after = _after(alignment, region)
+    name = function_name(file, region.nodes) or like_a_layer(nodes, alignment.keras, layers)
     told = describe.missing(file, nodes, after, name)
     before = [alignment.keras.ops[alignment.pairs[f]] for f in region.sources if f >= 0]
     is_called_again = any(constants.calls_of(alignment, op) > 1 for op in before)
@@ -169,11 +175,26 @@ def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | No
     A group norm leaves its shape behind an activation, whose own operators are no pairs then.
     """
     file, keras = alignment.file, alignment.keras
-    own = [node for node in mine.nodes if file.ops[node].type not in _LAYOUT]
-    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in _LAYOUT]
+    own = [node for node in mine.nodes if file.ops[node].type not in wiring.LAYOUT]
+    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in wiring.LAYOUT]
     front, both = own[: len(own) - len(got)], own[len(own) - len(got) :]
     is_it = bool(front and got) and [file.ops[node].type for node in both] == got
     return replace(mine, nodes=tuple(front)) if is_it else None
+
+
+def _besides(side: View, mine: Region, other: View, theirs: Region) -> Region | None:
+    """What one side has besides all that stands on both, if both have weights: a branch, say, and what joins it."""
+    if describe.is_weightless(other.ops[node] for node in theirs.nodes):
+        return None
+    rest = [other.ops[node].type for node in theirs.nodes]
+    nodes = []
+    for node in mine.nodes:
+        if side.ops[node].type in rest:
+            rest.remove(side.ops[node].type)
+        else:
+            nodes.append(node)
+    is_another = not rest and not describe.is_weightless(side.ops[node] for node in nodes)
+    return replace(mine, nodes=tuple(nodes)) if is_another else None
 
 
 def _ids(side: View, region: Region) -> tuple[int | str, ...]:

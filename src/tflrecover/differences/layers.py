@@ -35,3 +35,17 @@ def bias_argument(layers: Layers, path: str | None) -> tuple[str, Any, Any]:
     # A bias has the axes that the kernel brings in.
     axes = "".join(axis for axis in made if axis.isalpha() and axis not in operands.partition(",")[0])
     return "bias_axes", axes, layer.bias_axes
+
+
+def owners(layers: Layers) -> dict[str, str]:
+    """Path of a layer to that of the outermost layer around it that is no model."""
+    paths = {id(layer): path for path, layer in layers.items()}
+    found: dict[str, str] = {}
+    for path, layer in layers.items():
+        if not hasattr(layer, "_flatten_layers") or hasattr(layer, "compile"):
+            continue
+        for inner in layer._flatten_layers(include_self=False):
+            if id(inner) in paths:
+                # Layers are listed from the outside in.
+                found.setdefault(paths[id(inner)], found.get(path, path))
+    return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from tflrecover.align import Alignment
-from tflrecover.align.view import INPUT, Edge
+from tflrecover.align.view import INPUT, Edge, View
 from tflrecover.differences import describe
 from tflrecover.differences.found import Found
 from tflrecover.ir import Difference, called
@@ -13,12 +13,33 @@ from tflrecover.ir import Difference, called
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
 """Pair of nodes to its operands that are not the same, side by side."""
 
+LAYOUT = ("RESHAPE", "TRANSPOSE")
+"""Operators that only bring a tensor into another shape."""
+
+
+def _through(side: View, edge: Edge | None, paired: Container[int]) -> Edge | None:
+    """Where an operand comes from, whatever only brings it into another shape and has no counterpart."""
+    while edge is not None and edge.source >= 0 and edge.source not in paired:
+        if side.ops[edge.source].type not in LAYOUT:
+            break
+        edge = side.operands[edge.source][0]
+    return edge
+
 
 def _explained(alignment: Alignment, mine: Edge | None, theirs: Edge | None) -> bool:
-    """Whether an operand differs only because one of the two sources has no counterpart: that is told already."""
+    """Whether an operand differs only because one of the two sources has no counterpart: that is told already.
+
+    What only brings another value into the shape that is wanted is no reason.
+    """
+    ours = _through(alignment.file, mine, alignment.pairs)
+    other = _through(alignment.keras, theirs, alignment.back)
+    if (ours, other) != (mine, theirs) and ours is not None and other is not None:
+        mine, theirs = ours, other
+        if _same(alignment, mine, theirs):
+            return True
     if mine is not None and mine.source >= 0 and mine.source not in alignment.pairs:
         return True
-    return theirs is not None and theirs.source >= 0 and theirs.source not in alignment.pairs.values()
+    return theirs is not None and theirs.source >= 0 and theirs.source not in alignment.back
 
 
 def _same(alignment: Alignment, mine: Edge, theirs: Edge) -> bool:
@@ -84,8 +105,7 @@ def _source_name(alignment: Alignment, edge: Edge | None) -> str:
         return "nothing"
     if edge.source < 0:
         return f"input {edge.slot}" if edge.source == INPUT else "a constant"
-    partner = alignment.keras.ops[alignment.pairs[edge.source]]
-    return repr(describe.layer_of(partner) or partner.type)
+    return _name(alignment.keras, alignment.pairs[edge.source])
 
 
 def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
@@ -93,8 +113,26 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
         return "nothing"
     if edge.source < 0:
         return f"input {edge.slot}" if edge.source == INPUT else "a constant"
-    op = alignment.keras.ops[edge.source]
+    return _name(alignment.keras, edge.source)
+
+
+def _name(keras: View, node: int) -> str:
+    """The layer that makes a value; not one that only gives it another shape, which may be any of several."""
+    while keras.ops[node].type in LAYOUT and keras.operands[node][0].source >= 0:
+        node = keras.operands[node][0].source
+    op = keras.ops[node]
     return repr(describe.layer_of(op) or op.type)
+
+
+def misled(alignment: Alignment, wrong: Wrong) -> set[int]:
+    """Nodes of Keras that only bring a wrong operand into the shape that is wanted."""
+    found: set[int] = set()
+    for bad in wrong.values():
+        for _, edge in bad:
+            while edge is not None and edge.source >= 0 and edge.source not in alignment.back:
+                found.add(edge.source)
+                edge = alignment.keras.operands[edge.source][0]
+    return found
 
 
 def outputs(alignment: Alignment) -> Iterator[Found]:
@@ -128,13 +166,16 @@ def outputs(alignment: Alignment) -> Iterator[Found]:
     matched = set(alignment.outputs.values())
     for j, edge in enumerate(keras.outputs):
         if j not in matched and not _explained(alignment, None, edge):
+            # Its branch goes on in the file, with a layer that is told already.
+            f = alignment.back.get(edge.source)
+            is_cut = f is not None and any(c >= 0 and c not in alignment.pairs for c, _, _ in file.consumers[f])
             message = f"the model's output {j} ({_keras_source(alignment, edge)}) is no output of the file"
             layer = describe.layer_of(keras.ops[edge.source]) if edge.source >= 0 else None
-            yield Found(len(file), Difference("wiring", message, keras_layer=layer, attribute="outputs", keras_value=j))
+            difference = Difference("wiring", message, keras_layer=layer, attribute="outputs", keras_value=j)
+            yield Found(len(file), difference, is_root=not is_cut)
 
 
 def _feeds_extra(alignment: Alignment, edge: Edge) -> bool:
     """Whether the model goes on with an extra layer where the file ends."""
     k = alignment.pairs.get(edge.source)
-    back = set(alignment.pairs.values())
-    return k is not None and any(c >= 0 and c not in back for c, _, _ in alignment.keras.consumers[k])
+    return k is not None and any(c >= 0 and c not in alignment.back for c, _, _ in alignment.keras.consumers[k])

@@ -30,6 +30,12 @@ def known_array(draft: Draft, weight: Weight) -> Array | None:
     return None
 
 
+def is_zeros(draft: Draft, weight: Weight) -> bool:
+    """Whether a constant is known to be zeros."""
+    array = known_array(draft, weight)
+    return array is not None and not array.any()
+
+
 def _is_all(weight: Weight | None, number: float) -> bool:
     return weight is None or (isinstance(weight, Literal) and bool((weight.array == number).all()))
 

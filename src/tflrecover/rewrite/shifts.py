@@ -13,6 +13,7 @@ from tflrecover.ops.elementwise import ADD
 from tflrecover.rewrite.affine import LINEAR, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.scalars import is_zeros
 from tflrecover.weight import Weight
 
 
@@ -31,7 +32,11 @@ def shift_constants(draft: Draft) -> int:
         offset = _offset(draft, before)
         if offset is None:
             continue
-        both = draft.constant(ADD(constant, offset, shape=np.broadcast_shapes(constant.shape, offset.shape)))
+        shape = np.broadcast_shapes(constant.shape, offset.shape)
+        if shape != constant.shape and is_zeros(draft, offset):
+            # A file always has a bias: where its network had none, the constant keeps its own axes.
+            continue
+        both = draft.constant(ADD(constant, offset, shape=shape))
         x = _without_offset(draft, before, offset)
         draft.replace(op.evolve(inputs=(both, x) if slot == 0 else (x, both)))
         count += 1

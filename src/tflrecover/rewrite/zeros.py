@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.scalars import known_array
-from tflrecover.weight import Weight
+from tflrecover.rewrite.scalars import is_zeros
 
 
 def zeros_to_pad(draft: Draft) -> int:
@@ -14,7 +13,7 @@ def zeros_to_pad(draft: Draft) -> int:
         weights = [draft.weight(value) for value in op.inputs]
         activations = [slot for slot, weight in enumerate(weights) if weight is None]
         zeros = [weight for weight in weights if weight is not None]
-        if len(activations) != 1 or not zeros or not all(_is_zero(draft, weight) for weight in zeros):
+        if len(activations) != 1 or not zeros or not all(is_zeros(draft, weight) for weight in zeros):
             continue
         place, axis = activations[0], op.attributes["axis"]
         before = sum(weight.shape[axis] for weight in weights[:place] if weight is not None)
@@ -27,8 +26,3 @@ def zeros_to_pad(draft: Draft) -> int:
         draft.replace(op.evolve(type="PAD", inputs=(op.inputs[place],), attributes=attributes))
         count += 1
     return count
-
-
-def _is_zero(draft: Draft, weight: Weight) -> bool:
-    array = known_array(draft, weight)
-    return array is not None and not array.any()

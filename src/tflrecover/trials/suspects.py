@@ -8,7 +8,7 @@ from functools import cached_property
 from tflrecover.align.view import INPUT
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers
+from tflrecover.differences.layers import Layers, owners
 from tflrecover.ir import Difference, Op
 from tflrecover.rewrite.clamps import RANGES
 from tflrecover.trials.candidates import SIBLING, Candidate, candidates, configuration
@@ -48,9 +48,26 @@ class Suspects:
                 if owner in self.layers:
                     counts[owner] = counts.get(owner, 0) + weight
         # What goes along another axis looks like a layer too many.
-        is_one = len(self._found) == 1 and self.is_clear(self._found[0]) and not self.along
+        is_one = len(self._found) == 1 and not self.along and self._says_all(self._found[0])
         is_another = bool(self._comparison.overview) and len(counts) > _MOST_SUSPECTS
         return [] if is_one or is_another else sorted(counts, key=lambda path: -counts[path])[:_MOST_SUSPECTS]
+
+    def _says_all(self, difference: Difference) -> bool:
+        """Whether nothing else could be behind a difference that is the only one."""
+        if difference.kind in ("missing", "extra") and self._holds_weights(difference):
+            # No argument of another layer makes up for a layer with weights.
+            return difference.kind == "missing" or self.is_clear(difference)
+        # Of two operators alike either may be the one too many.
+        return self.is_clear(difference) and not self._comparison.alignment.ambiguous
+
+    def _holds_weights(self, difference: Difference) -> bool:
+        """Whether among what one side alone has there is a layer with weights."""
+        alignment = self._comparison.alignment
+        ids, paths = set(difference.operators), set(difference.layers)
+        alone = [op for f, op in enumerate(alignment.file.ops) if op.id in ids and f not in alignment.pairs]
+        keras = (op for k, op in enumerate(alignment.keras.ops) if k not in alignment.back)
+        alone += [op for op in keras if describe.layer_of(op) in paths]
+        return not describe.is_weightless(alone)
 
     @property
     def arguments(self) -> list[Difference]:
@@ -127,17 +144,7 @@ class Suspects:
 
     @cached_property
     def _owners(self) -> dict[str, str]:
-        """Path of a layer to that of the outermost layer around it that is no model."""
-        paths = {id(layer): path for path, layer in self.layers.items()}
-        found: dict[str, str] = {}
-        for path, layer in self.layers.items():
-            if not hasattr(layer, "_flatten_layers") or hasattr(layer, "compile"):
-                continue
-            for inner in layer._flatten_layers(include_self=False):
-                if id(inner) in paths:
-                    # Layers are listed from the outside in.
-                    found.setdefault(paths[id(inner)], found.get(path, path))
-        return found
+        return owners(self.layers)
 
     def _near(self, difference: Difference) -> list[str]:
         """The layers of a difference; where it has none, those next to what the file has in excess."""
@@ -146,10 +153,15 @@ class Suspects:
         listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
         if difference.keras_layer is not None:
             named = [*difference.layers] or [difference.keras_layer]
+            if difference.kind == "extra":
+                return [*named, *describe.layers_of(keras.ops[k] for k in self._alike(difference))]
             if difference.kind not in ("attribute", "constant") or self.is_clear(difference):
                 return named
             # What no layer was given may be what transposes, reshapes or scalings of several have become together.
-            made = (op for op in keras.graph.ops() if describe.layer_of(op) in named)
+            made = [op for op in keras.graph.ops() if describe.layer_of(op) in named]
+            # Weights make up for what scales before them.
+            edges = [edge for k, op in enumerate(keras.ops) if op in made for edge in keras.operands[k]]
+            made += [keras.graph.op(op_id) for edge in edges for op_id in edge.through]
             return list(dict.fromkeys([*named, *describe.layers_within(made)]))
         if not listed:
             return self._around(difference)
@@ -158,7 +170,20 @@ class Suspects:
         # What the model has in its place may be paired with something else: two equal layers are one operator.
         instead = [edge.source for k in behind for edge in keras.operands[k] if edge.source >= 0]
         nodes = [*(alignment.pairs[f] for f in sorted(before) if f in alignment.pairs), *instead, *behind]
-        return describe.layers_within(keras.ops[k] for k in [*nodes, *self._beside(listed)])
+        listed_too = [*nodes, *self._alike(difference), *self._beside(listed)]
+        return describe.layers_within(keras.ops[k] for k in listed_too)
+
+    def _alike(self, difference: Difference) -> list[int]:
+        """Operators of the model of which it is open whether they, or what differs, are the ones of one side alone."""
+        alignment = self._comparison.alignment
+        file, keras = alignment.file, alignment.keras
+        ids, paths = set(difference.operators), set(difference.layers)
+        types = {op.type for op in file.ops if op.id in ids} | {
+            op.type for k, op in enumerate(keras.ops) if describe.layer_of(op) in paths and k not in alignment.back
+        }
+        found = [k for _, ks in alignment.ambiguous for k in ks if keras.ops[k].type in types]
+        # An activation is an argument of what is before it, too.
+        return found + [edge.source for k in found for edge in keras.operands[k] if edge.source >= 0]
 
     def _around(self, difference: Difference) -> list[str]:
         """The layers that a scaling of the file stands inside of: one between two layers is a layer of its own."""
@@ -166,13 +191,13 @@ class Suspects:
         file, keras = alignment.file, alignment.keras
         scalings = [op_id for op_id in difference.operators if op_id in file.graph]
 
-        def owners(nodes: Iterable[int | str]) -> list[str]:
+        def owned(nodes: Iterable[int | str]) -> list[str]:
             pairs = [alignment.pairs.get(file.number[node]) for node in nodes if node in file.number]
             listed = describe.layers_of(keras.ops[k] for k in pairs if k is not None)
             return [self._owners.get(path, path) for path in listed]
 
-        before = owners(node for op_id in scalings for node in file.graph.predecessors(op_id))
-        behind = owners(node for op_id in scalings for node in file.graph.successors(op_id))
+        before = owned(node for op_id in scalings for node in file.graph.predecessors(op_id))
+        behind = owned(node for op_id in scalings for node in file.graph.successors(op_id))
         return list(dict.fromkeys(path for path in before if path in behind))
 
     def _beside(self, nodes: Iterable[int]) -> Iterator[int]:
