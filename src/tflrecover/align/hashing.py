@@ -23,7 +23,7 @@ class Interner:
 
 
 def forward(view: View, labels: Sequence[Hashable], inputs: Sequence[Hashable], intern: Interner) -> list[int]:
-    """Per node, a number for its label and all that leads to it."""
+    """Per node, a number for its label and all that leads to it; a node without a label passes on what it takes."""
     colors: list[int] = []
     for i, edges in enumerate(view.operands):
         sources: list[tuple[Hashable, ...]] = []
@@ -36,20 +36,26 @@ def forward(view: View, labels: Sequence[Hashable], inputs: Sequence[Hashable], 
                 )
         if view.commutative[i]:
             sources.sort()
-        colors.append(intern(("forward", labels[i], tuple(sources))))
+        is_passed = labels[i] is None and len(edges) == 1 and edges[0].source >= 0
+        colors.append(colors[edges[0].source] if is_passed else intern(("forward", labels[i], tuple(sources))))
     return colors
 
 
 def backward(view: View, labels: Sequence[Hashable], outputs: Sequence[Hashable], intern: Interner) -> list[int]:
-    """Per node, a number for its label and all that follows it."""
+    """Per node, a number for its label and all that follows it; a node without a label is none of what follows."""
     colors = [0] * len(view)
+    passed: dict[int, list[tuple[int, int, int]]] = {}
     for i in range(len(view) - 1, -1, -1):
         uses: list[tuple[int, int, int]] = []
         for consumer, position, slot in view.consumers[i]:
             if consumer == OUTPUT:
                 uses.append((intern(("output", outputs[position])), 0, slot))
+            elif consumer in passed:
+                uses += [(color, place, slot) for color, place, _ in passed[consumer]]
             else:
                 uses.append((colors[consumer], 0 if view.commutative[consumer] else position, slot))
+        if labels[i] is None:
+            passed[i] = uses
         colors[i] = intern(("backward", labels[i], tuple(sorted(uses))))
     return colors
 

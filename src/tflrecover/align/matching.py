@@ -12,7 +12,7 @@ from tflrecover.align.pins import Pins
 from tflrecover.align.view import INPUT, Edge, View, declared
 from tflrecover.ir import Match
 
-Level = Literal["strict", "declared", "loose"]
+Level = Literal["strict", "declared", "loose", "unshaped"]
 
 
 @dataclass(eq=False)
@@ -86,9 +86,14 @@ class Matching:
 
     @staticmethod
     def labels(side: View, level: Level) -> Sequence[Hashable]:
-        """What a node is: all of it, what is written of it whatever its operands' shapes, or its type alone."""
+        """What a node is: all of it, what is written of it whatever its operands' shapes, or its type alone.
+
+        Unshaped, what only gives a tensor another shape is nothing: where it stands depends on what is behind it.
+        """
         if level == "strict":
             return side.strict
+        if level == "unshaped":
+            return [None if kind == "RESHAPE" else kind for kind in side.loose]
         return [declared(op) for op in side.ops] if level == "declared" else side.loose
 
     def ends(self, *, strict: bool) -> tuple[list[Hashable], list[Hashable], list[Hashable], list[Hashable]]:

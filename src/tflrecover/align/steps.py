@@ -65,8 +65,13 @@ def _directions(matching: Matching, level: Level) -> tuple[list[int], list[int],
 def _full_depth(level: Level, first: str) -> Step:
     def step(matching: Matching) -> None:
         f_in, k_in, f_out, k_out = _directions(matching, level)
-        mine = {f: (f_in[f], f_out[f]) for f in _reached(matching.file)}
-        theirs = {k: (k_in[k], k_out[k]) for k in _reached(matching.keras)}
+        mine, theirs = (
+            {node: (a[node], b[node]) for node in _reached(side) if labels[node] is not None}
+            for side, a, b, labels in (
+                (matching.file, f_in, f_out, matching.labels(matching.file, level)),
+                (matching.keras, k_in, k_out, matching.labels(matching.keras, level)),
+            )
+        )
         _unique(matching, mine, theirs, f"{level} both", "all that leads here and all that follows is the same")
         sides: dict[str, tuple[list[int], list[int], str]] = {
             "forward": (f_in, k_in, "all that leads here is the same"),
@@ -74,11 +79,25 @@ def _full_depth(level: Level, first: str) -> Step:
         }
         order = ("forward", "backward") if first == "forward" else ("backward", "forward")
         for direction in order:
+            if matching.is_full:
+                return
             ours, others, why = sides[direction]
+            if level == "unshaped":
+                # What is left out is next to what has its number, and no pair of it.
+                _unique(matching, *_told_apart(matching, ours, others), f"{level} {direction}", why)
+                continue
             _unique(matching, dict(enumerate(ours)), dict(enumerate(others)), f"{level} {direction}", why)
             _follow(matching, ours, others, f"{level} {direction}", why)
 
     return step
+
+
+def _told_apart(matching: Matching, mine: Sequence[int], theirs: Sequence[int]) -> tuple[Keys, Keys]:
+    """The numbers of all nodes but those that only give a tensor another shape."""
+    return (
+        {f: number for f, number in enumerate(mine) if matching.file.loose[f] != "RESHAPE"},
+        {k: number for k, number in enumerate(theirs) if matching.keras.loose[k] != "RESHAPE"},
+    )
 
 
 def _reached(side: View) -> Iterator[int]:
@@ -254,6 +273,7 @@ def _order(first: str, *, by_declaration: bool) -> tuple[Step, ...]:
         _full_depth("strict", first),
         *([_full_depth("declared", first)] if by_declaration else ()),
         _full_depth("loose", first),
+        _full_depth("unshaped", first),
         *([_propagate_declared] if by_declaration else ()),
         propagate,
         neighbourhoods,

@@ -29,6 +29,16 @@ def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
     )
 
 
+def _as_parts(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
+    """Slices as parts of what they are taken from, such as the gates of a cell."""
+    if any(not isinstance(place, tuple) for place in places) or len(places) > len(shape):
+        return tuple(places)
+    return tuple(
+        (place[0] and place[0] / n, place[1] and place[1] / n, place[2])
+        for place, n in zip(places, shape, strict=False)
+    )
+
+
 def _in_pixels(factors: Sequence[float], shape: Shape) -> tuple[int, ...]:
     """The size that an image of a shape is brought to by factors for height and width."""
     return tuple(round(factor * n) for factor, n in zip(factors, shape[1:], strict=False))
@@ -43,12 +53,15 @@ def _axes_from_the_end(axes: Any, shape: Shape) -> Any:
 
 # Attributes whose value may follow from the shapes before them: what they are apart from those. A target shape tells
 # where a tensor goes, not what is computed.
-_APART_FROM_SHAPES: Mapping[str, Callable[[Any, Shape], Any]] = {
-    "target_shape": lambda value, shape: None,
-    "slices": _from_the_end,
-    "size": _in_pixels,
-    "axis": _axes_from_the_end,
+_APART_FROM_SHAPES: Mapping[str, tuple[Callable[[Any, Shape], Any], ...]] = {
+    "target_shape": (lambda value, shape: None,),
+    "slices": (_from_the_end, _as_parts),
+    "size": (_in_pixels,),
+    "axis": (_axes_from_the_end,),
 }
+
+# Arguments of Keras that name an attribute otherwise, and how many axes they leave out.
+_ARGUMENTS: Mapping[str, tuple[tuple[str, int], ...]] = {"perm": (("dims", 1), ("axes", 0))}
 
 
 def same_numbers(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -73,6 +86,7 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         if name == "size" and (told := _resizing(file, f, keras, k, layers.get(path or ""))) is not None:
             yield told
             continue
+        name, mine, theirs = _as_argument(layers.get(path or ""), name, mine, theirs)
         mine, theirs = _as_declared(getattr(layers.get(path or ""), name, None), mine, theirs)
         advice = _padding(f, k, shapes, layer, layers) if name == "padding" and "strides" in f.attributes else ""
         if name == "value" and class_of(layers, path or "").startswith("ZeroPadding"):
@@ -84,6 +98,15 @@ def _pads_with(f: Op, layer: str) -> str:
     """What to do for padding that is not zeros: no layer of Keras has another."""
     amounts, value = f.attributes["padding"], lowered(f, [])["value"]
     return f"put `keras.ops.pad(x, {amounts}, constant_values=float('{value}'))` in the place of layer {layer!r}"
+
+
+def _as_argument(layer: Any, name: str, mine: Any, theirs: Any) -> tuple[str, Any, Any]:
+    """An attribute and its values as the argument of a layer, where that is the attribute by another name."""
+    for argument, left_out in _ARGUMENTS.get(name, ()):
+        given = getattr(layer, argument, None)
+        if given is not None and tuple(given) == theirs[left_out:] and mine[:left_out] == theirs[:left_out]:
+            return argument, mine[left_out:], theirs[left_out:]
+    return name, mine, theirs
 
 
 def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
@@ -129,10 +152,10 @@ def differing(file: View, keras: View, f: Op, k: Op) -> tuple[str, ...]:
 
 def _follows(f: Op, k: Op, name: str, mine: Shape, theirs: Shape) -> bool:
     """Whether another value of an attribute is due to another shape of what the operator takes, and to nothing else."""
-    apart = _APART_FROM_SHAPES.get(name)
-    if apart is None or mine == theirs:
+    if mine == theirs:
         return False
-    return freeze(apart(f.attributes.get(name), mine)) == freeze(apart(k.attributes.get(name), theirs))
+    wanted, got = f.attributes.get(name), k.attributes.get(name)
+    return any(freeze(apart(wanted, mine)) == freeze(apart(got, theirs)) for apart in _APART_FROM_SHAPES.get(name, ()))
 
 
 def _padding(f: Op, k: Op, shapes: list[tuple[int, ...]], pad: str | None, layers: Layers) -> str:

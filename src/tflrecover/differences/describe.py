@@ -255,3 +255,9 @@ def is_weightless(ops: Iterable[Op]) -> bool:
     """Whether none of the operators has weights of its own."""
     specs = (by_name(op.type) for op in ops)
     return all(spec is None or not spec.weights for spec in specs)
+
+
+def is_activation(ops: Iterable[Op]) -> bool:
+    """Whether operators work number by number, or are an activation, as those of an activation do."""
+    specs = (by_name(op.type) for op in ops)
+    return all(spec is not None and (spec.is_elementwise or spec.family == "activation") for spec in specs)

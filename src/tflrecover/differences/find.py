@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tflrecover.align import Alignment
 from tflrecover.align.view import View, shape_of
 from tflrecover.differences import constants, describe, wiring
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.found import Found
 from tflrecover.differences.functions import function_name
-from tflrecover.differences.layers import Layers, activation_of
+from tflrecover.differences.layers import Layers, activation_of, class_of
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
-from tflrecover.weight import keys
+from tflrecover.weight import Array, keys
+
+
+# Layers that are there for another shape.
+_SHAPING = ("Reshape", "Flatten", "Permute")
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -30,6 +36,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
     wrong = wiring.wrong_operands(alignment)
     # What a layer has in its weights depends on who else takes its result.
     taken = {theirs.source for bad in wrong.values() for _, theirs in bad if theirs is not None and theirs.source >= 0}
+    taken |= {k for f, k in alignment.pairs.items() if _leads_to_nothing(alignment, f)}
     found = [
         *_inputs(alignment),
         *_attributes(alignment, layers),
@@ -46,6 +53,12 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         )
         found.append(Found(0, Difference("wiring", message)))
     return _grouped(found)
+
+
+def _leads_to_nothing(alignment: Alignment, f: int) -> bool:
+    """Whether all that takes a value in the file has no counterpart: a scaling behind that may be in front of it."""
+    uses = alignment.file.consumers[f]
+    return bool(uses) and all(c >= 0 and c not in alignment.pairs for c, _, _ in uses)
 
 
 def _grouped(found: Iterable[Found]) -> tuple[Difference, ...]:
@@ -143,8 +156,18 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
             told = describe.extra(keras, nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
-            follows = follows or set(region.nodes) <= set(misled)
+            follows = follows or set(region.nodes) <= set(misled) or _is_shift(keras, region, layers)
             yield Found(_place(alignment, region), told, is_root=not follows)
+
+
+def _is_shift(side: View, region: Region, layers: Layers) -> bool:
+    """Whether a region only gives tensors another shape, and no layer is there to do that.
+
+    Where that stands depends on the operators beside it, so that it moves when those are others.
+    """
+    listed = [side.ops[node] for node in region.nodes]
+    classes = {class_of(layers, describe.layer_of(op)) for op in listed}
+    return all(op.type == "RESHAPE" for op in listed) and classes.isdisjoint(_SHAPING)
 
 
 def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
@@ -166,7 +189,8 @@ def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
     before = [alignment.keras.ops[alignment.pairs[f]] for f in region.sources if f >= 0]
     is_called_again = any(constants.calls_of(alignment, op) > 1 for op in before)
     said = (after, name, tuple(op.type for op in nodes)) if is_called_again else None
-    return Found(region.nodes[0], replace(told, operators=_ids(file, region)), said=said)
+    is_shift = _is_shift(file, region, {})
+    return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not is_shift, said)
 
 
 def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | None:
@@ -214,10 +238,10 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     """Several operators stand where the file has others: told by the layer that computes them."""
     file, keras = alignment.file, alignment.keras
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
-    named = describe.layers_of(got)
+    named = describe.layers_of(op for op in got if op.type not in wiring.LAYOUT) or describe.layers_of(got)
     where = describe.layer_names(named, " and ") if named else "the model"
     want = function_name(file, mine.nodes) or describe.operator_names(wanted, file.graph)
-    is_activation = len(named) == 1 and describe.is_weightless(got)
+    is_activation = len(named) == 1 and describe.is_activation(got)
     given = activation_of(layers, named[0]) if is_activation else None
     have = given or function_name(keras, theirs.nodes) or describe.operator_names(got, keras.graph)
     return Difference(
@@ -264,18 +288,48 @@ def _constants(
 ) -> Iterator[Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
     told = {item.difference.tflite_op for item in found}
+    reshaped = _reshaped_elsewhere(alignment)
     seen: set[Hashable] = set()
+    scales: dict[Hashable, Array] = {}
     for failure in failed:
         difference = constants.describe_failure(alignment, failure, layers)
         if difference.tflite_op in told and difference.kind == "shape":
             continue
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
+        is_shifted = difference.kind == "shape" or difference.keras_layer in reshaped or _is_shifted(alignment, failure)
         cause = _cause(failure, difference, layers)
         again = cause is not None and cause in seen
         again = again or alignment.keras.number.get(failure.equation.keras_op or "", -1) in taken
+        again = again or _is_scaled_too(failure, scales)
         seen.add(cause)
-        yield Found(place, difference, is_root=not again and (difference.kind != "shape" or not before))
+        yield Found(place, difference, is_root=not again and not (is_shifted and before))
+
+
+def _is_scaled_too(failure: Failure, scales: dict[Hashable, Array]) -> bool:
+    """Whether an offset differs as the scale before it does: ``(x - c) / s`` has ``s`` in both."""
+    mine, theirs, place = failure.file_value, failure.keras_value, failure.equation.file_op
+    if mine is None or theirs is None or not np.all(theirs):
+        return False
+    if failure.equation.role == "scale":
+        scales[place] = mine / theirs
+        return False
+    ratio = scales.get(place) if failure.equation.role == "offset" else None
+    return ratio is not None and bool(np.allclose(mine, theirs * ratio, rtol=1e-4))
+
+
+def _is_shifted(alignment: Alignment, failure: Failure) -> bool:
+    """Whether what a constant belongs to has other axes on the other side, due to what is before it."""
+    ends = (alignment.file.graph, failure.equation.file_op), (alignment.keras.graph, failure.equation.keras_op)
+    ranks = {len(shape_of(graph, graph.op(op_id).outputs[0])) for graph, op_id in ends if op_id is not None}
+    return len(ranks) > 1
+
+
+def _reshaped_elsewhere(alignment: Alignment) -> set[str]:
+    """Layers that take tensors in another shape than in the file: what scales them may stand before or behind it."""
+    keras = alignment.keras
+    open_ = (k for k, op in enumerate(keras.ops) if op.type == "RESHAPE" and k not in alignment.back)
+    return set(describe.layers_of(keras.ops[c] for k in open_ for c, _, _ in keras.consumers[k] if c >= 0))
 
 
 def _cause(failure: Failure, difference: Difference, layers: Layers) -> Hashable:

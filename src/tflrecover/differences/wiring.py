@@ -61,8 +61,12 @@ def wrong_operands(alignment: Alignment) -> Wrong:
 
 
 def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
-    """Pairs that take something else."""
+    """Pairs that take something else; of layers in another order, which take each other's operands, the first is why."""
     file, keras = alignment.file, alignment.keras
+    pairs = [pair for bad in wrong.values() for pair in bad]
+    wanted = {_place(alignment, mine) for mine, _ in pairs}
+    is_order = len(wrong) > 1 and wanted == {theirs and (theirs.source, theirs.slot) for _, theirs in pairs}
+    is_first = True
     for (f, k), bad in wrong.items():
         op, other = file.ops[f], keras.ops[k]
         want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
@@ -72,6 +76,8 @@ def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
             message = f"exchange the inputs of {here}: {there} takes them in the other order"
         else:
             message = f"connect {here} to {want}: {there} takes that, the model's layer takes {have}"
+        if is_order and is_first:
+            message = f"put the layers in the file's order: {message}"
         yield Found(
             f,
             Difference(
@@ -85,7 +91,16 @@ def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
                 want,
                 have,
             ),
+            is_root=is_first or not is_order,
         )
+        is_first = False
+
+
+def _place(alignment: Alignment, edge: Edge | None) -> tuple[int, int] | None:
+    """Where an operand of the file comes from, as a place in the model."""
+    if edge is None or edge.source < 0:
+        return edge and (edge.source, alignment.inputs.get(edge.slot, -1))
+    return alignment.pairs.get(edge.source, -1), edge.slot
 
 
 def _are_crossed(alignment: Alignment, pairs: Sequence[tuple[Edge | None, Edge | None]]) -> bool:

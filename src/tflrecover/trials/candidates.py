@@ -95,8 +95,10 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     named = {d.attribute for d in found if d.keras_layer == path}
     # One activation that is missing may as well have been a layer of its own.
     is_missing = [d.kind for d in found].count("missing") == 1
-    for key, have in _call_switches(layer):
-        yield Candidate(path, key, have, not have, StandIn(layer, layer, {key: not have}))
+    # How a call has it is not known: it may be given.
+    for key, default in _call_switches(layer):
+        for value in (not default, default):
+            yield Candidate(path, key, not value, value, StandIn(layer, layer, {key: value}))
     yield from _divided(layer, path, config, hints)
     siblings = _siblings(layer) if config else []
     options = [
