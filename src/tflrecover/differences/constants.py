@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers, bias_argument
+from tflrecover.differences.layers import Layers, bias_argument, models_around
 from tflrecover.ir import Difference, Op, Origin
 from tflrecover.ops.conv import is_no_bias
 from tflrecover.transfer.state import Failure
@@ -44,9 +45,11 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     where = describe.in_file(alignment.file, f)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
     if not is_shape and not isinstance(equation.keras, Literal) and (calls := calls_of(alignment, k)) > 1:
+        model = shared_model(alignment, layers, describe.layer_of(k))
+        what, whose = ("layer", describe.in_keras(k)) if model is None else ("model", f"model {model!r}")
         told = (
-            f"call a layer of its own in the place of one of the {calls} calls of {describe.in_keras(k)}: the weights "
-            f"are others at {where} ({equation.role}: {failure.reason})"
+            f"call a {what} of its own in the place of one of the {calls} calls of {whose}: the weights are others at "
+            f"{where} ({equation.role}: {failure.reason})"
         )
     if values and isinstance(equation.keras, Literal):
         # A number in the model's code, which a user can change.
@@ -84,6 +87,16 @@ def calls_of(alignment: Alignment, op: Op) -> int:
     layer = describe.layer_of(op)
     listed = (other for other in alignment.keras.ops if other.type == op.type)
     return 0 if layer is None else sum(describe.layer_of(other) == layer for other in listed)
+
+
+def shared_model(alignment: Alignment, layers: Layers, path: str | None) -> str | None:
+    """The outermost model around a layer that is called as often as the layer: with all that is in it."""
+    counts = Counter(describe.layer_of(op) for op in alignment.keras.ops if not describe.is_weightless([op]))
+    for model in models_around(layers, path or ""):
+        inside = [name for name in counts if name is not None and model in models_around(layers, name)]
+        if len(inside) > 1 and counts[path] > 1 and all(counts[name] == counts[path] for name in inside):
+            return model
+    return None
 
 
 def shown(value: Array | None) -> Any:

@@ -20,7 +20,6 @@ from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, keys
 
-
 # Layers that are there for another shape.
 _SHAPING = ("Reshape", "Flatten", "Permute")
 
@@ -298,7 +297,7 @@ def _constants(
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
         is_shifted = difference.kind == "shape" or difference.keras_layer in reshaped or _is_shifted(alignment, failure)
-        cause = _cause(failure, difference, layers)
+        cause = _cause(alignment, failure, difference, layers)
         again = cause is not None and cause in seen
         again = again or alignment.keras.number.get(failure.equation.keras_op or "", -1) in taken
         again = again or _is_scaled_too(failure, scales)
@@ -332,14 +331,14 @@ def _reshaped_elsewhere(alignment: Alignment) -> set[str]:
     return set(describe.layers_of(keras.ops[c] for k in open_ for c, _, _ in keras.consumers[k] if c >= 0))
 
 
-def _cause(failure: Failure, difference: Difference, layers: Layers) -> Hashable:
+def _cause(alignment: Alignment, failure: Failure, difference: Difference, layers: Layers) -> Hashable:
     """What several constants that do not fit have for one reason; None: each is one of its own."""
     layer = difference.keras_layer
     if difference.kind != "constant" or layer is None:
         return None
     if keys(failure.equation.keras):
-        # Of a layer whose weights cannot be the file's, kernel and bias are one, wherever it is called.
-        return layer
+        # Of a layer whose weights cannot be the file's, kernel and bias are one, wherever it is called; so is a model.
+        return constants.shared_model(alignment, layers, layer) or layer
     # A function of numbers is one: a sum in the place of a product has another scale and another offset.
     is_argument = hasattr(layers.get(layer), failure.equation.role)
     return None if is_argument else (layer, failure.equation.file_op)

@@ -49,3 +49,10 @@ def owners(layers: Layers) -> dict[str, str]:
                 # Layers are listed from the outside in.
                 found.setdefault(paths[id(inner)], found.get(path, path))
     return found
+
+
+def models_around(layers: Layers, path: str) -> list[str]:
+    """Paths of the models that a layer is in, the outermost first."""
+    layer = layers.get(path)
+    models = [(name, one) for name, one in layers.items() if hasattr(one, "compile") and one is not layer]
+    return [name for name, one in models if any(layer is inner for inner in one._flatten_layers(include_self=False))]

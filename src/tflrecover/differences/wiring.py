@@ -61,7 +61,7 @@ def wrong_operands(alignment: Alignment) -> Wrong:
 
 
 def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
-    """Pairs that take something else; of layers in another order, which take each other's operands, the first is why."""
+    """Pairs that take something else; where layers stand in another order, they take each other's operands."""
     file, keras = alignment.file, alignment.keras
     pairs = [pair for bad in wrong.values() for pair in bad]
     wanted = {_place(alignment, mine) for mine, _ in pairs}
@@ -98,8 +98,10 @@ def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
 
 def _place(alignment: Alignment, edge: Edge | None) -> tuple[int, int] | None:
     """Where an operand of the file comes from, as a place in the model."""
-    if edge is None or edge.source < 0:
-        return edge and (edge.source, alignment.inputs.get(edge.slot, -1))
+    if edge is None:
+        return None
+    if edge.source < 0:
+        return edge.source, alignment.inputs.get(edge.slot, -1)
     return alignment.pairs.get(edge.source, -1), edge.slot
 
 
