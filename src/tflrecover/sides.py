@@ -18,6 +18,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
+from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import known_array, scale_operands
@@ -151,8 +152,7 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         other = _aligned_as(both, form.by(*wanted))
         if other.alignment.complete:
             found, form = other, form.by(*wanted)
-        elif wanted == (unroll_loops,) and _loops(told)[0] != _loops(told)[1] and _open(other) < _open(told):
-            # What one side has written out can only be told apart step by step; a layer less is a loop less.
+        elif _tells(wanted, told) and _open(other) < _open(told):
             found = other
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
@@ -177,8 +177,29 @@ def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
 
 
-_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided, _without_loops, _written_alike)
+def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Transposes and reshapes sink as far as they can, where both sides have one that fits none of the other's."""
+    alignment = found.alignment
+    mine = (op.type for f, op in enumerate(alignment.file.ops) if f not in alignment.pairs)
+    theirs = (op.type for k, op in enumerate(alignment.keras.ops) if k not in alignment.back)
+    return (sink_layouts,) if "TRANSPOSE" in mine and "TRANSPOSE" in theirs else ()
+
+
+_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
+    _one_sided,
+    _sunk_alike,
+    _without_loops,
+    _written_alike,
+)
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
+
+
+def _tells(rules: tuple[Rule, ...], found: Sides) -> bool:
+    """Whether differences may be told in the form that rules give, too.
+
+    What one side has written out as steps can only be told apart step by step; how far reshapes sink hides nothing.
+    """
+    return rules == (sink_layouts,) or (rules == (unroll_loops,) and len(set(_loops(found))) > 1)
 
 
 def _loops(sides: Sides) -> tuple[int, int]:

@@ -181,7 +181,8 @@ def spectrum(has_log=True, deviation=2.0):
     filters = np.abs(np.random.default_rng(3).normal(size=(16, 5))).astype("float32")
     x = ops.matmul(ops.square(wave), filters)
     x = (ops.log(x + 1e-3) if has_log else x + 1e-3) - 0.3
-    return keras.Model(wave, L.Conv1D(3, 3, padding="same", name="conv")(x / deviation))
+    x = L.ReLU(name="relu")(x / deviation)
+    return keras.Model(wave, L.Conv1D(3, 3, padding="same", name="conv")(x))
 
 
 def test_a_function_is_missing_between_constants():

@@ -86,7 +86,11 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         if name == "size" and (told := _resizing(file, f, keras, k, layers.get(path or ""))) is not None:
             yield told
             continue
-        name, mine, theirs = _as_argument(layers.get(path or ""), name, mine, theirs)
+        for maker in (path, *(origin.layer for origin in k.origins)):
+            if (argument := _as_argument(layers.get(maker or ""), name, mine, theirs)) is not None:
+                name, mine, theirs = argument
+                layer = path = maker
+                break
         mine, theirs = _as_declared(getattr(layers.get(path or ""), name, None), mine, theirs)
         advice = _padding(f, k, shapes, layer, layers) if name == "padding" and "strides" in f.attributes else ""
         if name == "value" and class_of(layers, path or "").startswith("ZeroPadding"):
@@ -100,13 +104,13 @@ def _pads_with(f: Op, layer: str) -> str:
     return f"put `keras.ops.pad(x, {amounts}, constant_values=float('{value}'))` in the place of layer {layer!r}"
 
 
-def _as_argument(layer: Any, name: str, mine: Any, theirs: Any) -> tuple[str, Any, Any]:
+def _as_argument(layer: Any, name: str, mine: Any, theirs: Any) -> tuple[str, Any, Any] | None:
     """An attribute and its values as the argument of a layer, where that is the attribute by another name."""
     for argument, left_out in _ARGUMENTS.get(name, ()):
         given = getattr(layer, argument, None)
         if given is not None and tuple(given) == theirs[left_out:] and mine[:left_out] == theirs[:left_out]:
             return argument, mine[left_out:], theirs[left_out:]
-    return name, mine, theirs
+    return None
 
 
 def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:

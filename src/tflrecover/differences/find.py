@@ -274,8 +274,19 @@ def _affines(alignment: Alignment, layers: Layers, taken: Collection[int]) -> It
             told = describe.missing(file, [op], after) if link.file else describe.extra(keras, [op], layers)
             operators = (op_id,) if link.file else ()
             place = min(link.place, len(file))
-            yield Found(place, replace(told, operators=operators), is_root=link.source not in taken)
+            is_root = link.source not in taken and not _is_behind_open(alignment, link.source)
+            yield Found(place, replace(told, operators=operators), is_root)
         seen.update(alone)
+
+
+def _is_behind_open(alignment: Alignment, node: int) -> bool:
+    """Whether a node of Keras only shapes what, in the file, comes from an operator without a counterpart."""
+    file, f = alignment.file, alignment.back.get(node, -1)
+    while f in alignment.pairs and file.ops[f].type in wiring.LAYOUT:
+        f = file.operands[f][0].source
+        if f >= 0 and f not in alignment.pairs:
+            return True
+    return False
 
 
 def _constants(

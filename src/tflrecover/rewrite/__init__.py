@@ -22,6 +22,7 @@ from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.heads import scale_products, select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_repeats, drop_wraps
+from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
@@ -138,6 +139,7 @@ RULES: tuple[Rule, ...] = (
     sink_reshapes,
     scale_operands,
     sink_reshapes,
+    sink_layouts,
     hoist_scales,
     merge_reshapes,
     drop_broadcast_reshapes,
@@ -158,7 +160,7 @@ _log = logging.getLogger(__name__)
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, sink_layouts, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 
