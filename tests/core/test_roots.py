@@ -227,3 +227,26 @@ def test_a_shared_model_that_should_be_two():
     difference = root(towers, {"is_shared": False}, is_shared=True)
     assert difference.kind == "constant"
     assert difference.message.startswith("call a model of its own in the place of one of the 2 calls of model 'left'")
+
+
+def levels(is_joined=True, data_format="channels_last"):
+    image = keras.Input((8, 8, 3), name="image")
+    x = L.Conv2D(6, 3, strides=2, activation="relu", padding="same", name="stem")(image)
+    score, found = L.Conv2D(4, 3, padding="same", name="score"), []
+    for level, features in (("a", x), ("b", L.Conv2D(6, 3, strides=2, padding="same", name="down")(x))):
+        found.append(L.Reshape((-1, 2), name=f"scores_{level}")(score(features)))
+    scores = L.Concatenate(axis=1, name="scores")(found) if is_joined else found[0]
+    pooled = L.GlobalAveragePooling1D(data_format=data_format, name="pool")(L.Reshape((4, 24), name="rows")(x))
+    return keras.Model(image, [L.Activation("sigmoid", name="probabilities")(scores), pooled])
+
+
+def test_a_reshape_that_moves_behind_what_is_missing():
+    difference = root(levels, is_joined=False)
+    assert difference.kind == "missing"
+    assert "Concatenate" in difference.message
+
+
+def test_a_pool_over_the_channels():
+    difference = root(levels, data_format="channels_first")
+    assert named(difference) == ("attribute", "pool", "data_format")
+    assert difference.tflite_value == "channels_last"

@@ -60,6 +60,7 @@ _APART_FROM_SHAPES: Mapping[str, tuple[Callable[[Any, Shape], Any], ...]] = {
     "axis": (_axes_from_the_end,),
 }
 
+_DATA_FORMATS = ("channels_last", "channels_first")
 # Arguments of Keras that name an attribute otherwise, and how many axes they leave out.
 _ARGUMENTS: Mapping[str, tuple[tuple[str, int], ...]] = {"perm": (("dims", 1), ("axes", 0))}
 
@@ -106,6 +107,12 @@ def _pads_with(f: Op, layer: str) -> str:
 
 def _as_argument(layer: Any, name: str, mine: Any, theirs: Any) -> tuple[str, Any, Any] | None:
     """An attribute and its values as the argument of a layer, where that is the attribute by another name."""
+    have = getattr(layer, "data_format", None)
+    if name == "axis" and have in _DATA_FORMATS and not hasattr(layer, "axis"):
+        # A pool over all of an image or all steps.
+        axes = (tuple(range(1, len(mine) + 1)), tuple(range(2, len(mine) + 2)))
+        formats = dict(zip(axes, _DATA_FORMATS, strict=True))
+        return ("data_format", formats[mine], have) if mine in formats and formats.get(theirs) == have else None
     for argument, left_out in _ARGUMENTS.get(name, ()):
         given = getattr(layer, argument, None)
         if given is not None and tuple(given) == theirs[left_out:] and mine[:left_out] == theirs[:left_out]:

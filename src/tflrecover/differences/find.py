@@ -149,24 +149,31 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
             yield _missing(alignment, region, layers)
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
     resized = set(describe.layers_of(_on_other_shapes(alignment)))
+    reshaped = _has_as_many(alignment)
     for region in theirs:
         if id(region) not in done:
             nodes = [keras.ops[node] for node in region.nodes]
             told = describe.extra(keras, nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
-            follows = follows or set(region.nodes) <= set(misled) or _is_shift(keras, region, layers)
+            follows = follows or set(region.nodes) <= set(misled) or _is_shift(keras, region, layers, reshaped)
             yield Found(_place(alignment, region), told, is_root=not follows)
 
 
-def _is_shift(side: View, region: Region, layers: Layers) -> bool:
-    """Whether a region only gives tensors another shape, and no layer is there to do that.
+def _is_shift(side: View, region: Region, layers: Layers, has_moved: bool = True) -> bool:
+    """Whether a region only gives tensors another shape, and no layer is there to do that, or the file has it too.
 
     Where that stands depends on the operators beside it, so that it moves when those are others.
     """
     listed = [side.ops[node] for node in region.nodes]
     classes = {class_of(layers, describe.layer_of(op)) for op in listed}
-    return all(op.type == "RESHAPE" for op in listed) and classes.isdisjoint(_SHAPING)
+    return all(op.type == "RESHAPE" for op in listed) and (has_moved or classes.isdisjoint(_SHAPING))
+
+
+def _has_as_many(alignment: Alignment) -> bool:
+    """Whether the file has as many reshapes without a counterpart as the model."""
+    mine = sum(op.type == "RESHAPE" and f not in alignment.pairs for f, op in enumerate(alignment.file.ops))
+    return mine >= sum(op.type == "RESHAPE" and k not in alignment.back for k, op in enumerate(alignment.keras.ops))
 
 
 def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
