@@ -250,3 +250,15 @@ def test_a_pool_over_the_channels():
     difference = root(levels, data_format="channels_first")
     assert named(difference) == ("attribute", "pool", "data_format")
     assert difference.tflite_value == "channels_last"
+
+
+def gated(activation="hard_sigmoid"):
+    x = image = keras.Input((6, 6, 4), name="image")
+    gate = L.Conv2D(4, 1, activation=activation, name="gate")(x)
+    return keras.Model(image, L.ReLU(name="relu")(L.Multiply(name="product")([x, gate])))
+
+
+def test_a_function_with_a_factor_behind_in_another_model():
+    first, second = (zoo.randomize(gated(name), 1) for name in ("hard_sigmoid", "sigmoid"))
+    assert len(tflrecover.diff(first, second).differences) == 1
+    assert len(tflrecover.diff(zoo.convert(first), zoo.convert(second)).differences) == 1

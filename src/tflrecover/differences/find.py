@@ -281,9 +281,21 @@ def _affines(alignment: Alignment, layers: Layers, taken: Collection[int]) -> It
             told = describe.missing(file, [op], after) if link.file else describe.extra(keras, [op], layers)
             operators = (op_id,) if link.file else ()
             place = min(link.place, len(file))
-            is_root = link.source not in taken and not _is_behind_open(alignment, link.source)
-            yield Found(place, replace(told, operators=operators), is_root)
+            follows = link.source in taken or _is_behind_open(alignment, link.source)
+            follows = follows or _is_behind_another(alignment, link.source)
+            yield Found(place, replace(told, operators=operators), not follows)
         seen.update(alone)
+
+
+def _is_behind_another(alignment: Alignment, node: int) -> bool:
+    """Whether a node of Keras, or what it multiplies, stands in the place of another operator of the file.
+
+    A function that is written with a factor behind is told as the operator that it is besides.
+    """
+    keras = alignment.keras
+    factors = [edge.source for edge in keras.operands[node]] if node >= 0 and keras.ops[node].type == "MUL" else []
+    pairs = ((k, alignment.back[k]) for k in (node, *factors) if k in alignment.back)
+    return any(alignment.file.ops[f].type != keras.ops[k].type for k, f in pairs)
 
 
 def _is_behind_open(alignment: Alignment, node: int) -> bool:
