@@ -304,6 +304,28 @@ def channels_first() -> Any:
     return keras.Model(image, layers.Dense(4, name="dense")(x), name="channels_first")
 
 
+def conformer() -> Any:
+    """Attention and a gated convolution over steps, between two layers of half a weight, and one step of the result."""
+    import keras
+    from keras import layers, ops
+
+    steps = keras.Input((12, 6), name="steps")
+    x = layers.Dense(8, name="start")(steps)
+    y = layers.LayerNormalization(name="norm_a")(x)
+    y = layers.Dense(8, name="narrow_a")(layers.Dense(16, activation="silu", name="wide_a")(y))
+    x = layers.Add(name="residual_a")([x, y * 0.5])
+    y = layers.LayerNormalization(name="norm_b")(x)
+    x = layers.Add(name="residual_b")([x, layers.MultiHeadAttention(2, 4, name="attention")(y, y)])
+    y = layers.Conv1D(16, 1, name="gates")(layers.LayerNormalization(name="norm_c")(x))
+    y, gate = ops.split(y, 2, axis=-1)
+    y = layers.Multiply(name="gated")([y, layers.Activation("sigmoid", name="gate")(gate)])
+    y = layers.DepthwiseConv1D(5, padding="same", name="depthwise")(y)
+    y = layers.Activation("silu", name="silu")(layers.BatchNormalization(name="bn")(y))
+    x = layers.Add(name="residual_c")([x, layers.Conv1D(8, 1, name="point")(y)])
+    x = layers.LayerNormalization(name="norm")(x)[:, -1, :]
+    return keras.Model(steps, layers.Dense(4, name="head")(x), name="conformer")
+
+
 def functions() -> Any:
     """Calls of keras.ops and of Python's operators between layers."""
     import keras
@@ -338,7 +360,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     model.__name__: model
     for model in (
         *(vision, transformer, recurrent, unet, segmenter, detector, encoder, tagger, wavenet, convnext),
-        *(siamese, two_by_two, channels_first, functions, blazepalm),
+        *(siamese, two_by_two, channels_first, conformer, functions, blazepalm),
     )
 }
 
