@@ -18,6 +18,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
+from tflrecover.rewrite.heads import LOW, select_scores
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import known_array, scale_operands
@@ -154,6 +155,9 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         elif wanted == (unroll_loops,) and _loops(told)[0] != _loops(told)[1]:
             # What one side has written out can only be told apart step by step.
             found = other
+    if found.alignment.complete and _is_masked_otherwise(found):
+        masked = _aligned_as(both, form.by(select_scores))
+        found, form = (masked, form.by(select_scores)) if masked.alignment.complete else (found, form)
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
@@ -194,6 +198,21 @@ def _is_scaled_otherwise(sides: Sides) -> bool:
         if mine is not None and theirs is not None and mine.size == theirs.size == 1 and not np.allclose(mine, theirs):
             return True
     return False
+
+
+def _is_masked_otherwise(sides: Sides) -> bool:
+    """Whether other low numbers stand on the two sides where a score does not count: none leaves anything of it."""
+    mine, theirs = (
+        {
+            low.item()
+            for op in graph.ops()
+            if op.type == "SELECT_V2" and op.inputs[2] is not None
+            if (weight := graph.values[op.inputs[2]].weight) is not None
+            if (low := known_array(sides.draft, weight)) is not None and low.size == 1
+        }
+        for graph in (sides.file, sides.keras)
+    )
+    return any(low <= LOW for low in mine ^ theirs)
 
 
 def _count(graph: Graph, kind: str) -> int:

@@ -17,7 +17,16 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import cancel_reshapes, drop_reshapes, drop_rows, fuse_biases, lift_biases, lift_rows
+from tflrecover.recovery.rows import (
+    cancel_reshapes,
+    drop_reshapes,
+    drop_rows,
+    fill_rows,
+    fuse_biases,
+    keep_batch,
+    lift_biases,
+    lift_rows,
+)
 from tflrecover.recovery.scores import fuse_masked_softmax, fuse_scores
 from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
@@ -95,6 +104,7 @@ def _of_several_activations(draft: Draft) -> set[OpId]:
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
+    keep_batch,
     nest_concatenations,
     tidy_whole_loops,
     fuse_upsampling,
@@ -117,6 +127,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_recurrent,
     fuse_bidirectional,
     fuse_silu,
+    fill_rows,
     drop_rows,
     drop_unit_axes,
     cancel_reshapes,

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import bare, factor, offset, pairs
+from tflrecover.recovery.match import factor, offset, pairs
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.match import array, bare, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 

@@ -12,11 +12,12 @@ import math
 
 import numpy as np
 
+from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import array
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -43,6 +44,45 @@ def cancel_reshapes(draft: Draft) -> int:
         if x is not None and draft.shape(x) == draft.shape(op.outputs[0]):
             draft.remove(op.id)
             draft.redirect(op.outputs[0], x)
+            count += 1
+    return count
+
+
+def keep_batch(draft: Draft) -> int:
+    """A reshape that leaves out axes of size 1 in front, which broadcasting puts back, goes: the first is the batch."""
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
+            continue
+        inputs = tuple(_with_lead(draft, value) for value in op.inputs)
+        shapes = (draft.shape(value) for value in inputs)
+        if inputs != op.inputs and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
+            draft.replace(op.evolve(inputs=inputs))
+            count += 1
+    return count
+
+
+def _with_lead(draft: Draft, value: int | None) -> int | None:
+    """What a value is before a reshape that leaves out axes of size 1 in front."""
+    before = maker(draft, value, "RESHAPE")
+    inside, outside = (draft.shape(before.inputs[0]), draft.shape(value)) if before is not None else ((), ())
+    lead = len(inside) - len(outside)
+    return before.inputs[0] if before is not None and lead > 0 and inside == (1,) * lead + outside else value
+
+
+def fill_rows(draft: Draft) -> int:
+    """Rows that broadcasting would give the axis of the batch get it by a reshape that dense layers leave out."""
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        shape = draft.shape(op.outputs[0]) if op.outputs else ()
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque or shape[:1] != (1,):
+            continue
+        rows = [value for value in op.inputs if draft.shape(value) == shape[1:] and draft.weight(value) is None]
+        if len(rows) == 1 and len(shape) > len(("batch", "features")):
+            filled = Writer(draft, op).reshaped(rows[0], shape)
+            draft.replace(op.evolve(inputs=tuple(filled if value == rows[0] else value for value in op.inputs)))
             count += 1
     return count
 

@@ -12,7 +12,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes
 from tflrecover.rewrite.factors import factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_products, fold_zeros
@@ -133,6 +133,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     factor_scales,
     scale_products,
+    fuse_heads,
     select_scores,
     hoist_scales,
     sink_reshapes,
@@ -156,7 +157,7 @@ _log = logging.getLogger(__name__)
 
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
-HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
+HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
