@@ -23,6 +23,7 @@ from tflrecover.recovery.rows import (
     drop_rows,
     fill_rows,
     fuse_biases,
+    join_reshapes,
     keep_batch,
     lift_biases,
     lift_rows,
@@ -40,7 +41,7 @@ from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft, OpId
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
-from tflrecover.rewrite.indices import drop_wraps
+from tflrecover.rewrite.indices import drop_casts, drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
@@ -105,6 +106,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
     keep_batch,
+    join_reshapes,
     nest_concatenations,
     tidy_whole_loops,
     fuse_upsampling,
@@ -120,6 +122,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_patterns,
     fuse_softmax,
     drop_wraps,
+    drop_casts,
     fuse_normalizations,
     fuse_attention,
     fuse_scores,
@@ -129,6 +132,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_silu,
     fill_rows,
     drop_rows,
+    join_reshapes,
     drop_unit_axes,
     cancel_reshapes,
     fuse_biases,

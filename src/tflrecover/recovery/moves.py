@@ -7,6 +7,7 @@ transposes and slices, from a layer of their own or from one that makes queries,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,18 @@ def moved(draft: Draft, value: int | None) -> Moved | None:
     return None if value is None or draft.weight(value) is not None else _followed(draft, value, steps, scale)
 
 
-def _followed(draft: Draft, source: int, steps: list[Op | Array], scale: float) -> Moved:
+def places(draft: Draft, source: int, steps: Sequence[Op]) -> Array:
+    """With the axes of a result: which number of a value stands there.
+
+    Args:
+        draft: The graph.
+        source: The value.
+        steps: What moves it, the last first.
+    """
+    return _followed(draft, source, steps, 1.0).index
+
+
+def _followed(draft: Draft, source: int, steps: Sequence[Op | Array], scale: float) -> Moved:
     shape = draft.shape(source)
     index, shift = np.arange(math.prod(shape)).reshape(shape), None
     for step in reversed(steps):

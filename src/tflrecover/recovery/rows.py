@@ -87,6 +87,32 @@ def fill_rows(draft: Draft) -> int:
     return count
 
 
+def join_reshapes(draft: Draft) -> int:
+    """Of two reshapes around functions of single numbers, the first stands behind these, with the second."""
+    count = 0
+    for back in draft.of_type("RESHAPE"):
+        between: list[Op] = []
+        made = draft.producer(back.inputs[0])
+        while made is not None and _is_of_single_numbers(made) and draft.only_consumer(made.outputs[0]) is not None:
+            between.append(made)
+            made = draft.producer(made.inputs[0])
+        if not between or made is None or made.type != "RESHAPE" or draft.only_consumer(made.outputs[0]) is None:
+            continue
+        x = made.inputs[0]
+        for op in reversed(between):
+            y = draft.new_value(draft.shape(x), draft.values[op.outputs[0]].dtype, draft.values[op.outputs[0]].name)
+            draft.replace(op.evolve(inputs=(x, *op.inputs[1:]), outputs=(y,)))
+            x = y
+        draft.replace(back.evolve(inputs=(x,)))
+        count += 1
+    return count + drop_reshapes(draft)
+
+
+def _is_of_single_numbers(op: Op) -> bool:
+    spec = ops.by_name(op.type)
+    return spec is not None and spec.is_of_single_numbers
+
+
 def drop_rows(draft: Draft) -> int:
     """A dense layer on rows, between two reshapes, works on all axes that are behind it."""
     count = 0

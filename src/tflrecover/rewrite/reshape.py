@@ -228,7 +228,7 @@ def sink_broadcasts(draft: Draft) -> int:
         tile = draft.producer(op.inputs[slots[0]]) if len(slots) == 1 else None
         if spec is None or tile is None or tile.type != "TILE" or len(op.outputs) != 1:
             continue
-        is_single = (spec.family in ("activation", "unary") and op.type != "PRELU") or op.type == "CAST"
+        is_single = spec.is_of_single_numbers or op.type == "CAST"
         others = [draft.shape(value) for slot, value in enumerate(op.inputs) if slot not in slots]
         inside, outside = draft.shape(tile.inputs[0]), draft.shape(tile.outputs[0])
         if not (is_single or spec.is_elementwise) or any(math.prod(shape) != 1 for shape in others):
