@@ -21,6 +21,7 @@ from tflrecover.recovery.rows import (
     cancel_reshapes,
     drop_reshapes,
     drop_rows,
+    fill_products,
     fill_rows,
     fuse_biases,
     join_reshapes,
@@ -30,6 +31,8 @@ from tflrecover.recovery.rows import (
 )
 from tflrecover.recovery.scores import fuse_masked_softmax, fuse_scores
 from tflrecover.recovery.separable import fuse_separable
+from tflrecover.recovery.sequences import lift_turns
+from tflrecover.recovery.squeezed import keep_squeezed
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
@@ -47,6 +50,7 @@ from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reductions import reduce_along
+from tflrecover.rewrite.reshape import fill_ranks
 from tflrecover.rewrite.softmax import fuse_softmax
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -106,6 +110,8 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
     keep_batch,
+    fill_ranks,
+    fill_products,
     join_reshapes,
     nest_concatenations,
     tidy_whole_loops,
@@ -128,9 +134,11 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_scores,
     fuse_masked_softmax,
     fuse_recurrent,
+    lift_turns,
     fuse_bidirectional,
     fuse_silu,
     fill_rows,
+    keep_squeezed,
     drop_rows,
     join_reshapes,
     drop_unit_axes,

@@ -14,6 +14,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.recovery.sequences import swapped
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
@@ -71,6 +72,23 @@ def _with_lead(draft: Draft, value: int | None) -> int | None:
     return before.inputs[0] if before is not None and lead > 0 and inside == (1,) * lead + outside else value
 
 
+def fill_products(draft: Draft) -> int:
+    """Matrices that broadcasting would repeat for the axes of others get these axes: the first stays the batch."""
+    count = 0
+    for op in draft.of_type("BATCH_MATMUL"):
+        rank = len(draft.shape(op.outputs[0]))
+        inputs = []
+        for value in op.inputs:
+            shape = draft.shape(value)
+            is_low = draft.weight(value) is None and 2 < len(shape) < rank and shape[0] == 1
+            filled = (1,) * (rank - len(shape)) + shape
+            inputs.append(Writer(draft, op).reshaped(value, filled) if is_low else value)
+        if tuple(inputs) != op.inputs:
+            draft.replace(op.evolve(inputs=tuple(inputs)))
+            count += 1
+    return count
+
+
 def fill_rows(draft: Draft) -> int:
     """Rows that broadcasting would give the axis of the batch get it by a reshape that dense layers leave out."""
     count = 0
@@ -79,12 +97,25 @@ def fill_rows(draft: Draft) -> int:
         shape = draft.shape(op.outputs[0]) if op.outputs else ()
         if spec is None or not spec.is_elementwise or op.id in draft.opaque or shape[:1] != (1,):
             continue
+        inputs = tuple(_turned(draft, op, value, len(shape)) for value in op.inputs)
+        if inputs != op.inputs:
+            op = op.evolve(inputs=inputs)
+            draft.replace(op)
         rows = [value for value in op.inputs if draft.shape(value) == shape[1:] and draft.weight(value) is None]
         if len(rows) == 1 and len(shape) > len(("batch", "features")):
             filled = Writer(draft, op).reshaped(rows[0], shape)
             draft.replace(op.evolve(inputs=tuple(filled if value == rows[0] else value for value in op.inputs)))
             count += 1
     return count
+
+
+def _turned(draft: Draft, op: Op, value: int | None, rank: int) -> int | None:
+    """A value whose batch of one was exchanged with the axis behind, so that broadcasting gives it another in front."""
+    made, shape = draft.producer(value), draft.shape(value)
+    before = swapped(draft, made)
+    if before is None or len(shape) >= rank or draft.shape(before)[0] != 1:
+        return value
+    return Writer(draft, op).reshaped(before, (*(1,) * (rank - len(shape)), *shape))
 
 
 def join_reshapes(draft: Draft) -> int:

@@ -141,6 +141,7 @@ RULES: tuple[Rule, ...] = (
     sink_reshapes,
     scale_operands,
     sink_reshapes,
+    transpose_fewer,
     hoist_scales,
     merge_reshapes,
     drop_broadcast_reshapes,

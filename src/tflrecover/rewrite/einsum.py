@@ -48,12 +48,13 @@ def _name_axes(draft: Draft) -> int:
     """Batched products of two activations as EINSUM."""
     count = 0
     for op in draft.of_type("BATCH_MATMUL"):
-        x, y = draft.shape(op.inputs[0]), draft.shape(op.inputs[1])
-        if len(x) != len(y) or len(x) < 2 or any(draft.weight(value) is not None for value in op.inputs):
+        rank = len(draft.shape(op.outputs[0]))
+        shapes = [(*(1,) * (rank - len(draft.shape(value))), *draft.shape(value)) for value in op.inputs]
+        if rank < 2 or any(draft.weight(value) is not None for value in op.inputs):
             continue
         lead = draft.shape(op.outputs[0])[:-2]
-        inputs, names = list(op.inputs), list(sides(_equation(op, len(x))))
-        for slot, shape in enumerate((x, y)):
+        inputs, names = list(op.inputs), list(sides(_equation(op, rank)))
+        for slot, shape in enumerate(shapes):
             once = [n == 1 != m for n, m in zip(shape, (*lead, 1, 1), strict=True)]
             once[-2:] = False, False
             kept = tuple(n for n, is_once in zip(shape, once, strict=True) if not is_once)

@@ -127,6 +127,9 @@ def drop_broadcast_reshapes(draft: Draft) -> int:
         if len(op.inputs) != 2:
             continue
         found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
+        if len(found) > 1:
+            # Of two, what has its batch behind is what a converter has turned, and then left as it is.
+            found = [(slot, inside) for slot, inside in found if draft.shape(inside)[:1] != (1,)]
         if len(found) == 1:
             slot, inside = found[0]
             inputs = tuple(inside if i == slot else value for i, value in enumerate(op.inputs))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, only_moves_units
@@ -176,7 +174,11 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
         else:
             return None
     shapes = [draft.shape(value) for value in found if draft.weight(value) is None]
-    return tuple(found) if np.broadcast_shapes(*shapes) == inside else None
+    is_broadcast = all(
+        len(shape) == len(inside) and all(n in (1, size) for n, size in zip(shape, inside, strict=True))
+        for shape in shapes
+    )
+    return tuple(found) if is_broadcast and inside in shapes else None
 
 
 def _does_the_same(draft: Draft, op: Op, inside: Shape, outside: Shape) -> bool:
