@@ -18,7 +18,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
-from tflrecover.rewrite.heads import LOW, select_scores
+from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.scalars import known_array, scale_operands
@@ -212,7 +212,7 @@ def _is_masked_otherwise(sides: Sides) -> bool:
         }
         for graph in (sides.file, sides.keras)
     )
-    return any(low <= LOW for low in mine ^ theirs)
+    return any(low <= HIDDEN for low in mine ^ theirs)
 
 
 def _count(graph: Graph, kind: str) -> int:

@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 import recurrent_models as recurrent
+import tensorflow as tf
 from keras import layers as L
 from keras import ops
 
 import tflrecover
+from tests.core import lite
 from tests.recovery.recovering import kinds, recovered
 from tests.recovery.round_trip import assert_exact
 
@@ -157,6 +159,17 @@ def test_a_mask_that_is_given_is_one_of_the_function():
     model = recovered(content)
     assert [type(one).__name__ for one in model.operations].count("DotProductAttention") == 1
     assert all(tensor.shape == (None, *tensor.shape[1:]) for tensor in model.inputs)
+    assert_exact(content)
+
+
+def test_a_mask_of_halves_is_as_low_as_they_can_be():
+    inputs = keras.Input((STEPS, 6), batch_size=1)
+    built = recurrent.randomize(keras.Model(inputs, causal(inputs)), 1)
+    converter = tf.lite.TFLiteConverter.from_keras_model(built)
+    lite.quantize(converter, "fp16")
+    content = lite.converted(converter)
+    model = recovered(content)
+    assert [type(one).__name__ for one in model.operations].count("DotProductAttention") == 1
     assert_exact(content)
 
 

@@ -25,8 +25,10 @@ from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal, Weight
 
-LOW = -1e9
-"""Nothing is left of a score that is as low."""
+# Nothing is left of a score that this is added to.
+_LOW = -1e9
+HIDDEN = float(np.finfo(np.float16).min)
+"""What stands in the place of a score and is as low counts for nothing: a file of halves holds no lower number."""
 
 
 def split_units(draft: Draft) -> int:
@@ -155,12 +157,12 @@ def _choice(draft: Draft, op: Op) -> tuple[int | None, int | None] | None:
     """Which scores stay, and the scores."""
     if op.type == "SELECT_V2":
         kept, low = (array(draft, value) for value in op.inputs[::2])
-        if low is None or (low > LOW).any():
+        if low is None or (low > HIDDEN).any():
             return None
         return op.inputs[0] if kept is None else draft.constant(Literal.of(_once(kept))), op.inputs[1]
     slot, weight = lone_constant(draft, op) or (0, None)
     added = None if weight is None else known_array(draft, weight)
-    if added is None or not ((added == 0) | (added <= LOW)).all():
+    if added is None or not ((added == 0) | (added <= _LOW)).all():
         return None
     return draft.constant(Literal.of(_once(added == 0))), op.inputs[1 - slot]
 
