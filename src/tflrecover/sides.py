@@ -13,7 +13,7 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
+from tflrecover.rewrite import FACTORED, HEADS, OWN_NORMS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
@@ -181,7 +181,19 @@ def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
 
 
-_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided, _without_loops, _written_alike)
+def _with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """A norm that one side alone writes as its formula, with a mean that is subtracted first, is written so on both."""
+    rules = _written_alike(both, found)
+    is_one_sided = _count(found.file, "SUB") != _count(found.keras, "SUB")
+    return (*rules, *OWN_NORMS) if rules and is_one_sided else ()
+
+
+_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
+    _one_sided,
+    _without_loops,
+    _written_alike,
+    _with_own_norms,
+)
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
 

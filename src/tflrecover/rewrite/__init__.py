@@ -160,10 +160,11 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-FACTORED: tuple[Rule, ...] = (keep_axes, sink_units, factor_scales, center_norms)
+FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
+OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 
