@@ -13,11 +13,12 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
+from tflrecover.rewrite import FACTORED, HEADS, OWN_NORMS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
+from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
@@ -154,6 +155,9 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
             found, form = other, form.by(*wanted)
         elif _tells(wanted, told) and _open(other) < _open(told):
             found = other
+    if found.alignment.complete and _is_masked_otherwise(found):
+        masked = _aligned_as(both, form.by(select_scores))
+        found, form = (masked, form.by(select_scores)) if masked.alignment.complete else (found, form)
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
@@ -185,11 +189,19 @@ def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (sink_layouts,) if "TRANSPOSE" in mine and "TRANSPOSE" in theirs else ()
 
 
+def _with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """A norm that one side alone writes as its formula, with a mean that is subtracted first, is written so on both."""
+    rules = _written_alike(both, found)
+    is_one_sided = _count(found.file, "SUB") != _count(found.keras, "SUB")
+    return (*rules, *OWN_NORMS) if rules and is_one_sided else ()
+
+
 _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _one_sided,
     _sunk_alike,
     _without_loops,
     _written_alike,
+    _with_own_norms,
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
@@ -221,6 +233,21 @@ def _is_scaled_otherwise(sides: Sides) -> bool:
         if mine is not None and theirs is not None and mine.size == theirs.size == 1 and not np.allclose(mine, theirs):
             return True
     return False
+
+
+def _is_masked_otherwise(sides: Sides) -> bool:
+    """Whether other low numbers stand on the two sides where a score does not count: none leaves anything of it."""
+    mine, theirs = (
+        {
+            low.item()
+            for op in graph.ops()
+            if op.type == "SELECT_V2" and op.inputs[2] is not None
+            if (weight := graph.values[op.inputs[2]].weight) is not None
+            if (low := known_array(sides.draft, weight)) is not None and low.size == 1
+        }
+        for graph in (sides.file, sides.keras)
+    )
+    return any(low <= HIDDEN for low in mine ^ theirs)
 
 
 def _count(graph: Graph, kind: str) -> int:

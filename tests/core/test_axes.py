@@ -61,3 +61,10 @@ def test_constant_on_the_grid_of_an_activation_may_be_clipped(scale):
     draft = lower(graph, tflite_reader, Contents(graph))
     found = ends(draft.weight(limit))
     assert (found is None) if scale != 0.5 else (found[:2] == (-50.0, 77.5))
+
+
+def test_a_softmax_does_not_pass_what_repeats_its_axis():
+    b = Build((2, 1))
+    tiled = b("TILE", 0, b.const(np.int32([1, 4])), shape=(2, 4))
+    text, _ = b.text(b("SOFTMAX", tiled, shape=(2, 4), beta=1.0))
+    assert text.split() == ["TILE", "SOFTMAX"]

@@ -9,6 +9,7 @@ from layer_models import model
 from porting import built, differences, file_without_names
 
 import tflrecover
+from tests.core.test_rewrite import Build
 from tflrecover import tolerances
 
 
@@ -116,3 +117,12 @@ def test_two_models_are_told_apart_by_it():
     report = tflrecover.diff(built(classifier_first, 1), built(classifier_last, 1))
     (difference,) = report.differences
     assert difference.message == f"the input '{difference.tflite_name}' is {FIRST} in the first, {LAST} in the second"
+
+
+def test_a_transposed_matrix_beside_one_example_of_matrices():
+    """What has fewer axes than the result is broadcast; the batch stays in front."""
+    b = Build((3, 2), (1, 2, 3))
+    turned = b("TRANSPOSE", 0, b.const(np.int32([1, 0])), shape=(2, 3))
+    text, graph = b.text(b("RELU", b("MUL", turned, 1, shape=(1, 2, 3)), shape=(1, 2, 3)))
+    assert "MUL" in text.split()
+    assert graph.values[graph.outputs[0]].shape == (1, 2, 3)

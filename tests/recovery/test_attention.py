@@ -7,6 +7,7 @@ import pytest
 import recurrent_models as recurrent
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L
+from keras import ops
 
 import tflrecover
 from tests.core.file_builders import run
@@ -35,7 +36,37 @@ def banded(x):
     return heads(x, abs(places[:, None] - places)[None] < 2)
 
 
+def core(q, k, v):
+    """Attention as libraries write it: heads first, and together again behind."""
+    scores = ops.matmul(q * 3**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+    y = ops.transpose(ops.matmul(ops.softmax(ops.where(np.tri(5, dtype=bool), scores, -1e9)), v), (0, 2, 1, 3))
+    return L.Dense(6)(ops.reshape(y, (-1, 5, 6)))
+
+
+def split_first(x):
+    """One dense layer makes all; its units are split, and then taken apart into heads."""
+    parts = ops.split(L.Dense(18)(x), 3, axis=-1)
+    return core(*(ops.transpose(ops.reshape(one, (-1, 5, 2, 3)), (0, 2, 1, 3)) for one in parts))
+
+
+def parts_first(x):
+    """As vision transformers have it: the parts are an axis of their own, and the first."""
+    parts = ops.reshape(L.Dense(18)(x), (-1, 5, 3, 2, 3))
+    return core(*ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), axis=0))
+
+
+def heads_have_parts(x):
+    """Each head has its query, key and value side by side."""
+    parts = ops.transpose(ops.reshape(L.Dense(18)(x), (-1, 5, 2, 9)), (0, 2, 1, 3))
+    return core(*ops.split(parts, 3, axis=-1))
+
+
 NETWORKS = {
+    "split_first": (split_first, SEQUENCE),
+    "parts_first": (parts_first, SEQUENCE),
+    "heads_have_parts": (heads_have_parts, SEQUENCE),
+    "all_axes": (lambda x: L.MultiHeadAttention(2, 3)(x, x), ((4, 5, 6), "float32")),
+    "first_axis": (lambda x: L.MultiHeadAttention(2, 3, attention_axes=1)(x, x), ((4, 5, 6), "float32")),
     "causal": (lambda x: heads(x, use_causal_mask=True), SEQUENCE),
     "constant_mask": (banded, SEQUENCE),
     "given_mask": (heads, SEQUENCE, MASK),

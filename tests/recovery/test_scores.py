@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 import recurrent_models as recurrent
+import tensorflow as tf
 from keras import layers as L
 from keras import ops
 
 import tflrecover
+from tests.core import lite
 from tests.recovery.recovering import kinds, recovered
 from tests.recovery.round_trip import assert_exact
 
@@ -48,15 +50,6 @@ def of_one_projection(x):
     return core(*(rotated(ops.reshape(one, (-1, STEPS, HEADS, SIZE))) for one in parts))
 
 
-def heads_of_one_projection(x):
-    """As vision transformers have it: the parts are an axis of their own, and the first."""
-    parts = ops.reshape(L.Dense(3 * HEADS * SIZE)(x), (-1, STEPS, 3, HEADS, SIZE))
-    q, k, v = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), axis=0)
-    weights = ops.softmax(ops.matmul(q * 0.5, ops.transpose(k, (0, 1, 3, 2))))
-    y = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-    return L.Dense(6)(ops.reshape(y, (-1, STEPS, HEADS * SIZE)))
-
-
 def rotated_in_pairs(x):
     """Neighbours turned against each other: pairs are put together by a reshape, right before the product."""
     angles = np.outer(np.arange(STEPS), [1.0, 0.1]).astype("float32")
@@ -80,7 +73,54 @@ def biased(x):
     return core(heads(x), heads(x), heads(x), lambda scores: ops.softmax(scores + BIAS))
 
 
-NETWORKS = (rotary, rotary_in_pairs, other_scale, of_one_projection, heads_of_one_projection, biased)
+CAUSAL = np.tri(STEPS, dtype=bool)
+
+
+def hidden(scores):
+    return ops.softmax(ops.where(CAUSAL, scores, -1e9))
+
+
+def causal(x):
+    return core(rotated(heads(x)), rotated(heads(x)), heads(x), hidden)
+
+
+def causal_by_a_sum(x):
+    added = np.where(CAUSAL, 0.0, -1e9).astype("float32")
+    return core(rotated(heads(x)), rotated(heads(x)), heads(x), lambda scores: ops.softmax(scores + added))
+
+
+def banded(x):
+    seen = abs(np.arange(STEPS)[:, None] - np.arange(STEPS)) < 2
+    return core(rotated(heads(x)), rotated(heads(x)), heads(x), lambda s: ops.softmax(ops.where(seen, s, -1e9)))
+
+
+def of_groups(x):
+    """Each head of keys is for as many queries."""
+    key, value = (ops.reshape(L.Dense(SIZE)(x), (-1, STEPS, 1, SIZE)) for _ in range(2))
+    return core(rotated(heads(x)), *(ops.repeat(one, HEADS, axis=2) for one in (rotated(key), value)), hidden)
+
+
+def of_one_key(x):
+    """All queries see one head of keys, with a bias that falls with the distance."""
+    q = ops.transpose(heads(x), (0, 2, 1, 3))
+    k, v = (ops.expand_dims(L.Dense(SIZE)(x), 1) for _ in range(2))
+    scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) * 0.5 + BIAS
+    y = ops.transpose(ops.matmul(hidden(scores), v), (0, 2, 1, 3))
+    return L.Dense(6)(ops.reshape(y, (-1, STEPS, HEADS * SIZE)))
+
+
+NETWORKS = (
+    rotary,
+    rotary_in_pairs,
+    other_scale,
+    of_one_projection,
+    biased,
+    causal,
+    causal_by_a_sum,
+    banded,
+    of_groups,
+    of_one_key,
+)
 
 
 def file_of(function, *shapes):
@@ -112,6 +152,30 @@ def test_scores_of_another_kind_stay_operators(function):
 def masked(x, seen):
     softmax = L.Softmax()
     return core(rotated(heads(x)), rotated(heads(x)), heads(x), lambda scores: softmax(scores, mask=seen[:, None]))
+
+
+def test_a_mask_that_is_given_is_one_of_the_function():
+    content = file_of(given_mask, ((STEPS, 6), "float32"), ((STEPS,), "int32"))
+    model = recovered(content)
+    assert [type(one).__name__ for one in model.operations].count("DotProductAttention") == 1
+    assert all(tensor.shape == (None, *tensor.shape[1:]) for tensor in model.inputs)
+    assert_exact(content)
+
+
+def test_a_mask_of_halves_is_as_low_as_they_can_be():
+    inputs = keras.Input((STEPS, 6), batch_size=1)
+    built = recurrent.randomize(keras.Model(inputs, causal(inputs)), 1)
+    converter = tf.lite.TFLiteConverter.from_keras_model(built)
+    lite.quantize(converter, "fp16")
+    content = lite.converted(converter)
+    model = recovered(content)
+    assert [type(one).__name__ for one in model.operations].count("DotProductAttention") == 1
+    assert_exact(content)
+
+
+def given_mask(x, ids):
+    seen = ops.equal(ids, 1)[:, None, None, :]
+    return core(rotated(heads(x)), rotated(heads(x)), heads(x), lambda s: ops.softmax(ops.where(seen, s, -1e9)))
 
 
 def test_a_softmax_with_a_mask_is_one_layer():

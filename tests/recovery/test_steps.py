@@ -46,10 +46,12 @@ REPEATED = {
 }
 
 
+@pytest.mark.parametrize("batch", [None, 1])
 @pytest.mark.parametrize("name", REPEATED)
-def test_what_is_repeated_is_one_layer(name):
+def test_what_is_repeated_is_one_layer(name, batch):
+    """Where the batch is fixed, a converter merges the reshapes between two axes that are repeated."""
     function, shape, kind, size = REPEATED[name]
-    content = file_of(function, shape)
+    content = file_of(function, shape, batch)
     model = recovered(content)
     assert kinds(model).count(kind) == 1
     assert not {"Reshape", "Tile"} & set(kinds(model))
@@ -58,8 +60,8 @@ def test_what_is_repeated_is_one_layer(name):
     assert tflrecover.port(content, model).ok
 
 
-def file_of(function, shape=SHAPE):
-    return recurrent.convert(recurrent.randomize(recurrent.model(function, shape), 1), "builtin")
+def file_of(function, shape=SHAPE, batch=None):
+    return recurrent.convert(recurrent.randomize(recurrent.model(function, shape, batch=batch), 1), "builtin")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

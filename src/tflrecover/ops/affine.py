@@ -48,6 +48,10 @@ def _keras(builder: Builder, part: Part) -> Any:
         return x if offset is None else builder.ops("add", x, offset.astype(part.dtype))
     if all(given is None or given.size == 1 for given in (scale, offset)):
         factor = 1.0 if scale is None else scale.item()
+        if scale is None and offset is not None:
+            return builder.ops("add", x, offset.item())
+        if offset is None and factor == -1:
+            return builder.ops("negative", x)
         if offset is not None and -offset.item() == factor >= _MASK:
             # Of x·1e9 - 1e9, a converter adds the offset to what is added behind it, of which float32 keeps nothing.
             return builder.layer("Rescaling", builder.ops("subtract", 1.0, x), scale=-factor)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tflrecover.ops.spec import Builder, OpSpec, Part
+
+_ROUNDING = 1e-6
 
 
 def _keras(builder: Builder, part: Part) -> Any:
@@ -33,8 +36,9 @@ def _whole(part: Part) -> dict[str, Any]:
         arguments["value_dim"] = a["value_dim"]
     if units != features:
         arguments["output_shape"] = units
-    if rank > len(("batch", "time", "features")):
-        arguments["attention_axes"] = a["attention_axes"]
+    axes = a["attention_axes"]
+    if axes != tuple(range(1, rank - 1)):
+        arguments["attention_axes"] = axes if len(axes) > 1 else axes[0]
     return arguments
 
 
@@ -56,16 +60,19 @@ MULTI_HEAD_ATTENTION = OpSpec(
 
 
 def _keras_function(builder: Builder, part: Part) -> Any:
-    query, key, value, bias = part.args
-    scale = {"scale": part.attributes["scale"]}
-    return builder.ops("dot_product_attention", query, key, value, bias=bias, **scale)
+    query, key, value, bias, mask = part.args
+    given = {"bias": bias, "mask": mask, "scale": part.attributes["scale"], "is_causal": part.attributes["is_causal"]}
+    if math.isclose(given["scale"] ** 2 * part.shape(0)[-1], 1.0, rel_tol=_ROUNDING):
+        del given["scale"]
+    arguments = {name: one for name, one in given.items() if one is not None and one is not False}
+    return builder.ops("dot_product_attention", query, key, value, **arguments)
 
 
 DOT_PRODUCT_ATTENTION = OpSpec(
     "DOT_PRODUCT_ATTENTION",
     keras=_keras_function,
-    roles=("query", "key", "value", "bias"),
-    declared=("scale",),
+    roles=("query", "key", "value", "bias", "mask"),
+    declared=("scale", "is_causal"),
 )
 
 MASKED_SOFTMAX = OpSpec(

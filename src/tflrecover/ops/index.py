@@ -33,10 +33,17 @@ def _running_sum(args: Sequence[Array], a: Attributes) -> list[Array]:
     return [np.flip(total, axis) if a["reverse"] else total]
 
 
+def _keras_cumsum(builder: Builder, part: Part) -> Any:
+    """Keras's function starts with the first number, at the front."""
+    is_plain = not (part.attributes["exclusive"] or part.attributes["reverse"])
+    build = function("cumsum", "axis") if is_plain else tensorflow("cumsum", "axis", "exclusive", "reverse")
+    return build(builder, part)
+
+
 _cumsum = with_constants("CUMSUM", {1: "axis"}, _cumsum_attributes)
 CUMSUM = OpSpec(
     "CUMSUM",
-    keras=tensorflow("cumsum", "axis", "exclusive", "reverse"),
+    keras=_keras_cumsum,
     computed=raw("Cumsum", "x", "axis", exclusive="exclusive", reverse="reverse"),
     evaluate=_running_sum,
     tflite=_cumsum,
@@ -58,9 +65,13 @@ def _one_hot(source: Source) -> Lowered | None:
 
 def _keras_one_hot(builder: Builder, part: Part) -> Any:
     indices, on, off = part.args
-    axis = part.attributes["axis"]
+    axis, depth = part.attributes["axis"], part.attributes["depth"]
+    if (on.item(), off.item()) == (1, 0):
+        given = {"axis": axis} if axis < len(part.shape(0)) else {}
+        dtype = {} if part.dtype == "float32" else {"dtype": part.dtype}
+        return builder.ops("one_hot", indices, depth, **given, **dtype)
     numbers = {"on_value": on.item(), "off_value": off.item(), "dtype": part.dtype}
-    return builder.tensorflow("one_hot", indices, depth=part.attributes["depth"], axis=axis, **numbers)
+    return builder.tensorflow("one_hot", indices, depth=depth, axis=axis, **numbers)
 
 
 ONE_HOT = OpSpec(

@@ -92,7 +92,18 @@ def _learned(part: Part) -> dict[str, Any]:
 
 def _group(builder: Builder, part: Part) -> Any:
     groups, epsilon = part.attributes["groups"], part.attributes["epsilon"]
+    # As many as channels, whatever their number.
+    groups = -1 if groups == part.shape(0)[-1] else groups
     return builder.layer("GroupNormalization", part.args[0], groups=groups, epsilon=epsilon, **_learned(part))
+
+
+def _root_mean_square(builder: Builder, part: Part) -> Any:
+    """Keras's layer always has a scale; without one it is the function."""
+    if part.args[1] is not None:
+        return _with_axes("RMSNormalization")(builder, part)
+    axis = _axis(part)
+    along = {} if axis == -1 else {"axis": axis}
+    return builder.ops("rms_normalization", part.args[0], **along, epsilon=part.attributes["epsilon"])
 
 
 def _unit(builder: Builder, part: Part) -> Any:
@@ -107,7 +118,7 @@ def _written_out(name: str, keras: KerasBuilder, *weights: str) -> OpSpec:
 WRITTEN_OUT = (
     _written_out("LAYER_NORMALIZATION", _with_axes("LayerNormalization"), "gamma", "beta"),
     _written_out("GROUP_NORMALIZATION", _group, "gamma", "beta"),
-    _written_out("RMS_NORMALIZATION", _with_axes("RMSNormalization"), "scale"),
+    _written_out("RMS_NORMALIZATION", _root_mean_square, "scale"),
     _written_out("UNIT_NORMALIZATION", _unit),
 )
 

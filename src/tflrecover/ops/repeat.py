@@ -140,8 +140,15 @@ def _keras_upsampling(builder: Builder, part: Part) -> Any:
     return builder.layer(f"UpSampling{len(size)}D", part.args[0], size=size if len(size) > 1 else size[0])
 
 
+def _upsampled(args: Sequence[Array], attributes: Attributes) -> list[Array]:
+    x = args[0]
+    for axis, times in enumerate(attributes["size"], 1):
+        x = np.repeat(x, times, axis)
+    return [x]
+
+
 # Made by :mod:`tflrecover.recovery.upsampling` alone.
-UPSAMPLING = OpSpec("UPSAMPLING", keras=_keras_upsampling, roles=("input",), declared=("size",))
+UPSAMPLING = OpSpec("UPSAMPLING", keras=_keras_upsampling, evaluate=_upsampled, roles=("input",), declared=("size",))
 REPEAT_VECTOR = OpSpec("REPEAT_VECTOR", keras=layer("RepeatVector", "n"), roles=("input",), declared=("n",))
 
 SPECS = (RANGE, FILL, BROADCAST_ARGS, BROADCAST_TO, TILE, UPSAMPLING, REPEAT_VECTOR)

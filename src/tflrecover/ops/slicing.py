@@ -317,7 +317,7 @@ def _block(name: str, depth_to_space: bool) -> OpSpec:
 
     return OpSpec(
         name,
-        keras=tensorflow(f"nn.{kind}", "block_size"),
+        keras=function(kind, "block_size"),
         tflite=reader,
         tf={"DepthToSpace" if depth_to_space else "SpaceToDepth": reader},
         roles=("input",),

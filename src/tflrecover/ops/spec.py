@@ -15,6 +15,8 @@ from tflrecover.weight import Apply, Array, Literal, Weight
 Attributes = Mapping[str, Any]
 # What operands raise that do not belong together, or options that are none.
 _MISFITS = (ValueError, IndexError, TypeError, KeyError, ArithmeticError)
+# Of one family with functions of single numbers, but along an axis, or with slopes that have axes.
+_ALONG_AXES = ("SOFTMAX", "SOFTMAX_OF_AXES", "LOG_SOFTMAX", "PRELU")
 Operand = int | Weight | None
 Inverse = Callable[[int, Array, Sequence[Array], Attributes], Array]
 """``(slot, target, args, attributes)`` to the operand at ``slot`` that makes the operator give ``target``."""
@@ -305,6 +307,11 @@ class OpSpec:
     def is_elementwise(self) -> bool:
         """Whether it works number by number on operands that broadcasting repeats."""
         return self.name == "SELECT_V2" or (self.family == "merge" and not self.declared)
+
+    @property
+    def is_of_single_numbers(self) -> bool:
+        """Whether it works number by number on its first operand, wherever that stands."""
+        return self.family in ("activation", "unary") and self.name not in _ALONG_AXES
 
     def role(self, slot: int) -> str:
         """Name of an operand."""

@@ -263,6 +263,10 @@ class ModelBuilder:
         if _is_swap(before, after) and free[0] in (0, 1) and before[free[0]] == 1:
             # For a batch of one a converter writes the transpose of batch and time as a reshape.
             return self.ops("transpose", x, (1, 0, *range(2, len(before))))
+        if len(free) == 1 and _belongs_in_front(before, after, free[0]):
+            order = (free[0], *(axis for axis in range(len(before)) if axis != free[0]))
+            x = self.ops("transpose", x, order)
+            return self.reshaped(x, tuple(before[axis] for axis in order), after)
         place, *others = dict.fromkeys(_place(before, after, axis) for axis in free)
         if others:
             if len(others) > 1 or place or after[0] != before[0]:
@@ -298,6 +302,13 @@ class ModelBuilder:
 def _is_swap(before: Shape, after: Shape) -> bool:
     """Whether the first two axes are exchanged."""
     return len(before) > 1 and before[0] != before[1] and after == (before[1], before[0], *before[2:])
+
+
+def _belongs_in_front(before: Shape, after: Shape, axis: int) -> bool:
+    """Whether a batch of one behind other axes would be merged with one of them, though there is a place in front."""
+    if not axis or before[axis] != 1 or after[:1] != (1,):
+        return False
+    return after[_place(before, after, axis)] != 1
 
 
 def _place(before: Shape, after: Shape, axis: int) -> int:

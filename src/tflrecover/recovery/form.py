@@ -17,9 +17,22 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
-from tflrecover.recovery.rows import cancel_reshapes, drop_reshapes, drop_rows, fuse_biases, lift_biases, lift_rows
+from tflrecover.recovery.rows import (
+    cancel_reshapes,
+    drop_reshapes,
+    drop_rows,
+    fill_products,
+    fill_rows,
+    fuse_biases,
+    join_reshapes,
+    keep_batch,
+    lift_biases,
+    lift_rows,
+)
 from tflrecover.recovery.scores import fuse_masked_softmax, fuse_scores
 from tflrecover.recovery.separable import fuse_separable
+from tflrecover.recovery.sequences import lift_turns
+from tflrecover.recovery.squeezed import keep_squeezed
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
@@ -31,12 +44,13 @@ from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft, OpId
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.identity import drop_identity
-from tflrecover.rewrite.indices import drop_wraps
+from tflrecover.rewrite.indices import drop_casts, drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reductions import reduce_along
+from tflrecover.rewrite.reshape import fill_ranks
 from tflrecover.rewrite.softmax import fuse_softmax
 from tflrecover.rewrite.zeros import zeros_to_pad
 
@@ -95,6 +109,10 @@ def _of_several_activations(draft: Draft) -> set[OpId]:
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
     drop_reshapes,
+    keep_batch,
+    fill_ranks,
+    fill_products,
+    join_reshapes,
     nest_concatenations,
     tidy_whole_loops,
     fuse_upsampling,
@@ -110,14 +128,19 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_patterns,
     fuse_softmax,
     drop_wraps,
+    drop_casts,
     fuse_normalizations,
     fuse_attention,
     fuse_scores,
     fuse_masked_softmax,
     fuse_recurrent,
+    lift_turns,
     fuse_bidirectional,
     fuse_silu,
+    fill_rows,
+    keep_squeezed,
     drop_rows,
+    join_reshapes,
     drop_unit_axes,
     cancel_reshapes,
     fuse_biases,

@@ -10,7 +10,7 @@ import numpy as np
 from tflrecover.ir import Op
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.scalars import known_array
+from tflrecover.rewrite.match import array
 from tflrecover.weight import Array
 
 
@@ -44,14 +44,9 @@ def linear(draft: Draft, value: int) -> Linear:
     return {value: Term()} if found is None else found
 
 
-def _constant(draft: Draft, value: int | None) -> Array | None:
-    weight = draft.weight(value)
-    return None if weight is None else known_array(draft, weight)
-
-
 def _dense(draft: Draft, op: Op) -> Linear | None:
     """Only of a source itself: a product of two kernels would not be the file's own numbers."""
-    kernel, bias = (_constant(draft, value) for value in op.inputs[1:3])
+    kernel, bias = (array(draft, value) for value in op.inputs[1:3])
     if op.inputs[0] is None or kernel is None or "activation" in op.attributes:
         return None
     inner = linear(draft, op.inputs[0])
@@ -84,11 +79,11 @@ def _plus(one: Array | None, other: Array | None) -> Array | None:
 
 
 def _affine(draft: Draft, op: Op) -> Linear | None:
-    scale, offset = (_constant(draft, value) for value in op.inputs[1:3])
+    scale, offset = (array(draft, value) for value in op.inputs[1:3])
     # A number alone has no channels that a kernel could have.
     if op.inputs[0] is None or not draft.shape(op.outputs[0]):
         return None
-    if any(array is None and value is not None for array, value in zip((scale, offset), op.inputs[1:3], strict=True)):
+    if any(one is None and value is not None for one, value in zip((scale, offset), op.inputs[1:3], strict=True)):
         return None
     inner = linear(draft, op.inputs[0])
     if scale is not None:
@@ -102,8 +97,8 @@ def _affine(draft: Draft, op: Op) -> Linear | None:
     return {**inner, None: Term(None, _plus(before.bias, along))}
 
 
-def _times(array: Array | None, scale: Array) -> Array | None:
-    return None if array is None else array * scale.reshape(-1)
+def _times(given: Array | None, scale: Array) -> Array | None:
+    return None if given is None else given * scale.reshape(-1)
 
 
 def _slice(draft: Draft, op: Op) -> Linear | None:
@@ -121,8 +116,8 @@ def _slice(draft: Draft, op: Op) -> Linear | None:
     return {source: Term(_part(term.kernel, part), _part(term.bias, part)) for source, term in inner.items()}
 
 
-def _part(array: Array | None, part: slice) -> Array | None:
-    return None if array is None else array[..., part]
+def _part(given: Array | None, part: slice) -> Array | None:
+    return None if given is None else given[..., part]
 
 
 def _reshape(draft: Draft, op: Op) -> Linear | None:

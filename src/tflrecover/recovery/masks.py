@@ -101,13 +101,14 @@ def zeros_taken_off(draft: Draft, value: int | None) -> tuple[int | None, Condit
     return value, None
 
 
-def understood(draft: Draft, condition: Condition | None, scores: Shape) -> Mask:
+def understood(draft: Draft, condition: Condition | None, scores: Shape, *, has_heads: bool = False) -> Mask:
     """A mask in the terms of a layer's call.
 
     Args:
         draft: The graph.
         condition: The mask.
         scores: Shape of the scores.
+        has_heads: Whether the mask has the axes of the scores; a layer puts in that of the heads by itself.
     """
     if condition is None:
         return Mask()
@@ -118,12 +119,11 @@ def understood(draft: Draft, condition: Condition | None, scores: Shape) -> Mask
         return Mask(condition)
     for inner, other in pairs(draft, value, "LOGICAL_AND"):
         if (known := array(draft, other)) is not None and (fixed := _constant(known, scores)).seen is None:
-            mask = understood(draft, Condition(inner), scores)
+            mask = understood(draft, Condition(inner), scores, has_heads=has_heads)
             return Mask(mask.seen, mask.is_causal or fixed.is_causal)
-    apart = maker(draft, value, "RESHAPE")
+    apart = None if has_heads else maker(draft, value, "RESHAPE")
     if apart is not None and apart.inputs[0] is not None:
         shape, before = draft.shape(value), draft.shape(apart.inputs[0])
-        # Keras puts in the axis of the heads by itself.
         if len(shape) == 4 and before == (shape[0], *shape[2:]):
             return understood(draft, Condition(apart.inputs[0]), scores)
     return Mask(condition)

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tflrecover.ops.shape import only_moves_units
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.match import array
 from tflrecover.weight import Array
-
-
-def bare(draft: Draft, value: int | None) -> int | None:
-    """What a value is before reshapes that only move axes of size 1."""
-    while (op := maker(draft, value, "RESHAPE")) is not None and only_moves_units(
-        draft.shape(op.inputs[0]), draft.shape(value)
-    ):
-        value = op.inputs[0]
-    return value
 
 
 def pairs(draft: Draft, value: int | None, kind: str) -> Iterator[tuple[int, int]]:

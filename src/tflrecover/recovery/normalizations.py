@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.recovery.match import bare, factor, offset, pairs
+from tflrecover.recovery.match import factor, offset, pairs
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.match import array, bare, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
 
@@ -168,15 +168,18 @@ def _products(draft: Draft, value: int) -> Iterator[_Normalized]:
         scaled, gamma, beta = op.inputs[0], array(draft, op.inputs[1]), array(draft, op.inputs[2])
     elif scaled is not None:
         scaled, gamma = factor(draft, scaled)
-    for centered, scale in pairs(draft, scaled, "MUL"):
+    for product, scale in pairs(draft, scaled, "MUL"):
         found = _scale(draft, scale)
-        if found is None or (gamma is not None and found[1] is not None):
+        if found is None:
             continue
-        statistics, inner = found
+        statistics, (centered, outer) = found[0], factor(draft, product)
+        given = [one for one in (gamma, found[1], outer) if one is not None]
+        if len(given) > 1:
+            continue
         minus = maker(draft, centered, "SUB")
         is_centered = minus is not None and minus.inputs == (statistics.x, statistics.mean)
         if is_centered if statistics.mean is not None else centered == statistics.x:
-            yield _Normalized(statistics, inner if gamma is None else gamma, beta)
+            yield _Normalized(statistics, given[0] if given else None, beta)
 
 
 def _along(draft: Draft, x: int | None, axes: tuple[int, ...], given: Array | None) -> Array | None:
@@ -230,7 +233,9 @@ def _group(draft: Draft, op: Op) -> bool:
         for found in find(draft, op.outputs[0]):
             statistics, grouped = found.statistics, draft.shape(found.statistics.x)
             before, rank = maker(draft, statistics.x, "RESHAPE"), len(grouped) - 1
-            if before is None or statistics.mean is None or statistics.axes != (*range(1, rank - 1), rank):
+            # A group of one channel needs no sum over it.
+            axes = {*statistics.axes, *([rank] if grouped[-1:] == (1,) else [])}
+            if before is None or statistics.mean is None or axes != {*range(1, rank - 1), rank}:
                 continue
             *lead, groups, size = grouped
             sizes, given = (1,) * (rank - 1) + (groups, size), (found.gamma, found.beta)
@@ -248,6 +253,25 @@ def _group(draft: Draft, op: Op) -> bool:
             _replaced(draft, op.evolve(outputs=(made,)), "GROUP_NORMALIZATION", x, weights, **attributes)
             _reshaped_users(draft, write, old, made)
             return True
+    return False
+
+
+def _instance(draft: Draft, op: Op) -> bool:
+    """Every channel is a group of its own, and nothing was taken apart."""
+    for find in (_sums, _products):
+        for found in find(draft, op.outputs[0]):
+            statistics, (*lead, channels) = found.statistics, draft.shape(found.statistics.x)
+            given = (found.gamma, found.beta)
+            is_whole = len(lead) > 1 and statistics.axes == (*range(1, len(lead)),)
+            if (
+                statistics.mean is None
+                or not is_whole
+                or not all(_fits(one, (*(1 for _ in lead), channels)) for one in given)
+            ):
+                continue
+            weights = tuple(None if one is None else np.broadcast_to(one.reshape(-1), channels) for one in given)
+            attributes = {"groups": channels, "epsilon": statistics.epsilon}
+            return _replaced(draft, op, "GROUP_NORMALIZATION", statistics.x, weights, **attributes)
     return False
 
 
@@ -274,11 +298,12 @@ def _reshaped_users(draft: Draft, write: Writer, old: int, new: int) -> None:
 
 
 def _root_mean_square(draft: Draft, op: Op) -> bool:
-    """Keras's layer always has a scale; without one it stays as it is."""
     for found in _products(draft, op.outputs[0]):
         statistics = found.statistics
         scale = _along(draft, statistics.x, statistics.axes, found.gamma)
-        if statistics.mean is None and found.beta is None and scale is not None and 0 not in statistics.axes:
+        if (scale is None) != (found.gamma is None) or 0 in statistics.axes:
+            continue
+        if statistics.mean is None and found.beta is None:
             attributes = {"axis": statistics.axes, "epsilon": statistics.epsilon}
             return _replaced(draft, op, "RMS_NORMALIZATION", statistics.x, (scale,), **attributes)
     return False
@@ -339,4 +364,11 @@ def _unit(draft: Draft, op: Op) -> bool:
     return False
 
 
-_FUSIONS: tuple[Callable[[Draft, Op], bool], ...] = (_group, _rows, _layer, _root_mean_square, _unit)
+_FUSIONS: tuple[Callable[[Draft, Op], bool], ...] = (
+    _group,
+    _rows,
+    _layer,
+    _instance,
+    _root_mean_square,
+    _unit,
+)

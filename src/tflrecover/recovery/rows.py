@@ -12,11 +12,13 @@ import math
 
 import numpy as np
 
+from tflrecover import ops
 from tflrecover.ir import Op
+from tflrecover.recovery.sequences import swapped
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import array
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -45,6 +47,101 @@ def cancel_reshapes(draft: Draft) -> int:
             draft.redirect(op.outputs[0], x)
             count += 1
     return count
+
+
+def keep_batch(draft: Draft) -> int:
+    """A reshape that leaves out axes of size 1 in front, which broadcasting puts back, goes: the first is the batch."""
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
+            continue
+        inputs = tuple(_with_lead(draft, value) for value in op.inputs)
+        shapes = (draft.shape(value) for value in inputs)
+        if inputs != op.inputs and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
+            draft.replace(op.evolve(inputs=inputs))
+            count += 1
+    return count
+
+
+def _with_lead(draft: Draft, value: int | None) -> int | None:
+    """What a value is before a reshape that leaves out axes of size 1 in front."""
+    before = maker(draft, value, "RESHAPE")
+    inside, outside = (draft.shape(before.inputs[0]), draft.shape(value)) if before is not None else ((), ())
+    lead = len(inside) - len(outside)
+    return before.inputs[0] if before is not None and lead > 0 and inside == (1,) * lead + outside else value
+
+
+def fill_products(draft: Draft) -> int:
+    """Matrices that broadcasting would repeat for the axes of others get these axes: the first stays the batch."""
+    count = 0
+    for op in draft.of_type("BATCH_MATMUL"):
+        rank = len(draft.shape(op.outputs[0]))
+        inputs = []
+        for value in op.inputs:
+            shape = draft.shape(value)
+            is_low = draft.weight(value) is None and 2 < len(shape) < rank and shape[0] == 1
+            filled = (1,) * (rank - len(shape)) + shape
+            inputs.append(Writer(draft, op).reshaped(value, filled) if is_low else value)
+        if tuple(inputs) != op.inputs:
+            draft.replace(op.evolve(inputs=tuple(inputs)))
+            count += 1
+    return count
+
+
+def fill_rows(draft: Draft) -> int:
+    """Rows that broadcasting would give the axis of the batch get it by a reshape that dense layers leave out."""
+    count = 0
+    for op in list(draft.ops.values()):
+        spec = ops.by_name(op.type)
+        shape = draft.shape(op.outputs[0]) if op.outputs else ()
+        if spec is None or not spec.is_elementwise or op.id in draft.opaque or shape[:1] != (1,):
+            continue
+        inputs = tuple(_turned(draft, op, value, len(shape)) for value in op.inputs)
+        if inputs != op.inputs:
+            op = op.evolve(inputs=inputs)
+            draft.replace(op)
+        rows = [value for value in op.inputs if draft.shape(value) == shape[1:] and draft.weight(value) is None]
+        if len(rows) == 1 and len(shape) > len(("batch", "features")):
+            filled = Writer(draft, op).reshaped(rows[0], shape)
+            draft.replace(op.evolve(inputs=tuple(filled if value == rows[0] else value for value in op.inputs)))
+            count += 1
+    return count
+
+
+def _turned(draft: Draft, op: Op, value: int | None, rank: int) -> int | None:
+    """A value whose batch of one was exchanged with the axis behind, so that broadcasting gives it another in front."""
+    made, shape = draft.producer(value), draft.shape(value)
+    before = swapped(draft, made)
+    if before is None or len(shape) >= rank or draft.shape(before)[0] != 1:
+        return value
+    return Writer(draft, op).reshaped(before, (*(1,) * (rank - len(shape)), *shape))
+
+
+def join_reshapes(draft: Draft) -> int:
+    """Of two reshapes around functions of single numbers, the first stands behind these, with the second."""
+    count = 0
+    for back in draft.of_type("RESHAPE"):
+        between: list[Op] = []
+        made = draft.producer(back.inputs[0])
+        while made is not None and _is_of_single_numbers(made) and draft.only_consumer(made.outputs[0]) is not None:
+            between.append(made)
+            made = draft.producer(made.inputs[0])
+        if not between or made is None or made.type != "RESHAPE" or draft.only_consumer(made.outputs[0]) is None:
+            continue
+        x = made.inputs[0]
+        for op in reversed(between):
+            y = draft.new_value(draft.shape(x), draft.values[op.outputs[0]].dtype, draft.values[op.outputs[0]].name)
+            draft.replace(op.evolve(inputs=(x, *op.inputs[1:]), outputs=(y,)))
+            x = y
+        draft.replace(back.evolve(inputs=(x,)))
+        count += 1
+    return count + drop_reshapes(draft)
+
+
+def _is_of_single_numbers(op: Op) -> bool:
+    spec = ops.by_name(op.type)
+    return spec is not None and spec.is_of_single_numbers
 
 
 def drop_rows(draft: Draft) -> int:

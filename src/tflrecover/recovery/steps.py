@@ -24,7 +24,7 @@ _WINDOWED = (*_CONVOLUTIONS, "MAX_POOL_2D", "AVERAGE_POOL_2D")
 _WINDOWS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding", "output_padding")
 # Where a window has size 1, and what it makes of an axis too, its steps are none.
 _DECISIVE = ("kernel_size", "pool_size", "padding", "output_padding")
-_ALONG_LAST = ("FULLY_CONNECTED", "SOFTMAX", "AFFINE", "SILU")
+_ALONG_LAST = ("FULLY_CONNECTED", "SOFTMAX", "LOG_SOFTMAX", "AFFINE", "SILU", "PRELU")
 
 
 def drop_unit_axes(draft: Draft) -> int:
@@ -90,8 +90,10 @@ def _can_do_without(draft: Draft, op: Op, unit: int) -> bool:
         return tuple(op.attributes["padding"][unit]) == (0, 0)
     if op.type == "CONCATENATION":
         return int(op.attributes["axis"]) % _RANK != unit
+    if op.type == "UPSAMPLING":
+        return bool(op.attributes["size"][unit - 1] == 1)
     spec = ops.by_name(op.type)
-    is_by_number = op.type in _ALONG_LAST or (spec is not None and (spec.is_elementwise or spec.family == "activation"))
+    is_by_number = spec is not None and (spec.is_elementwise or spec.is_of_single_numbers or op.type in _ALONG_LAST)
     constants = [] if op.type == "FULLY_CONNECTED" else map(draft.weight, op.inputs)
     return bool(is_by_number) and all(
         weight is None or _without(weight.shape, unit) is not None for weight in constants
@@ -120,6 +122,8 @@ def _drop(draft: Draft, op: Op, unit: int) -> None:
         attributes["axis"] = axis - (axis > unit)
     elif op.type == "PAD":
         attributes["padding"] = _shorter(attributes["padding"], unit)
+    elif op.type == "UPSAMPLING":
+        attributes["size"] = _shorter(attributes["size"], unit - 1)
     elif op.type in _WINDOWED:
         windows = {name: attributes[name] for name in _WINDOWS if isinstance(attributes.get(name), tuple)}
         attributes |= {name: _shorter(window, unit - 1) for name, window in windows.items()}

@@ -1,68 +1,85 @@
-"""``RESHAPE(TILE(RESHAPE(x)))``, each row with an axis of its own that is repeated, is an upsampling.
+"""Reshapes and repetitions that give each place along some axes several times in a row are an upsampling.
 
-Keras writes ``UpSampling1D``, ``2D`` and ``3D`` so, one axis after the other; that of a single step is a
-``RepeatVector``.
+Keras writes ``UpSampling1D``, ``2D`` and ``3D`` so, one axis after the other, and a converter merges the reshapes
+between them; that of a single step is a ``RepeatVector``.
 """
 
 from __future__ import annotations
 
-from tflrecover.ir import Op
+import math
+
+import numpy as np
+
+from tflrecover.ir import Op, Shape
+from tflrecover.recovery.moves import places
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import maker
+from tflrecover.rewrite.writer import Writer
+from tflrecover.weight import Array
 
 _RANKS = range(3, 6)
+_REPEATS = ("TILE", "BROADCAST_TO")
 
 
 def fuse_upsampling(draft: Draft) -> int:
     """What repeats along the axes between batch and channels becomes one layer."""
     count = 0
-    for back in draft.ordered("RESHAPE"):
-        found = _repeated(draft, back)
-        if found is None:
+    for op_id in [op.id for op in draft.ordered("RESHAPE", *_REPEATS)][::-1]:
+        back = draft.ops.get(op_id)
+        if back is None or op_id in draft.opaque or len(draft.shape(back.outputs[0])) not in _RANKS:
             continue
-        x, axis, times, parts = found
-        vector, (batch, *sizes) = maker(draft, x, "RESHAPE"), draft.shape(x)
-        if vector is not None and len(sizes) == 2 and draft.shape(vector.inputs[0]) == (batch, sizes[1]):
-            origins = merged_origins(vector, *parts, back)
-            made = back.evolve(type="REPEAT_VECTOR", inputs=vector.inputs[:1], attributes={"n": times}, origins=origins)
-            draft.replace(made)
-            count += 1
-            continue
-        size = [1] * (len(draft.shape(x)) - 2)
-        x = _past_once(draft, x)
-        before = maker(draft, x, "UPSAMPLING")
-        if before is not None and draft.only_consumer(x) is not None and before.attributes["size"][axis - 1] == 1:
-            draft.remove(before.id)
-            size, parts = list(before.attributes["size"]), (before, *parts)
-        size[axis - 1] = times
-        inputs = before.inputs if before in parts else (x,)
-        attributes, origins = {"size": tuple(size)}, merged_origins(*parts, back)
-        draft.replace(back.evolve(type="UPSAMPLING", inputs=inputs, attributes=attributes, origins=origins))
-        count += 1
+        steps = _steps(draft, back)
+        while steps and not _fused(draft, back, steps):
+            steps.pop()
+        count += bool(steps)
     return count
 
 
-def _past_once(draft: Draft, x: int) -> int:
-    """What is before two reshapes that lead back to its shape: an axis that is repeated once."""
-    back = maker(draft, x, "RESHAPE")
-    apart = None if back is None else maker(draft, back.inputs[0], "RESHAPE")
-    value = None if apart is None else apart.inputs[0]
-    is_same = value is not None and draft.only_consumer(x) is not None and draft.shape(value) == draft.shape(x)
-    return value if value is not None and is_same else x
+def _steps(draft: Draft, back: Op) -> list[Op]:
+    """What moves and repeats in a row, the last first; the first is no mere reshape, which is one for itself."""
+    steps = [back]
+    while (before := maker(draft, steps[-1].inputs[0], "RESHAPE", *_REPEATS)) is not None:
+        if draft.only_consumer(before.outputs[0]) is None:
+            break
+        steps.append(before)
+    return steps if any(step.type in _REPEATS for step in steps) and len(steps) > 1 else []
 
 
-def _repeated(draft: Draft, back: Op) -> tuple[int, int, int, tuple[Op, ...]] | None:
-    """What is repeated, along which axis, how many times, and by which operators."""
-    tile = maker(draft, back.inputs[0], "TILE")
-    apart = None if tile is None else maker(draft, tile.inputs[0], "RESHAPE")
-    if tile is None or apart is None or apart.inputs[0] is None:
-        return None
-    repeated = [axis for axis, n in enumerate(tile.attributes["multiples"]) if n != 1]
-    shape = draft.shape(apart.inputs[0])
-    if len(repeated) != 1 or len(shape) not in _RANKS or not 2 <= repeated[0] < len(shape):
-        return None
-    (unit,), axis = repeated, repeated[0] - 1
-    times = int(tile.attributes["multiples"][unit])
-    is_apart = draft.shape(apart.outputs[0]) == (*shape[:unit], 1, *shape[unit:])
-    is_back = draft.shape(back.outputs[0]) == (*shape[:axis], shape[axis] * times, *shape[unit:])
-    return (apart.inputs[0], axis, times, (apart, tile)) if is_apart and is_back else None
+def _fused(draft: Draft, back: Op, steps: list[Op]) -> bool:
+    source, result = steps[-1].inputs[0], draft.shape(back.outputs[0])
+    if source is None or draft.weight(source) is not None or len(steps) < 2:
+        return False
+    index = places(draft, source, steps)
+    times = _times(index)
+    before = tuple(n // m for n, m in zip(result, times, strict=True))
+    if times[0] != 1 or times[-1] != 1 or math.prod(times) == 1 or math.prod(before) != math.prod(draft.shape(source)):
+        return False
+    whole = np.arange(math.prod(before)).reshape(before)
+    for axis, n in enumerate(times):
+        whole = np.repeat(whole, n, axis)
+    if not np.array_equal(whole, index):
+        return False
+    _replace(draft, back, source, before, times, steps)
+    return True
+
+
+def _times(index: Array) -> Shape:
+    """How often the first place along each axis is there in a row."""
+    times = []
+    for axis, n in enumerate(index.shape):
+        along = index[tuple(slice(None) if i == axis else 0 for i in range(index.ndim))]
+        differs = along != along[0]
+        times.append(int(differs.argmax()) if differs.any() else n)
+    return tuple(times)
+
+
+def _replace(draft: Draft, back: Op, source: int, before: Shape, times: Shape, steps: list[Op]) -> None:
+    origins, write = merged_origins(*steps[::-1]), Writer(draft, back)
+    if draft.shape(source) == (before[0], before[-1]) and max(times) == math.prod(times):
+        n = max(times)
+        vectors = write.add("REPEAT_VECTOR", (source,), (before[0], n, before[-1]), n=n)
+        write.finish(write.reshaped(vectors, draft.shape(back.outputs[0])))
+        return
+    x = write.reshaped(source, before)
+    attributes = {"size": times[1:-1]}
+    draft.replace(back.evolve(type="UPSAMPLING", inputs=(x,), attributes=attributes, origins=origins))

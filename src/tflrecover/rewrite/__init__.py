@@ -12,8 +12,8 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
-from tflrecover.rewrite.factors import factor_scales
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes
+from tflrecover.rewrite.factors import center_norms, factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_products, fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
@@ -21,7 +21,7 @@ from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.heads import scale_products, select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
-from tflrecover.rewrite.indices import drop_repeats, drop_wraps
+from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.logic import plain_logic
@@ -50,7 +50,7 @@ from tflrecover.rewrite.reshape import (
 from tflrecover.rewrite.roots import divide_by_root
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands
 from tflrecover.rewrite.shifts import shift_constants
-from tflrecover.rewrite.sink import sink_reshapes
+from tflrecover.rewrite.sink import sink_reshapes, sink_units
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
@@ -67,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     drop_identity,
     choose,
     drop_wraps,
+    drop_casts,
     drop_repeats,
     plain_positions,
     plain_logic,
@@ -90,6 +91,7 @@ RULES: tuple[Rule, ...] = (
     reduce_along,
     drop_front_axes,
     keep_axes,
+    sink_units,
     expand_functions,
     fuse_squares,
     divide_by_root,
@@ -134,17 +136,20 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     factor_scales,
     scale_products,
+    fuse_heads,
     select_scores,
     hoist_scales,
     sink_reshapes,
     scale_operands,
     sink_reshapes,
     sink_layouts,
+    transpose_fewer,
     hoist_scales,
     merge_reshapes,
     drop_broadcast_reshapes,
     fill_ranks,
     merge_common,
+    center_norms,
     merge_affines,
     pad_with_zeros,
     absorb_pads,
@@ -158,9 +163,12 @@ _log = logging.getLogger(__name__)
 
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
-HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
+OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
+HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, sink_layouts, *ONE_SIDED, *FACTORED, *HEADS})
+OPTIONAL: frozenset[Rule] = frozenset(
+    {unroll_loops, scale_operands, sink_layouts, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
+)
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

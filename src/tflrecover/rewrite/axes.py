@@ -28,7 +28,8 @@ def split_axes(draft: Draft, op: Op) -> int:
     while odd := [i for i, parts in places.items() if not _fits(names, places, parts)]:
         del places[odd[0]]
     split = {axis: sizes for parts in places.values() for axis, sizes in parts.items() if len(sizes) > 1}
-    if not split:
+    # An axis of size 1 beside another is none of the product's; a RESHAPE says where it is.
+    if not any(sum(n != 1 for n in sizes) > 1 for sizes in split.values()):
         return 0
     free = iter(letter for letter in ascii_letters if letter not in "".join(names))
     letters = {axis: "".join(next(free) for _ in sizes) for axis, sizes in split.items()}

@@ -8,6 +8,7 @@ from tflrecover.ir import Op
 from tflrecover.ops.einsum import canonical_equation, sides
 from tflrecover.rewrite.axes import split_axes
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import bare
 from tflrecover.rewrite.writer import Writer
 
 
@@ -30,7 +31,7 @@ def fuse_einsum(draft: Draft) -> int:
     count = _name_axes(draft)
     for op in draft.of_type("EINSUM"):
         # A transpose that was taken in may have stood behind a reshape that merges.
-        while any(step(draft, draft.ops[op.id]) for step in (split_axes, _take_in_operands, _take_in_result)):
+        while any(step(draft, draft.ops[op.id]) for step in _STEPS):
             count += 1
         count += _drop_units(draft, draft.ops[op.id])
     for op in draft.of_type("EINSUM"):
@@ -38,15 +39,30 @@ def fuse_einsum(draft: Draft) -> int:
     return count
 
 
+def fuse_heads(draft: Draft) -> int:
+    """Products take in the transposes that met them when axes of size 1 and scalings between them had gone."""
+    return fuse_einsum(draft)
+
+
 def _name_axes(draft: Draft) -> int:
     """Batched products of two activations as EINSUM."""
     count = 0
     for op in draft.of_type("BATCH_MATMUL"):
-        x, y = draft.shape(op.inputs[0]), draft.shape(op.inputs[1])
-        is_plain = len(x) == len(y) >= 2 and x[:-2] == y[:-2]
-        if is_plain and all(draft.weight(value) is None for value in op.inputs):
-            draft.replace(op.evolve(type="EINSUM", attributes={"equation": _equation(op, len(x))}))
-            count += 1
+        rank = len(draft.shape(op.outputs[0]))
+        shapes = [(*(1,) * (rank - len(draft.shape(value))), *draft.shape(value)) for value in op.inputs]
+        if rank < 2 or any(draft.weight(value) is not None for value in op.inputs):
+            continue
+        lead = draft.shape(op.outputs[0])[:-2]
+        inputs, names = list(op.inputs), list(sides(_equation(op, rank)))
+        for slot, shape in enumerate(shapes):
+            once = [n == 1 != m for n, m in zip(shape, (*lead, 1, 1), strict=True)]
+            once[-2:] = False, False
+            kept = tuple(n for n, is_once in zip(shape, once, strict=True) if not is_once)
+            names[slot] = "".join(axis for axis, is_once in zip(names[slot], once, strict=True) if not is_once)
+            inputs[slot] = Writer(draft, op).reshaped(inputs[slot], kept)
+        attributes = {"equation": canonical_equation(*names)}
+        draft.replace(op.evolve(type="EINSUM", inputs=tuple(inputs), attributes=attributes))
+        count += 1
     return count
 
 
@@ -86,6 +102,35 @@ def _take_in_result(draft: Draft, op: Op) -> int:
     draft.remove(after.id)
     draft.replace(op.evolve(outputs=after.outputs, attributes=attributes, origins=merged_origins(op, after)))
     return 1
+
+
+def _drop_repeats(draft: Draft, op: Op) -> int:
+    """``EINSUM(x, TILE(y)) = EINSUM(x, y)`` without the axis that is repeated for each place of the other operand."""
+    names = list(sides(op.attributes["equation"]))
+    for slot, axes in enumerate(names[:-1]):
+        value, shape = op.inputs[slot], draft.shape(op.inputs[slot])
+        tile = draft.producer(bare(draft, value))
+        if tile is None or tile.type != "TILE" or tile.id in draft.opaque:
+            continue
+        wide = [axis for axis, n in zip(axes, shape, strict=True) if n != 1]
+        places = [i for i, n in enumerate(draft.shape(tile.outputs[0])) if n != 1]
+        times, before = tile.attributes["multiples"], draft.shape(tile.inputs[0])
+        repeated = [axis for axis, i in zip(wide, places, strict=True) if times[i] != 1]
+        if any(times[i] != 1 != before[i] for i in places):
+            continue
+        if not all(axis in names[1 - slot] and axis in names[2] for axis in repeated):
+            continue
+        kept = [(axis, n) for axis, n in zip(axes, shape, strict=True) if axis not in repeated]
+        names[slot] = "".join(axis for axis, _ in kept)
+        once = Writer(draft, op).reshaped(tile.inputs[0], tuple(n for _, n in kept))
+        inputs = tuple(once if i == slot else other for i, other in enumerate(op.inputs))
+        attributes = {"equation": canonical_equation(*names)}
+        draft.replace(op.evolve(inputs=inputs, attributes=attributes, origins=merged_origins(op, tile)))
+        return 1
+    return 0
+
+
+_STEPS = (split_axes, _take_in_operands, _take_in_result, _drop_repeats)
 
 
 def _drop_units(draft: Draft, op: Op) -> int:

@@ -9,10 +9,13 @@ SOFTMAX(x + (0 or -∞)) = SOFTMAX(SELECT_V2(kept, x, -∞))
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tflrecover.ir import Op, Shape
+from tflrecover.ops.shape import RESHAPE
 from tflrecover.ops.slicing import STRIDED_SLICE, WHOLE
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
@@ -20,10 +23,12 @@ from tflrecover.rewrite.match import array
 from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
 from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.rewrite.writer import Writer
-from tflrecover.weight import Array, Literal
+from tflrecover.weight import Array, Literal, Weight
 
-# Nothing is left of a score that is as low.
+# Nothing is left of a score that this is added to.
 _LOW = -1e9
+HIDDEN = float(np.finfo(np.float16).min)
+"""What stands in the place of a score and is as low counts for nothing: a file of halves holds no lower number."""
 
 
 def split_units(draft: Draft) -> int:
@@ -34,36 +39,49 @@ def split_units(draft: Draft) -> int:
         dense = draft.producer(before.inputs[0]) if before is not None and before.type == "RESHAPE" else before
         if dense is None or dense.type != "FULLY_CONNECTED" or dense.id in draft.opaque:
             continue
-        units = _units(op, draft.shape(op.inputs[0]), draft.shape(dense.outputs[0])[-1])
+        places = _units(op, draft.shape(op.inputs[0]), draft.shape(dense.outputs[0])[-1])
         kernel = draft.weight(dense.inputs[1])
-        if units is None or kernel is None:
+        if places is None or kernel is None:
             continue
-        part = (units.start, units.stop, 1)
         bias = draft.weight(dense.inputs[2]) if len(dense.inputs) > 2 else None
-        operands = [draft.constant(STRIDED_SLICE(kernel, slices=(WHOLE, part)))]
-        operands += [] if bias is None else [draft.constant(STRIDED_SLICE(bias, slices=(part,)))]
+        operands = [draft.constant(places.of(weight)) for weight in (kernel, bias) if weight is not None]
         write = Writer(draft, op)
-        shape = (*draft.shape(dense.outputs[0])[:-1], len(units))
-        attributes = {**dense.attributes, "units": len(units)}
+        shape = (*draft.shape(dense.outputs[0])[:-1], draft.shape(operands[0])[-1])
+        attributes = {**dense.attributes, "units": shape[-1]}
         made = write.add("FULLY_CONNECTED", (dense.inputs[0], *operands), shape, **attributes)
         write.finish(write.reshaped(made, draft.shape(op.outputs[0])))
         count += 1
     return count + (merge_reshapes(draft) if count else 0)
 
 
-def _units(op: Op, shape: Shape, units: int) -> range | None:
-    """The units that a slice takes of a layer whose units are the last axes of a shape; None where it takes others."""
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """Some of the units of a layer.
+
+    Attributes:
+        sizes: Of the axes that units are taken apart into.
+        places: What is taken along each of them.
+    """
+
+    sizes: Shape
+    places: tuple[Any, ...]
+
+    def of(self, weight: Weight) -> Weight:
+        """Of a constant whose last axis is units."""
+        *lead, _ = weight.shape
+        apart = RESHAPE(weight, target_shape=(*lead, *self.sizes))
+        taken = STRIDED_SLICE(apart, slices=(*[WHOLE] * len(lead), *self.places))
+        return RESHAPE(taken, target_shape=(*lead, math.prod(taken.shape[len(lead) :])))
+
+
+def _units(op: Op, shape: Shape, units: int) -> _Units | None:
+    """What a slice takes of a layer whose units are the last axes of a shape; None where it takes of others."""
     first = next((axis for axis in range(len(shape)) if math.prod(shape[axis:]) == units and shape[axis] != 1), None)
     slices = op.attributes["slices"]
-    if first is None or len(slices) != first + 1 or any(place != WHOLE for place in slices[:first]):
+    if first is None or len(slices) <= first or any(place != WHOLE for place in slices[:first]):
         return None
-    place, size = slices[first], units // shape[first]
-    if isinstance(place, int):
-        return range(place * size, (place + 1) * size)
-    if not isinstance(place, tuple) or place[2] != 1:
-        return None
-    start, stop, _ = slice(place[0], place[1]).indices(shape[first])
-    return range(start * size, stop * size) if start < stop else None
+    places = (*slices[first:], *[WHOLE] * (len(shape) - len(slices)))
+    return None if any(isinstance(place, str) for place in places) else _Units(shape[first:], places)
 
 
 def scale_products(draft: Draft) -> int:
@@ -129,24 +147,24 @@ def select_scores(draft: Draft) -> int:
         found = _choice(draft, op) if softmax is not None and softmax.type == "SOFTMAX" else None
         if found is None:
             continue
-        kept, x = found
         low = draft.constant(Literal.of(np.float32(-np.inf)))
-        draft.replace(op.evolve(type="SELECT_V2", inputs=(draft.constant(Literal.of(kept)), x, low), attributes={}))
+        draft.replace(op.evolve(type="SELECT_V2", inputs=(*found, low), attributes={}))
         count += 1
     return count
 
 
-def _choice(draft: Draft, op: Op) -> tuple[Array, int | None] | None:
+def _choice(draft: Draft, op: Op) -> tuple[int | None, int | None] | None:
     """Which scores stay, and the scores."""
     if op.type == "SELECT_V2":
         kept, low = (array(draft, value) for value in op.inputs[::2])
-        is_low = kept is not None and low is not None and bool((low <= _LOW).all())
-        return (_once(kept), op.inputs[1]) if is_low and kept is not None else None
+        if low is None or (low > HIDDEN).any():
+            return None
+        return op.inputs[0] if kept is None else draft.constant(Literal.of(_once(kept))), op.inputs[1]
     slot, weight = lone_constant(draft, op) or (0, None)
     added = None if weight is None else known_array(draft, weight)
     if added is None or not ((added == 0) | (added <= _LOW)).all():
         return None
-    return _once(added == 0), op.inputs[1 - slot]
+    return draft.constant(Literal.of(_once(added == 0))), op.inputs[1 - slot]
 
 
 def _once(given: Array) -> Array:

@@ -1,6 +1,7 @@
 """Which rows are taken, in one form.
 
 GATHER(t, SELECT(i < 0, i + n, i)) = GATHER(t, i)     Keras counts negative indices from the end; others know none
+ONE_HOT(CAST(i)) = ONE_HOT(i)                         to wider integers, as Keras takes them
 x + GATHER(t, i, i, …) = x + GATHER(t, i)             for constant indices: broadcasting repeats the rows by itself
 """
 
@@ -14,6 +15,11 @@ from tflrecover.rewrite.match import maker
 from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.weight import Apply, Literal, Weight
 
+_INTEGERS = ("int8", "int16", "int32", "int64")
+_WIDER = frozenset((one, other) for i, one in enumerate(_INTEGERS) for other in _INTEGERS[i + 1 :]) | {
+    ("uint8", other) for other in _INTEGERS[1:]
+}
+
 
 def drop_wraps(draft: Draft) -> int:
     """Indices that are counted from the end where they are negative, go as they are."""
@@ -24,6 +30,18 @@ def drop_wraps(draft: Draft) -> int:
         x = _unwrapped(draft, op.inputs[1], draft.shape(op.inputs[0])[op.attributes["axis"]])
         if x is not None:
             draft.replace(op.evolve(inputs=(op.inputs[0], x)))
+            count += 1
+    return count
+
+
+def drop_casts(draft: Draft) -> int:
+    """Places of ones are the same numbers in wider integers."""
+    count = 0
+    for op in draft.of_type("ONE_HOT"):
+        cast = maker(draft, op.inputs[0], "CAST")
+        types = [] if cast is None else [draft.values[v].dtype for v in (*cast.inputs, *cast.outputs) if v is not None]
+        if cast is not None and tuple(types) in _WIDER:
+            draft.replace(op.evolve(inputs=(cast.inputs[0], *op.inputs[1:])))
             count += 1
     return count
 

@@ -2,13 +2,18 @@
 
 EQUAL(CAST(b), 0) = NOT_EQUAL(CAST(b), 1) = LOGICAL_NOT(b)      NOT_EQUAL(CAST(b), 0) = EQUAL(CAST(b), 1) = b
 LOGICAL_NOT(EQUAL(x, y)) = NOT_EQUAL(x, y), and so on           LOGICAL_NOT(LOGICAL_NOT(b)) = b
+SELECT_V2(LOGICAL_AND(b, True), x, y) = SELECT_V2(b, x, y)      where x has the axes that are gone
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.writer import Writer
 
 _OPPOSITES = {
     "EQUAL": "NOT_EQUAL",
@@ -21,7 +26,7 @@ _OPPOSITES = {
 
 
 def plain_logic(draft: Draft) -> int:
-    """Comparisons of truth values with numbers, and what is negated, become what they say."""
+    """Comparisons of truth values with numbers, what is negated, and conditions become what they say."""
     count = 0
     for op_id in [op.id for op in draft.ordered(*_RULES)]:
         while (op := draft.ops.get(op_id)) is not None and op_id not in draft.opaque and op.type in _RULES:
@@ -64,5 +69,28 @@ def _negation(draft: Draft, op: Op) -> bool:
     return True
 
 
+def _choice(draft: Draft, op: Op) -> bool:
+    condition = _lean(draft, op, op.inputs[0])
+    inputs = (condition, *op.inputs[1:])
+    is_as_wide = np.broadcast_shapes(*map(draft.shape, inputs)) == draft.shape(op.outputs[0])
+    if condition == op.inputs[0] or not is_as_wide:
+        return False
+    draft.replace(op.evolve(inputs=inputs))
+    return True
+
+
+def _lean(draft: Draft, op: Op, value: int | None) -> int | None:
+    """A condition without what is always true in it, which only makes it wider."""
+    both = maker(draft, value, "LOGICAL_AND")
+    if both is None:
+        return value
+    known = [array(draft, operand) for operand in both.inputs]
+    kept = [v for v, one in zip(both.inputs, known, strict=True) if one is None or not one.all()]
+    if len(kept) == 1:
+        return _lean(draft, op, kept[0])
+    inner = tuple(_lean(draft, op, operand) for operand in both.inputs)
+    return value if inner == both.inputs else Writer(draft, op).add("LOGICAL_AND", inner)
+
+
 # A comparison may become a negation, which may go, too.
-_RULES = {"EQUAL": _comparison, "NOT_EQUAL": _comparison, "LOGICAL_NOT": _negation}
+_RULES = {"EQUAL": _comparison, "NOT_EQUAL": _comparison, "LOGICAL_NOT": _negation, "SELECT_V2": _choice}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tflrecover.ir import Op
+from tflrecover.ops.shape import only_moves_units
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.weight import Array
@@ -18,3 +19,12 @@ def array(draft: Draft, value: int | None) -> Array | None:
     """Contents of a constant; None for anything else."""
     weight = draft.weight(value)
     return None if weight is None else known_array(draft, weight)
+
+
+def bare(draft: Draft, value: int | None) -> int | None:
+    """What a value is before reshapes that only move axes of size 1."""
+    while (op := maker(draft, value, "RESHAPE")) is not None and only_moves_units(
+        draft.shape(op.inputs[0]), draft.shape(value)
+    ):
+        value = op.inputs[0]
+    return value

@@ -127,6 +127,9 @@ def drop_broadcast_reshapes(draft: Draft) -> int:
         if len(op.inputs) != 2:
             continue
         found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
+        if len(found) > 1:
+            # Of two, what has its batch behind is what a converter has turned, and then left as it is.
+            found = [(slot, inside) for slot, inside in found if draft.shape(inside)[:1] != (1,)]
         if len(found) == 1:
             slot, inside = found[0]
             inputs = tuple(inside if i == slot else value for i, value in enumerate(op.inputs))
@@ -228,7 +231,7 @@ def sink_broadcasts(draft: Draft) -> int:
         tile = draft.producer(op.inputs[slots[0]]) if len(slots) == 1 else None
         if spec is None or tile is None or tile.type != "TILE" or len(op.outputs) != 1:
             continue
-        is_single = (spec.family in ("activation", "unary") and op.type != "PRELU") or op.type == "CAST"
+        is_single = spec.is_of_single_numbers or op.type == "CAST"
         others = [draft.shape(value) for slot, value in enumerate(op.inputs) if slot not in slots]
         inside, outside = draft.shape(tile.inputs[0]), draft.shape(tile.outputs[0])
         if not (is_single or spec.is_elementwise) or any(math.prod(shape) != 1 for shape in others):

@@ -12,6 +12,7 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.reshape import merge_reshape
+from tflrecover.rewrite.writer import Writer
 
 Operands = tuple[int | None, ...]
 
@@ -35,6 +36,40 @@ def sink_reshapes(draft: Draft) -> int:
         while _sink(draft, draft.ops[op_id]):
             count += 1
     return count
+
+
+def sink_units(draft: Draft) -> int:
+    """A RESHAPE that puts axes of size 1 behind all others moves behind reductions, before constants are scalings."""
+    count = 0
+    for op_id in [op.id for op in draft.ordered()] if draft.has("RESHAPE") else ():
+        op = draft.ops[op_id]
+        before = _reshape_before(draft, op) if len(op.outputs) == 1 else None
+        if before is None or before.type != "RESHAPE" or before.id in draft.opaque or op.id in draft.opaque:
+            continue
+        inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+        if len(inside) >= len(outside) or outside != inside + (1,) * (len(outside) - len(inside)):
+            continue
+        if op.type == "RESHAPE":
+            count += merge_reshape(draft, op)
+        elif op.type in _REDUCTIONS:
+            count += _reduced(draft, op, before)
+        elif (spec := ops.by_name(op.type)) is not None and (spec.is_elementwise or spec.is_of_single_numbers):
+            count += _sink(draft, op)
+    return count
+
+
+def _reduced(draft: Draft, op: Op, before: Op) -> bool:
+    """``MEAN(RESHAPE(x)) = RESHAPE(MEAN(x))`` over the same places."""
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    wide = [axis for axis, n in enumerate(inside) if n != 1]
+    named = dict(zip((axis for axis, n in enumerate(outside) if n != 1), wide, strict=True))
+    if not op.attributes["keepdims"] or not set(op.attributes["axis"]) <= set(named):
+        return False
+    axes = tuple(named[axis] for axis in op.attributes["axis"])
+    write = Writer(draft, op)
+    made = write.add(str(op.type), before.inputs, **{**op.attributes, "axis": axes})
+    write.finish(write.reshaped(made, draft.shape(op.outputs[0])))
+    return True
 
 
 def _sink(draft: Draft, op: Op) -> bool:
@@ -113,7 +148,7 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
     elif op.type in _ALONG_LAST or (op.type in _REDUCTIONS and _keeps_all_but_last(op, len(outside))):
         may_pass = inside[-1] == outside[-1]
     else:
-        may_pass = spec is not None and spec.family in ("activation", "unary") and op.type != "PRELU"
+        may_pass = spec is not None and spec.is_of_single_numbers
     return (before.inputs[0], *op.inputs[1:]) if may_pass and op.inputs[0] == before.outputs[0] else None
 
 
@@ -139,14 +174,18 @@ def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operand
         else:
             return None
     shapes = [draft.shape(value) for value in found if draft.weight(value) is None]
-    return tuple(found) if all(shape in (inside, (*inside[:-1], 1)) for shape in shapes) else None
+    is_broadcast = all(
+        len(shape) == len(inside) and all(n in (1, size) for n, size in zip(shape, inside, strict=True))
+        for shape in shapes
+    )
+    return tuple(found) if is_broadcast and inside in shapes else None
 
 
 def _does_the_same(draft: Draft, op: Op, inside: Shape, outside: Shape) -> bool:
     """Whether an operator is that RESHAPE, or does to one number per row what it does to rows that stay."""
     before, after = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
     is_narrow = inside[-1] == outside[-1] and (before, after) == ((*inside[:-1], 1), (*outside[:-1], 1))
-    return op.type == "RESHAPE" and (after == outside or is_narrow)
+    return op.type == "RESHAPE" and (after == outside or is_narrow or _moved(after, outside, inside) == before)
 
 
 def _moved(shape: Shape, outside: Shape, inside: Shape) -> Shape | None:

@@ -75,6 +75,11 @@ def _sink(draft: Draft, op: Op) -> int:
     if len(perms) != 1 or len(op.outputs) != 1:
         return 0
     perm = perms.pop()
+    spec, result = ops.by_name(op.type), draft.values[op.outputs[0]]
+    if spec is not None and spec.is_elementwise:
+        # What has fewer axes than the result is taken for as many, ones in front.
+        lead = len(result.shape or ()) - len(perm)
+        perm = (*range(lead), *(axis + lead for axis in perm))
     moved = _moved(op, perm)
     if moved is None:
         return 0
@@ -82,7 +87,6 @@ def _sink(draft: Draft, op: Op) -> int:
     if operands is None:
         return 0
     attributes, after = moved
-    result = draft.values[op.outputs[0]]
     shape = tuple(n for _, n in sorted(zip(after, result.shape or (), strict=True)))
     middle = draft.new_value(shape, result.dtype, result.name) if after != tuple(sorted(after)) else op.outputs[0]
     draft.replace(op.evolve(inputs=operands, outputs=(middle,), attributes=attributes))
@@ -210,7 +214,7 @@ _REDUCTIONS = (
 )
 _BY_AXIS: dict[str, Callable[[Mapping[str, Any], Perm], Moved | None]] = {
     **dict.fromkeys(_REDUCTIONS, _reduced),
-    **dict.fromkeys(("CONCATENATION", "REVERSE_V2", "CUMSUM"), _along),
+    **dict.fromkeys(("CONCATENATION", "REVERSE_V2", "CUMSUM", "SOFTMAX_OF_AXES"), _along),
     **dict.fromkeys(("PAD", "MIRROR_PAD"), _padded),
     "STRIDED_SLICE": _sliced,
 }
