@@ -13,7 +13,7 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import FACTORED, HEADS, Rule, canonicalize
+from tflrecover.rewrite import ARRANGED, FACTORED, HEADS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
@@ -177,7 +177,18 @@ def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
 
 
-_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided, _without_loops, _written_alike)
+def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Norms and moved axes, likewise."""
+    is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
+    return (*FACTORED, *ARRANGED) if is_moved and both.in_all_forms else ()
+
+
+_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
+    _one_sided,
+    _without_loops,
+    _written_alike,
+    _arranged_alike,
+)
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
 

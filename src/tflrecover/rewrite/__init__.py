@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
+from tflrecover.rewrite.arranged import arrange, channels_last
 from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.concatenations import flatten_concatenations
@@ -93,6 +94,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     divide_by_root,
     subtract_negatives,
+    arrange,
     split_products,
     join_outer_products,
     merge_reshapes,
@@ -118,6 +120,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     fuse_squared_difference,
     lift_constants,
+    channels_last,
     to_affine,
     merge_sums,
     drop_neutral,
@@ -131,10 +134,10 @@ RULES: tuple[Rule, ...] = (
     fill_ranks,
     fuse_patterns,
     fuse_squares,
-    factor_scales,
     scale_products,
     select_scores,
     hoist_scales,
+    factor_scales,
     sink_reshapes,
     scale_operands,
     sink_reshapes,
@@ -158,7 +161,8 @@ _log = logging.getLogger(__name__)
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
+ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
+OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ARRANGED, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 
