@@ -54,6 +54,7 @@ from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
+from tflrecover.rewrite.steps import add_biases, blend, pack_steps, project_steps, take_steps
 from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
@@ -78,6 +79,8 @@ RULES: tuple[Rule, ...] = (
     sink_broadcasts,
     drop_broadcasts,
     merge_transposes,
+    pack_steps,
+    take_steps,
     take_apart,
     fold_products,
     fold_zeros,
@@ -150,6 +153,10 @@ RULES: tuple[Rule, ...] = (
     pad_with_zeros,
     absorb_pads,
     absorb_affines,
+    project_steps,
+    pack_steps,
+    add_biases,
+    blend,
     split_units,
     fuse_strides,
     shift_constants,
@@ -160,9 +167,18 @@ _log = logging.getLogger(__name__)
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
+STEPS: tuple[Rule, ...] = (
+    unroll_loops,
+    pack_steps,
+    take_steps,
+    project_steps,
+    add_biases,
+    blend,
+    split_units,
+)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
 ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
-OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ARRANGED, *ONE_SIDED, *FACTORED, *HEADS})
+OPTIONAL: frozenset[Rule] = frozenset({*STEPS, scale_operands, *ARRANGED, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
 

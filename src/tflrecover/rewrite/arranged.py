@@ -135,7 +135,7 @@ def arrangement(draft: Draft, value: int) -> Arrangement:
     for op in reversed(row):
         shape = draft.shape(op.outputs[0])
         moved = found.transposed(op.attributes["perm"]) if op.type == "TRANSPOSE" else found.reshaped(shape)
-        found = _itself(draft, op.outputs[0]) if moved is None else moved
+        found = moved or _itself(draft, op.outputs[0])
     return found
 
 
@@ -223,8 +223,7 @@ def _elementwise(draft: Draft, op: Op) -> bool:
     wide = [axes for axes in spread if axes is not None]
     if not whole:
         return _squeezed(draft, op, wide) if len(op.inputs) > 1 else False
-    row = (found for value in whole if (found := arrangement(draft, value)).length)
-    found = next(row, None)
+    found = next((found for value in whole if (found := arrangement(draft, value)).length), None)
     if found is None:
         return False
     frame = _frame(found, wide)
