@@ -84,8 +84,21 @@ FORMS = {
 }
 
 
-def one_example(function):
-    return lambda: model(function, (STEPS, WIDTH), batch=1)
+def one_example(function, shape=(STEPS, WIDTH)):
+    return lambda: model(function, shape, batch=1)
+
+
+def test_columns_of_an_image_are_steps():
+    """As text is read: a column of pixels, of all channels, is a step."""
+
+    def columns(x):
+        y = L.ReLU()(L.Conv2D(4, 3)(x))
+        return ops.reshape(ops.transpose(y, (0, 2, 3, 1)), (1, y.shape[2], y.shape[1] * 4))
+
+    def reader(layer):
+        return one_example(lambda x: L.Dense(3)(layer(columns(x))), (6, 7, 2))
+
+    assert_ports(reader(both(Long, 4)), reader(L.Bidirectional(each(L.LSTM))))
 
 
 @pytest.mark.parametrize(("written", "layer"), FORMS.values(), ids=FORMS)

@@ -20,6 +20,8 @@ from tflrecover.rewrite.affine import absorb_affines
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.reshape import merge_reshapes
+from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
@@ -79,7 +81,10 @@ def project_steps(draft: Draft) -> int:
     """A step of a projection of all is the projection of that step."""
     listed = [op.id for op in draft.ordered("STRIDED_SLICE") if op.id not in draft.opaque]
     count = sum(_projected(draft, draft.ops[op_id]) for op_id in listed)
-    return count + (take_apart(draft) + absorb_affines(draft) + merge_common(draft) if count else 0)
+    for rule in (merge_reshapes, take_apart, sink_reshapes, absorb_affines, merge_common) if count else ():
+        draft.prune()
+        count += rule(draft)
+    return count
 
 
 def _projected(draft: Draft, op: Op) -> bool:
@@ -90,10 +95,13 @@ def _projected(draft: Draft, op: Op) -> bool:
     shape = draft.shape(dense.inputs[0])
     if len(front) >= len(shape) - 1 or draft.weight(dense.inputs[1]) is None:
         return False
-    write = Writer(draft, op)
-    taken = write.add("STRIDED_SLICE", dense.inputs[:1], _without(shape, len(front)), slices=op.attributes["slices"])
-    result = draft.shape(op.outputs[0])
-    write.finish(write.add("FULLY_CONNECTED", (taken, *dense.inputs[1:]), result, **dense.attributes))
+    write, x, places = Writer(draft, op), dense.inputs[0], op.attributes["slices"]
+    if len(shape) == 2:
+        # What has become rows, for the product, is steps of one example.
+        x, places = write.reshaped(x, (1, *shape)), (WHOLE, *places)
+    taken = write.add("STRIDED_SLICE", (x,), slices=places)
+    made = write.add("FULLY_CONNECTED", (taken, *dense.inputs[1:]), **dense.attributes)
+    write.finish(write.reshaped(made, draft.shape(op.outputs[0])))
     return True
 
 
