@@ -184,9 +184,9 @@ def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 
 
 def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Norms and moved axes, likewise."""
+    """Moved axes, too."""
     is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
-    return (*FACTORED, *ARRANGED) if is_moved and both.in_all_forms else ()
+    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_moved and both.in_all_forms else ()
 
 
 _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (

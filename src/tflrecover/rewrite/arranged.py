@@ -221,9 +221,12 @@ def _elementwise(draft: Draft, op: Op) -> bool:
     if None in spread:
         return False
     wide = [axes for axes in spread if axes is not None]
-    if not whole:
+    narrow = (
+        [] if whole else [found for value in activations if (found := _along_last(draft, value, result)) is not None]
+    )
+    if not whole and not narrow:
         return _squeezed(draft, op, wide) if len(op.inputs) > 1 else False
-    found = next((found for value in whole if (found := arrangement(draft, value)).length), None)
+    found = next((found for found in (*(arrangement(draft, value) for value in whole), *narrow) if found.length), None)
     if found is None:
         return False
     frame = _frame(found, wide)
@@ -234,6 +237,16 @@ def _elementwise(draft: Draft, op: Op) -> bool:
     made = writer.add(str(op.type), inputs, frame, draft.values[op.outputs[0]].dtype, **op.attributes)
     writer.finish(_arranged(writer, found, made, result))
     return True
+
+
+def _along_last(draft: Draft, value: int, result: Shape) -> Arrangement | None:
+    """How a result lies of which a value is one number for each row, as the value's base has one."""
+    found = arrangement(draft, value)
+    base = draft.shape(found.base)
+    if not found.length or draft.shape(value) != (*result[:-1], 1) or base[-1:] != (1,):
+        return None
+    rows = len(found.flat)
+    return replace(found, sizes=(*found.sizes[:-1], result[-1:]), axes=(*found.axes[:-1], (rows,)))
 
 
 def _spread(shape: Shape, result: Shape) -> frozenset[int] | None:
