@@ -178,15 +178,10 @@ def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 
 
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Norms and attention are brought to one form, in which no difference is told."""
-    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
-    return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
-
-
-def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Moved axes, too."""
-    is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
-    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_moved and both.in_all_forms else ()
+    """Norms, attention and moved axes are brought to one form, in which no difference is told."""
+    kinds = ("RSQRT", "EINSUM", "TRANSPOSE", "RESHAPE")
+    is_rich = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in kinds)
+    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_rich and both.in_all_forms else ()
 
 
 _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
@@ -194,7 +189,6 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _without_loops,
     _steps_alike,
     _written_alike,
-    _arranged_alike,
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
