@@ -13,7 +13,7 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import FACTORED, HEADS, OWN_NORMS, Rule, canonicalize
+from tflrecover.rewrite import ARRANGED, FACTORED, HEADS, OWN_NORMS, STEPS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
@@ -175,10 +175,17 @@ def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (unroll_loops,) if (mine or theirs) and (both.in_all_forms or mine != theirs) else ()
 
 
+def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Where one side alone has loops, each step of the other is brought to the form of a loop's."""
+    mine, theirs = _loops(found)
+    return STEPS if mine != theirs and both.in_all_forms else ()
+
+
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Norms and attention are brought to one form, in which no difference is told."""
-    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
-    return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
+    """Norms, attention and moved axes are brought to one form, in which no difference is told."""
+    kinds = ("RSQRT", "EINSUM", "TRANSPOSE", "RESHAPE")
+    is_rich = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in kinds)
+    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_rich and both.in_all_forms else ()
 
 
 def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -200,6 +207,7 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _one_sided,
     _sunk_alike,
     _without_loops,
+    _steps_alike,
     _written_alike,
     _with_own_norms,
 )

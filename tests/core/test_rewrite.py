@@ -35,9 +35,12 @@ class Build:
         self.ops.append(Op(len(self.ops), kind, inputs, (index,), attributes))
         return index
 
-    def text(self, *outputs):
+    def draft(self, *outputs):
         graph = Graph.build(self.ops, self.values, self.inputs, outputs)
-        result = canonicalize(lower(graph, tflite_reader, Contents(graph))).freeze()
+        return lower(graph, tflite_reader, Contents(graph))
+
+    def text(self, *outputs):
+        result = canonicalize(self.draft(*outputs)).freeze()
         return " ".join(op.type for op in result.ops()), result
 
 

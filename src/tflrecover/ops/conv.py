@@ -177,6 +177,10 @@ CONV_2D = OpSpec(
 
 def _depthwise(x: Any, kernel: Weight, bias: Any, window: Mapping[str, Any], fused: str | None) -> Lowered:
     *sizes, channels, multiplier = kernel.shape
+    if channels == 1:
+        # Converters make either of the other.
+        attributes = {"kernel_size": tuple(sizes), **window, "filters": multiplier, "groups": 1}
+        return Lowered("CONV_2D", (x, kernel, bias_of(bias, multiplier)), attributes, fused)
     attributes = {"kernel_size": tuple(sizes), **window, "depth_multiplier": multiplier}
     return Lowered("DEPTHWISE_CONV_2D", (x, kernel, bias_of(bias, channels * multiplier)), attributes, fused)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
+from tflrecover.rewrite.arranged import arrange, channels_last
 from tflrecover.rewrite.clamps import merge_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.concatenations import flatten_concatenations
@@ -54,6 +55,7 @@ from tflrecover.rewrite.sink import sink_reshapes, sink_units
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
+from tflrecover.rewrite.steps import add_biases, blend, pack_steps, project_steps, take_steps
 from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
@@ -79,6 +81,8 @@ RULES: tuple[Rule, ...] = (
     sink_broadcasts,
     drop_broadcasts,
     merge_transposes,
+    pack_steps,
+    take_steps,
     take_apart,
     fold_products,
     fold_zeros,
@@ -96,6 +100,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     divide_by_root,
     subtract_negatives,
+    arrange,
     split_products,
     join_outer_products,
     merge_reshapes,
@@ -121,6 +126,7 @@ RULES: tuple[Rule, ...] = (
     fuse_squares,
     fuse_squared_difference,
     lift_constants,
+    channels_last,
     to_affine,
     merge_sums,
     drop_neutral,
@@ -134,11 +140,11 @@ RULES: tuple[Rule, ...] = (
     fill_ranks,
     fuse_patterns,
     fuse_squares,
-    factor_scales,
     scale_products,
     fuse_heads,
     select_scores,
     hoist_scales,
+    factor_scales,
     sink_reshapes,
     scale_operands,
     sink_reshapes,
@@ -154,6 +160,10 @@ RULES: tuple[Rule, ...] = (
     pad_with_zeros,
     absorb_pads,
     absorb_affines,
+    project_steps,
+    pack_steps,
+    add_biases,
+    blend,
     split_units,
     fuse_strides,
     shift_constants,
@@ -165,9 +175,19 @@ _log = logging.getLogger(__name__)
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
+STEPS: tuple[Rule, ...] = (
+    unroll_loops,
+    pack_steps,
+    take_steps,
+    project_steps,
+    add_biases,
+    blend,
+    split_units,
+)
+ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
 ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
 OPTIONAL: frozenset[Rule] = frozenset(
-    {unroll_loops, scale_operands, sink_layouts, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
+    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 

@@ -1,4 +1,4 @@
-"""What a norm is scaled and shifted by comes out of it: ``x · r · w + (o - m · r · w) = (x · r - m · r) · w + o``.
+"""What a norm is scaled and shifted by comes out of it: ``x · r · w + (o - m · r · w) = (x - m) · r · w + o``.
 
 Keras scales what it divides by, PyTorch the result; a converter takes the latter into the layer behind it. A norm of
 one's own is written as its formula: ``(x - m) · w · r + o``, in any order.
@@ -11,34 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op
-from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import bare, maker
 from tflrecover.rewrite.scalars import scalar
 from tflrecover.rewrite.writer import Writer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Shift:
-    """``MUL(m, s) · factor + offset``, and the operators that are it, the product first."""
+    """``-m · s + offset``, of the operands ``(m, s)`` in either order."""
 
-    product: Op
-    factor: int | None
+    operands: tuple[int | None, ...]
     offset: int | None
-    ops: tuple[Op, ...]
 
 
 def factor_scales(draft: Draft) -> int:
-    """Sums of two products with the same are scaled by a constant in it, and shifted, behind the sum."""
+    """Differences of two products with the same are scaled by a constant in it, and shifted, behind the difference."""
     count = 0
     for op in draft.of_type("ADD"):
         for first, second in (op.inputs, op.inputs[::-1]):
-            product, shift = draft.producer(first), _shift(draft, second)
-            if (
-                product is not None
-                and product.type == "MUL"
-                and shift is not None
-                and _factored(draft, op, product, shift)
-            ):
+            product, shift = maker(draft, first, "MUL"), _shift(draft, second)
+            if product is not None and shift is not None and _factored(draft, op, product, shift):
                 count += 1
                 break
     return count
@@ -54,12 +47,12 @@ def center_norms(draft: Draft) -> int:
 def _centered(draft: Draft, op: Op) -> bool:
     for first, second in (op.inputs, op.inputs[::-1]):
         product, shift = maker(draft, first, "MUL"), _shift(draft, second)
-        if product is None or shift is None or shift.offset is not None or scalar(draft, shift.factor, 1.0) != -1:
+        if product is None or shift is None or shift.offset is not None:
             continue
         for x, r in (product.inputs, product.inputs[::-1]):
-            root, inner = bare(draft, r), [bare(draft, value) for value in shift.product.inputs]
+            root, inner = bare(draft, r), [bare(draft, value) for value in shift.operands]
             if root in inner and maker(draft, root, "RSQRT") is not None:
-                m = shift.product.inputs[1 - inner.index(root)]
+                m = shift.operands[1 - inner.index(root)]
                 write = Writer(draft, op)
                 write.finish(write.add("MUL", (write.add("SUB", (x, m)), r)))
                 return True
@@ -68,12 +61,8 @@ def _centered(draft: Draft, op: Op) -> bool:
 
 def _scaled_behind(draft: Draft, op: Op) -> bool:
     for one, other in (op.inputs, op.inputs[::-1]):
-        made = maker(draft, one, "MUL", "AFFINE")
-        if made is None:
-            continue
-        y, w = made.inputs[:2] if made.type == "AFFINE" else _without_constant(draft, made)
-        has_offset = made.type == "AFFINE" and made.inputs[2] is not None
-        if y is None or w is None or has_offset or draft.weight(w) is None or scalar(draft, w, 0.0):
+        y, w = _unscaled(draft, one)
+        if w is None or draft.weight(w) is None or scalar(draft, w, 0.0):
             continue
         is_norm = any(maker(draft, bare(draft, value), "RSQRT") is not None for value in (y, other))
         shape = np.broadcast_shapes(draft.shape(y), draft.shape(other))
@@ -85,37 +74,51 @@ def _scaled_behind(draft: Draft, op: Op) -> bool:
 
 
 def _shift(draft: Draft, value: int | None) -> _Shift | None:
-    op = last = draft.producer(value)
-    offset = None
-    if last is not None and last.type == "ADD":
-        value, offset = _without_constant(draft, last)
-        op = draft.producer(value)
-    if op is None or op.type != "AFFINE" or (op.inputs[2] is not None and offset is not None):
+    """What is shifted and negated, in the one order or the other."""
+    offset, sign = None, 1.0
+    while (op := maker(draft, value, "ADD", "AFFINE")) is not None:
+        inner, added = _without_constant(draft, op) if op.type == "ADD" else (op.inputs[0], op.inputs[2])
+        factor = scalar(draft, op.inputs[1], 1.0) if op.type == "AFFINE" else 1.0
+        # A converter writes 0 - x where a framework has -x.
+        added = None if scalar(draft, added, 0.0) == 0 else added
+        if inner is None or factor is None or (added is not None and (offset is not None or sign != 1)):
+            return None
+        value, sign, offset = inner, sign * factor, offset if added is None else added
+    product = maker(draft, value, "MUL")
+    if product is None:
         return None
-    product = draft.producer(op.inputs[0])
-    if product is None or product.type != "MUL" or scalar(draft, op.inputs[1], 1.0) is None:
-        return None
-    parts = (product, op) if last is None or last is op else (product, op, last)
-    offset = op.inputs[2] if offset is None else offset
-    # A converter writes 0 - x where a framework has -x.
-    return _Shift(product, op.inputs[1], None if scalar(draft, offset, 0.0) == 0 else offset, parts)
+    operands = []
+    for operand in product.inputs:
+        x, w = _unscaled(draft, operand)
+        factor = scalar(draft, w, 1.0)
+        operands.append(operand if factor is None else x)
+        sign *= 1.0 if factor is None else factor
+    return _Shift(tuple(operands), offset) if sign == -1 else None
 
 
 def _factored(draft: Draft, op: Op, product: Op, shift: _Shift) -> bool:
+    """``AFFINE(MUL(SUB(x, m), r), w, offset)``."""
     for x, s in (product.inputs, product.inputs[::-1]):
-        if s not in shift.product.inputs:
+        if s not in shift.operands:
             continue
-        m = shift.product.inputs[1 - shift.product.inputs.index(s)]
-        made = draft.producer(s)
-        r, w = _without_constant(draft, made) if made is not None and made.type == "MUL" else (s, None)
-        if made is not None and made.type == "AFFINE" and made.inputs[2] is None:
-            # One number per channel, as what it divides by.
-            r, w = made.inputs[:2]
-        r = s if w is None else r
+        r, w = _unscaled(draft, s)
+        write = Writer(draft, op)
+        center = shift.operands[1 - shift.operands.index(s)]
+        made: int | None = write.add("MUL", (write.add("SUB", (x, center)), r))
         if w is not None or shift.offset is not None:
-            _write(draft, op, product, shift, (x, m, r, w))
-            return True
+            made = write.add("AFFINE", (made, w, shift.offset), draft.shape(op.outputs[0]))
+        write.finish(made)
+        return True
     return False
+
+
+def _unscaled(draft: Draft, value: int | None) -> tuple[int | None, int | None]:
+    """A value without the constant that it is multiplied by, and that."""
+    op = maker(draft, value, "MUL", "AFFINE")
+    if op is None or (op.type == "AFFINE" and op.inputs[2] is not None):
+        return value, None
+    r, w = op.inputs[:2] if op.type == "AFFINE" else _without_constant(draft, op)
+    return (value, None) if w is None else (r, w)
 
 
 def _without_constant(draft: Draft, op: Op) -> tuple[int | None, int | None]:
@@ -124,21 +127,3 @@ def _without_constant(draft: Draft, op: Op) -> tuple[int | None, int | None]:
         if draft.weight(constant) is not None and draft.weight(value) is None:
             return value, constant
     return None, None
-
-
-def _write(draft: Draft, op: Op, product: Op, shift: _Shift, operands: tuple[int | None, ...]) -> None:
-    """``AFFINE(ADD(MUL(x, r), AFFINE(MUL(m, r), factor)), w, offset)``."""
-    x, m, r, w = operands
-    wide, narrow, result = draft.shape(x), draft.shape(m), draft.values[op.outputs[0]]
-    scaled, center, minus, difference = (draft.new_value(shape, result.dtype) for shape in (wide, narrow, narrow, wide))
-    inner, affine, *_ = shift.ops
-    draft.add(product.evolve(id=f"{product.id} in {op.id}", inputs=(x, r), outputs=(scaled,)))
-    draft.add(inner.evolve(id=f"{inner.id} in {op.id}", inputs=(m, r), outputs=(center,)))
-    if shift.factor is None:
-        minus = center
-    else:
-        draft.add(affine.evolve(id=f"{affine.id} in {op.id}", inputs=(center, shift.factor, None), outputs=(minus,)))
-    draft.add(op.evolve(id=f"{op.id} inside", inputs=(scaled, minus), outputs=(difference,)))
-    draft.remove(op.id)
-    origins = merged_origins(product, *shift.ops, op)
-    draft.add(Op(op.id, "AFFINE", (difference, w, shift.offset), op.outputs, {}, op.layer, origins))

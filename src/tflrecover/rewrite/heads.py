@@ -87,7 +87,7 @@ def _units(op: Op, shape: Shape, units: int) -> _Units | None:
 def scale_products(draft: Draft) -> int:
     """Numbers that the operands of a product of activations are multiplied by stand behind it."""
     count = 0
-    for op in draft.of_type("EINSUM"):
+    for op in draft.of_type("EINSUM", "MUL"):
         for slot in range(len(op.inputs)):
             count += _hoisted(draft, draft.ops[op.id], slot)
     return count

@@ -1,29 +1,31 @@
-"""``RELU(x) + w * RELU(-x) = PRELU(x, alpha=-w)``, the way Keras computes its PReLU.
+"""``RELU(x) + w * RELU(-x) = PRELU(x, alpha=-w)``, the way Keras computes its PReLU; PyTorch's subtracts ``w``.
 
 Of an ``x`` that is never negative the converter leaves out the first RELU.
 """
 
 from __future__ import annotations
 
-from tflrecover.ir import Op
+from tflrecover.ir import Op, Shape
 from tflrecover.ops.elementwise import NEG
+from tflrecover.ops.shape import shaped
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.scalars import scalar
 from tflrecover.weight import Apply, Weight
 
 _NEVER_NEGATIVE = ("RELU", "RELU6")
 
 
 def fuse_prelu(draft: Draft) -> int:
-    """``ADD(RELU(x), MUL(w, RELU(NEG(x))))`` becomes ``PRELU(x, -w)``."""
+    """``ADD(RELU(x), MUL(w, RELU(NEG(x))))`` becomes ``PRELU(x, -w)``, and ``SUB(…)`` ``PRELU(x, w)``."""
     count = 0
-    for op in draft.of_type("ADD"):
-        for positive, negative in (op.inputs[:2], op.inputs[1::-1]):
+    for op in draft.of_type("ADD", "SUB"):
+        for positive, negative in (op.inputs[:2], op.inputs[1::-1])[: 2 if op.type == "ADD" else 1]:
             found = _match(draft, positive, negative)
             if found is None:
                 continue
             x, weight, parts = found
-            alpha = draft.constant(_negated(weight))
+            alpha = draft.constant(_per_example(_negated(weight) if op.type == "ADD" else weight, draft.shape(x)))
             draft.replace(op.evolve(type="PRELU", inputs=(x, alpha), attributes={}, origins=merged_origins(op, *parts)))
             count += 1
             break
@@ -40,14 +42,30 @@ def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[in
     slot, weight = found
     other = draft.producer(scaled.inputs[1 - slot])
     negated = draft.producer(other.inputs[0]) if other is not None and other.type == "RELU" else None
-    if other is None or negated is None or negated.type != "NEG":
+    if other is None or negated is None:
         return None
-    x = negated.inputs[0]
+    x = _negative_of(draft, negated)
     if x is None:
         return None
     if x == positive:
         return x, weight, (scaled, other, negated)
     return (x, weight, (relu, scaled, other, negated)) if relu.type == "RELU" and relu.inputs[0] == x else None
+
+
+def _negative_of(draft: Draft, op: Op) -> int | None:
+    """What an operator negates; None where it does not."""
+    if op.type == "NEG":
+        return op.inputs[0]
+    found = lone_constant(draft, op) if op.type == "MUL" else None
+    if found is None or scalar(draft, op.inputs[found[0]], 1.0) != -1:
+        return None
+    return op.inputs[1 - found[0]]
+
+
+def _per_example(weight: Weight, shape: Shape) -> Weight:
+    """Without an axis of size 1 for the batch: the layer has none there."""
+    has_batch = len(weight.shape) == len(shape) and weight.shape[:1] == (1,)
+    return shaped(weight, weight.shape[1:]) if has_batch else weight
 
 
 def _negated(weight: Weight) -> Weight:

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, only_moves_units
+from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.reshape import merge_reshape
 from tflrecover.rewrite.writer import Writer
@@ -92,15 +95,24 @@ def _sink(draft: Draft, op: Op) -> bool:
     if inputs is None:
         return False
     result = draft.values[op.outputs[0]]
-    if op.type in ("FULLY_CONNECTED", *_REDUCTIONS):
+    if op.type in ("FULLY_CONNECTED", "STRIDED_SLICE", *_REDUCTIONS):
         inside = (*inside[:-1], draft.shape(op.outputs[0])[-1])
     middle = draft.new_value(inside, result.dtype, draft.values[before.outputs[0]].name)
-    moved = {**op.attributes, "axis": (len(inside) - 1,)} if op.type in _REDUCTIONS else op.attributes
+    moved = _along_last(op, len(inside))
     draft.replace(op.evolve(inputs=inputs, outputs=(middle,), attributes=moved))
     attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
+
+
+def _along_last(op: Op, rank: int) -> Mapping[str, Any]:
+    """Attributes of an operator along the last axis where there are that many."""
+    if op.type in _REDUCTIONS:
+        return {**op.attributes, "axis": (rank - 1,)}
+    if op.type == "STRIDED_SLICE":
+        return {**op.attributes, "slices": (*[WHOLE] * (rank - 1), op.attributes["slices"][-1])}
+    return op.attributes
 
 
 def _reshape_before(draft: Draft, op: Op) -> Op | None:
@@ -147,6 +159,8 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
         may_pass = inside[-1] == outside[-1] or all(all(n == 1 for n in weight.shape) for weight in constants)
     elif op.type in _ALONG_LAST or (op.type in _REDUCTIONS and _keeps_all_but_last(op, len(outside))):
         may_pass = inside[-1] == outside[-1]
+    elif op.type == "STRIDED_SLICE":
+        may_pass = inside[-1] == outside[-1] and only_moves_units(inside, outside) and _cuts_last(op, len(outside))
     else:
         may_pass = spec is not None and spec.is_of_single_numbers
     return (before.inputs[0], *op.inputs[1:]) if may_pass and op.inputs[0] == before.outputs[0] else None
@@ -154,6 +168,12 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
 
 def _keeps_all_but_last(op: Op, rank: int) -> bool:
     return bool(op.attributes["keepdims"]) and op.attributes["axis"] == (rank - 1,)
+
+
+def _cuts_last(op: Op, rank: int) -> bool:
+    """Whether a slice takes a range of the last of so many axes, and all of the others."""
+    *front, last = op.attributes["slices"] or (None,)
+    return len(front) == rank - 1 and all(place == WHOLE for place in front) and isinstance(last, tuple)
 
 
 def _elementwise(draft: Draft, op: Op, inside: Shape, outside: Shape) -> Operands | None:
