@@ -20,6 +20,7 @@ from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
+from tflrecover.rewrite.reductions import drop_reductions, is_over_one
 from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
@@ -214,6 +215,13 @@ def _layers_of_one_input(graph: Graph) -> int:
     return sum((graph.values[op.inputs[1]].shape or ())[:1] == (1,) for op in dense if op.inputs[1] is not None)
 
 
+def _reductions_of_one(graph: Graph) -> int:
+    shapes = (
+        (op, () if not op.inputs or op.inputs[0] is None else graph.values[op.inputs[0]].shape) for op in graph.ops()
+    )
+    return sum(is_over_one(op, shape or ()) for op, shape in shapes)
+
+
 def _products_of_constants(graph: Graph) -> int:
     products = (op for op in graph.ops() if op.type in ("FULLY_CONNECTED", "BATCH_MATMUL"))
     return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
@@ -226,6 +234,7 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     join_outer_products: _layers_of_one_input,
     fold_products: _products_of_constants,
     merge_sums: _added_constants,
+    drop_reductions: _reductions_of_one,
 }
 
 

@@ -12,7 +12,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_merged_axes, fuse_turned_axes
 from tflrecover.rewrite.factors import factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_products, fold_zeros
@@ -33,7 +33,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import drop_front_axes, keep_axes, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, keep_axes, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -57,6 +57,7 @@ from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
+from tflrecover.rewrite.unsink import unsink_scalings
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -86,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     drop_largest,
     fuse_softmax,
     expand_batch_statistics,
+    drop_reductions,
     reduce_along,
     drop_front_axes,
     keep_axes,
@@ -103,8 +105,7 @@ RULES: tuple[Rule, ...] = (
     fuse_einsum,
     unit_transposes,
     merge_reshapes,
-    # Behind transposes that stood between reshapes and products.
-    fuse_merged_axes,
+    fuse_turned_axes,
     sink_transposes,
     unit_transposes,
     merge_reshapes,
@@ -117,6 +118,8 @@ RULES: tuple[Rule, ...] = (
     fuse_prelu,
     fuse_squares,
     fuse_squared_difference,
+    unsink_scalings,
+    merge_reshapes,
     lift_constants,
     to_affine,
     merge_sums,
@@ -157,7 +160,14 @@ _log = logging.getLogger(__name__)
 
 FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, select_scores)
-ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
+ONE_SIDED: tuple[Rule, ...] = (
+    repeat_pixels,
+    flatten_concatenations,
+    join_outer_products,
+    fold_products,
+    merge_sums,
+    drop_reductions,
+)
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 

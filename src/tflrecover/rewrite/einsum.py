@@ -25,6 +25,16 @@ def fuse_merged_axes(draft: Draft) -> int:
     return count
 
 
+def fuse_turned_axes(draft: Draft) -> int:
+    """The same behind transposes that stood in between; axes of size 1 that come with them go again."""
+    count = fuse_merged_axes(draft)
+    for op in draft.of_type("EINSUM") if count else ():
+        _drop_units(draft, op)
+    for op in draft.of_type("EINSUM") if count else ():
+        _order_operands(draft, op)
+    return count
+
+
 def fuse_einsum(draft: Draft) -> int:
     """A batched product of two activations becomes an EINSUM that has taken in the transposes around it."""
     count = _name_axes(draft)
