@@ -87,6 +87,12 @@ def _softmax(x: Array, beta: float, axis: tuple[int, ...] = (-1,)) -> Array:
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
+def _logarithms(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """Of all that differ in one addend, the logarithms: what they give adds up to one already."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.log(target.astype(np.float64)) / attributes.get("beta", 1.0))
+
+
 def _keras_softmax(builder: Builder, part: Part) -> Any:
     x, beta = part.args[0], part.attributes["beta"]
     return builder.layer("Softmax", x if beta in (1.0, None) else builder.ops("multiply", x, np.float32(beta)))
@@ -102,6 +108,7 @@ SOFTMAX = OpSpec(
     infer_shape=_same_shape,
     declared=("beta",),
     family="activation",
+    inverse=_logarithms,
 )
 
 SOFTMAX_OF_AXES = OpSpec(
@@ -112,6 +119,7 @@ SOFTMAX_OF_AXES = OpSpec(
     infer_shape=_same_shape,
     declared=("axis",),
     family="activation",
+    inverse=_logarithms,
 )
 
 LOG_SOFTMAX = OpSpec(

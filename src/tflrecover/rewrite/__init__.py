@@ -93,6 +93,7 @@ RULES: tuple[Rule, ...] = (
     keep_axes,
     expand_functions,
     fuse_squares,
+    fuse_squared_difference,
     divide_by_root,
     subtract_negatives,
     split_products,
