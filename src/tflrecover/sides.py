@@ -21,6 +21,7 @@ from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.reductions import drop_reductions, is_over_one
+from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
@@ -178,7 +179,17 @@ def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
 
 
-_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (_one_sided, _without_loops, _written_alike)
+def _units_as_reshapes(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Axes of size 1 are moved by reshapes, where there are such that may have taken a transpose in."""
+    return (reshape_units,) if both.in_all_forms and _count(found.file, "RESHAPE") else ()
+
+
+_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
+    _one_sided,
+    _without_loops,
+    _written_alike,
+    _units_as_reshapes,
+)
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.clamps import merge_clamps
@@ -41,6 +41,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    reshape_units,
     sink_broadcasts,
     tile_broadcasts,
     unit_reshapes,
@@ -169,6 +170,8 @@ ONE_SIDED: tuple[Rule, ...] = (
     merge_sums,
     drop_reductions,
 )
+INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
+"""Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset({unroll_loops, scale_operands, *ONE_SIDED, *FACTORED, *HEADS})
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
@@ -178,7 +181,7 @@ def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
 
     Args:
         draft: A graph in the terms of the vocabulary (see :func:`tflrecover.rewrite.lower.lower`); changed in place.
-        extra: Which of the :data:`OPTIONAL` rules run, too.
+        extra: Which of the :data:`OPTIONAL` rules run, too, and which of :data:`INSTEAD` take the place of others.
 
     Returns:
         The same draft.
@@ -190,7 +193,8 @@ def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
     for rule in RULES:
         if rule in OPTIONAL and rule not in extra:
             continue
-        count = rule(draft)
+        instead = INSTEAD.get(rule)
+        count = instead(draft) if instead in extra and instead is not None else rule(draft)
         if count:
             draft.prune()
             _log.debug("%s: %d", rule.__name__, count)
