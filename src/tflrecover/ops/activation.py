@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,6 +60,8 @@ def _unclipped(y: Array) -> Array:
         raise ValueError("RELU gives no negative number")
     return y
 
+
+_ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu", layer("ReLU"), _unclipped)
 RELU6 = _spec("RELU6", lambda x: np.clip(x, 0, 6), "Relu6", layer("ReLU", max_value=6.0))
@@ -159,9 +162,15 @@ def _keras_gelu(builder: Builder, part: Part) -> Any:
     return builder.ops("gelu", part.args[0], approximate=True)
 
 
+def _gelu(x: Array, approximate: bool) -> Array:
+    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3) if approximate else x / np.sqrt(2)
+    return np.asarray(0.5 * x * (1 + (np.tanh(inner) if approximate else _ERF(inner))), x.dtype)
+
+
 GELU = OpSpec(
     "GELU",
     keras=_keras_gelu,
+    evaluate=lambda args, a: [_gelu(args[0], a["approximate"])],
     tflite=plain("GELU", approximate="approximate"),
     roles=("input",),
     infer_shape=_same_shape,
