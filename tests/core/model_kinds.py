@@ -203,6 +203,13 @@ def routed(self, inputs):
     return ops.sum(ops.softmax(agreement, axis=2) * y, axis=1)
 
 
+def linear_attention(self, inputs):
+    """Keys and values first: of three factors a product is made whose axes only the next one takes."""
+    queries, keys, values = ops.elu(self.p(inputs)) + 1, ops.elu(self.q(inputs)) + 1, self.r(inputs)
+    total = 1 / (ops.einsum("bnd,bd->bn", queries, ops.sum(keys, axis=1)) + 1e-3)
+    return ops.einsum("bnd,bde,bn->bne", queries, ops.einsum("bnd,bne->bde", keys, values), total)
+
+
 def two_dense():
     return heads(p=3, q=3)
 
@@ -257,6 +264,7 @@ KINDS = {
     "graph_attention": kind(
         graph_attention, lambda: {"p": L.Dense(5, use_bias=False), **heads(q=1, r=1)}, sequence[:1]
     ),
+    "linear_attention": kind(linear_attention, lambda: heads(p=4, q=4, r=4), sequence[:1]),
     "multi_hot": kind(
         layers_in_a_list, lambda: {"blocks": [L.CategoryEncoding(9, output_mode="multi_hot"), L.Dense(3)]}, tokens[:1]
     ),
