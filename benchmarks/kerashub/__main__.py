@@ -76,9 +76,10 @@ class Inference:
 def converted(model: Any, form: str, mode: str) -> bytes:
     """A file of the model, without names."""
 
-    def samples() -> Iterator[list[Any]]:
+    def samples() -> Iterator[dict[str, Any]]:
+        # By name: a file has its inputs in an order of its own.
         for seed in range(4):
-            yield tf.nest.flatten(example(model, seed))
+            yield {f"args_{i}": x for i, x in enumerate(tf.nest.flatten(example(model, seed)))}
 
     def options(converter: Any) -> None:
         quantize(converter, mode, samples, falls_back=True)

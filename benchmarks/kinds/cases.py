@@ -108,9 +108,11 @@ def convert(kind: Kind, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     """The model's file: static sizes, the inputs in the order of the arguments."""
     import tensorflow as tf
 
-    def samples() -> Iterator[list[Any]]:
+    def samples() -> Iterator[dict[str, Any]]:
+        # By name: a file has its inputs in an order of its own.
         for seed in range(_CALIBRATIONS):
-            yield [x for x in tf.nest.flatten(feeds(args, kwargs, seed)) if x is not None]
+            given = [x for x in tf.nest.flatten(feeds(args, kwargs, seed)) if x is not None]
+            yield {f"args_{i}": x for i, x in enumerate(given)}
 
     def options(converter: Any) -> None:
         quantize(converter, form, samples, falls_back=True)

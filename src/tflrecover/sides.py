@@ -22,6 +22,8 @@ from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
+from tflrecover.rewrite.reductions import drop_reductions, is_over_one
+from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
@@ -203,6 +205,11 @@ def _with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*rules, *OWN_NORMS) if rules and is_one_sided else ()
 
 
+def _units_as_reshapes(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Axes of size 1 are moved by reshapes, where there are such that may have taken a transpose in."""
+    return (reshape_units,) if both.in_all_forms and _count(found.file, "RESHAPE") else ()
+
+
 _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _one_sided,
     _sunk_alike,
@@ -210,6 +217,7 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _steps_alike,
     _written_alike,
     _with_own_norms,
+    _units_as_reshapes,
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
@@ -276,6 +284,13 @@ def _layers_of_one_input(graph: Graph) -> int:
     return sum((graph.values[op.inputs[1]].shape or ())[:1] == (1,) for op in dense if op.inputs[1] is not None)
 
 
+def _reductions_of_one(graph: Graph) -> int:
+    shapes = (
+        (op, () if not op.inputs or op.inputs[0] is None else graph.values[op.inputs[0]].shape) for op in graph.ops()
+    )
+    return sum(is_over_one(op, shape or ()) for op, shape in shapes)
+
+
 def _products_of_constants(graph: Graph) -> int:
     products = (op for op in graph.ops() if op.type in ("FULLY_CONNECTED", "BATCH_MATMUL"))
     return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
@@ -288,6 +303,7 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     join_outer_products: _layers_of_one_input,
     fold_products: _products_of_constants,
     merge_sums: _added_constants,
+    drop_reductions: _reductions_of_one,
 }
 
 

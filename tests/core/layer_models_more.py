@@ -149,6 +149,7 @@ RESAMPLING = {
             L.Conv2D(3, 1)(L.UpSampling2D((2, 3), interpolation="bilinear")(x)),
         ]
     ),
+    "resizing_padded": image(lambda x: L.Conv2D(3, 1)(L.Resizing(6, 9, pad_to_aspect_ratio=True, fill_value=0.5)(x))),
     "center_crop": image(lambda x: [L.Conv2D(3, 1)(L.CenterCrop(*size)(x)) for size in ((5, 4), (10, 12))]),
     "cropping_settings": volume(
         lambda x: [L.Conv3D(3, 1)(L.Cropping3D(((1, 0), (1, 2), (0, 3)))(x)), L.Conv3D(2, 1)(L.Cropping3D(1)(x))]
@@ -170,6 +171,7 @@ NORMS = {
     **{f"layer_norm_axis_{a}": image(lambda x, a=a: L.LayerNormalization(axis=a)(x), (3, 5, 4)) for a in (1, 2)},
     "layer_norm_two_axes": image(lambda x: L.LayerNormalization(axis=(2, 3))(x), (3, 5, 4)),
     "layer_norm_all_axes": image(lambda x: L.LayerNormalization(axis=(1, 2, 3), center=False)(x), (3, 5, 4)),
+    "layer_norm_one_feature": steps(lambda x: [L.LayerNormalization()(L.Dense(1)(x)), L.Dense(3)(x)]),
     "layer_norm_vector": vector(lambda x: L.Dense(3)(L.LayerNormalization()(L.Dense(6)(x)))),
     "rms_norm_two_axes": image(lambda x: L.RMSNormalization(axis=(2, 3))(x), (3, 5, 4)),
     "unit_norm_axes": image(lambda x: [L.Conv2D(3, 1)(L.UnitNormalization(axis=a)(x)) for a in (1, (2, 3))], (3, 5, 4)),
@@ -219,6 +221,12 @@ OTHERS = {
     "dense_rank_5": volume(lambda x: L.Dense(4)(x)),
     "dense_norm_rank_4": image(lambda x: L.BatchNormalization()(L.Dense(4)(x))),
     "dot_axes": lambda: model(lambda a, b: L.Dense(3)(L.Dot(axes=2)([a, b])), STEPS, (4, 8)),
+    "dot_other_axes": lambda: model(
+        lambda a, b: L.Dense(3)(L.Dot(axes=(2, 1))([L.Dense(4)(a), b])), STEPS, (4, 5), batch=1
+    ),
+    "dot_steps_normalized": lambda: model(
+        lambda a, b: L.Dense(3)(L.Dot(axes=2, normalize=True)([a, b])), STEPS, (4, 8), batch=1
+    ),
     "dot_normalized": lambda: model(lambda a, b: L.Dense(3)(L.Dot(axes=-1, normalize=True)([a, b])), (5,), (5,)),
     "spectrum": steps(lambda x: L.Dense(3)(ops.concatenate(ops.rfft(L.Dense(8)(x)), axis=-1))),
     "spectrogram": lambda: model(lambda x: L.Dense(3)(ops.add(*map(ops.square, ops.stft(x, 16, 8, 16)))), (40,)),
@@ -247,6 +255,8 @@ EINSUM = {
         ("abc,bc->abc", (6, 8), "bc"),
         ("abc,cd->adb", (5, 6), None),
         ("abc,bcd->abd", (6, 5), "bd"),
+        ("abc,bc->ab", (6,), "b"),
+        ("abc,bc->ac", (8,), "c"),
     )
 } | {
     "einsum_two_axes": image(lambda x: L.EinsumDense("abcd,cde->abe", output_shape=(None, 5), bias_axes="e")(x)),
@@ -263,6 +273,9 @@ ATTENTION = {
     "attention_sizes": steps(lambda x: L.MultiHeadAttention(2, 4, value_dim=3, output_shape=5, use_bias=False)(x, x)),
     "attention_plain": steps(lambda x: L.MultiHeadAttention(1, 4, dropout=0.2, flash_attention=False)(x, x)),
     "attention_axes": image(lambda x: L.MultiHeadAttention(2, 4, attention_axes=2)(x, x), (3, 4, 8)),
+    "attention_axes_around_another": lambda: model(
+        lambda x: L.MultiHeadAttention(2, 3, attention_axes=(1, 3))(x, x), VOLUME, batch=1
+    ),
     "attention_other_axis": lambda: model(
         lambda a, b: L.MultiHeadAttention(2, 4, attention_axes=1)(a, b), (3, 4, 8), (5, 4, 8)
     ),

@@ -189,6 +189,27 @@ def mean_over_steps(self, inputs):
     return self.p(ops.sum(inputs, axis=1) / ops.cast(steps, "float32"))
 
 
+def graph_attention(self, inputs):
+    """Scores are sums of a number of the one place and a number of the other."""
+    y = self.p(inputs)
+    scores = self.q(y) + ops.transpose(self.r(y), (0, 2, 1))
+    return ops.matmul(ops.softmax(ops.leaky_relu(scores)), y)
+
+
+def routed(self, inputs):
+    """Capsules: a kernel of each place, and means over places."""
+    y = self.p(inputs)
+    agreement = ops.sum(y * ops.tanh(ops.mean(y, axis=1, keepdims=True)), axis=-1, keepdims=True)
+    return ops.sum(ops.softmax(agreement, axis=2) * y, axis=1)
+
+
+def linear_attention(self, inputs):
+    """Keys and values first: of three factors a product is made whose axes only the next one takes."""
+    queries, keys, values = ops.elu(self.p(inputs)) + 1, ops.elu(self.q(inputs)) + 1, self.r(inputs)
+    total = 1 / (ops.einsum("bnd,bd->bn", queries, ops.sum(keys, axis=1)) + 1e-3)
+    return ops.einsum("bnd,bde,bn->bne", queries, ops.einsum("bnd,bne->bde", keys, values), total)
+
+
 def two_dense():
     return heads(p=3, q=3)
 
@@ -239,6 +260,18 @@ KINDS = {
     "dynamic_reshape": kind(dynamic_reshape, lambda: heads(p=5), images),
     "positions": kind(
         positions, lambda: {"words": L.Embedding(10, 4), "places": L.Embedding(6, 4), "head": L.Dense(3)}, tokens
+    ),
+    "graph_attention": kind(
+        graph_attention, lambda: {"p": L.Dense(5, use_bias=False), **heads(q=1, r=1)}, sequence[:1]
+    ),
+    "linear_attention": kind(linear_attention, lambda: heads(p=4, q=4, r=4), sequence[:1]),
+    "multi_hot": kind(
+        layers_in_a_list, lambda: {"blocks": [L.CategoryEncoding(9, output_mode="multi_hot"), L.Dense(3)]}, tokens[:1]
+    ),
+    "routed": kind(
+        routed,
+        lambda: {"p": L.EinsumDense("bnd,ndmk->bnmk", output_shape=(sequence.shape[1], 3, 4))},
+        sequence[:1],
     ),
     "mean_over_steps": kind(mean_over_steps, lambda: heads(p=3), sequence),
 }

@@ -201,7 +201,7 @@ _CHANGES_STORAGE = "changes how numbers are stored, not what they mean: it is re
 NOT_EVALUATED: dict[str, str] = {
     **dict.fromkeys(["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", "FULLY_CONNECTED"], _LITERT_RUNS),
     **dict.fromkeys(
-        ["BATCH_MATMUL", "CONV_3D_TRANSPOSE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "GELU", "ONE_HOT", "TOPK_V2"],
+        ["BATCH_MATMUL", "CONV_3D_TRANSPOSE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ONE_HOT", "TOPK_V2"],
         _LITERT_RUNS,
     ),
     **dict.fromkeys(

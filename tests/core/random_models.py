@@ -95,6 +95,7 @@ LAYERS = {
 WIRING = (
     *("again", "likewise", "concat", "towers", "repeated", "residual", "excite", "submodel"),
     *("turn", "positions", "attention", *MERGES),
+    *("permute", "recurrent", "parts", "gate", "groups", "across", "tokens", "thrice"),
 )
 STEPS = {kind: (*layers, *WIRING) for kind, layers in LAYERS.items()}
 
@@ -198,6 +199,64 @@ class Net:
             return None
         other = self.partner(b, x)
         return L.MultiHeadAttention(2, 4)(x, x if other is None or a % 2 else other)
+
+    def permute(self, a, b, x):
+        """The axes in another order."""
+        rank = len(x.shape)
+        orders = {4: ((2, 1, 3), (3, 1, 2), (1, 3, 2)), 3: ((2, 1),)}.get(rank)
+        return None if orders is None else L.Permute(orders[b % len(orders)])(x)
+
+    def recurrent(self, a, b, x):
+        """A recurrent layer, unrolled as all forms of files can have it."""
+        if kind_of(x) != "steps" or x.shape[1] > 12:
+            return None
+        layer = (L.LSTM, L.GRU, L.SimpleRNN)[b % 3]
+        made = layer(
+            x.shape[-1] if a % 2 else 4, unroll=True, return_sequences=bool(b // 3 % 2), go_backwards=a % 5 == 1
+        )
+        return L.Bidirectional(made)(x) if a % 3 == 2 else made(x)
+
+    def parts(self, a, b, x):
+        """Channels are taken apart, and joined again otherwise."""
+        if x.shape[-1] % 2:
+            return None
+        first, second = keras.ops.split(x, 2, axis=-1)
+        first = self.linear(a, b, first)(first) if a % 3 else first
+        return L.Concatenate()([second, first] if b % 2 else [first, second])
+
+    def gate(self, a, b, x):
+        """Half of the channels says how much of the others there is."""
+        y = L.Dense(2 * x.shape[-1], use_bias=bool(b % 3))(x)
+        first, second = keras.ops.split(y, 2, axis=-1)
+        return first * (keras.ops.silu, keras.ops.sigmoid, keras.ops.gelu)[a % 3](second)
+
+    def groups(self, a, b, x):
+        size = x.shape[-1]
+        count = next(n for n in ((1, 2, size), (2, size, 1), (size, 1, 2))[a % 3] if size % n == 0)
+        return L.GroupNormalization(count, center=bool(b % 3), scale=bool(b % 4))(x)
+
+    def across(self, a, b, x):
+        """A dense layer over another axis than the channels."""
+        if kind_of(x) != "steps" or x.shape[1] > 32:
+            return None
+        return L.EinsumDense(
+            "abc,bd->adc", output_shape=(x.shape[1], x.shape[2]), bias_axes=(None, "c", "d", "dc")[b % 4]
+        )(x)
+
+    def tokens(self, a, b, x):
+        """What is alike in a sequence, as in attention without projections."""
+        if kind_of(x) != "steps":
+            return None
+        scores = keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1)))
+        return keras.ops.matmul(L.Softmax(axis=(-1, 1)[a % 2])(scores / 3.0), self.linear(a, b, x)(x))
+
+    def thrice(self, a, b, x):
+        """One layer three times in a row, with something of each time in the result."""
+        layer, results = self.linear(a, b, x), []
+        for _ in range(3):
+            x = keras.ops.tanh(layer(x))
+            results.append(x)
+        return L.Add()(results) if b % 2 else L.Concatenate()(results)
 
 
 for name, merge in MERGES.items():

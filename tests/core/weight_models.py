@@ -21,6 +21,11 @@ class Param(keras.Layer):
         return self.function(x, *self.own)
 
 
+def standardized(x, w):
+    """A convolution of which the kernel has no mean and a variance of one in each filter."""
+    return ops.conv(x, (w - ops.mean(w, axis=(0, 1, 2))) / ops.sqrt(ops.var(w, axis=(0, 1, 2)) + 1e-2))
+
+
 def param(function, *shapes, shape=STEPS):
     return lambda: model(lambda x: Param(function, *shapes)(x), shape)
 
@@ -150,6 +155,19 @@ WEIGHTS = {
     # The file has a part of it; the rest is not read.
     "only_a_part": param(lambda x, w: ops.matmul(x, w[:, :2]), (8, 5)),
     "masked": param(lambda x, w: ops.matmul(x, w * np.tril(np.ones((8, 8), "float32"))), (8, 8)),
+    # What the file has is normalised already.
+    "normalized": param(
+        lambda x, v, g: ops.matmul(x, v * g / ops.sqrt(ops.sum(ops.square(v), axis=0, keepdims=True))), (8, 4), (4,)
+    ),
+    "standardized": param(lambda x, w: ops.matmul(x, w - ops.mean(w, axis=0)), (8, 3)),
+    "clipped": param(lambda x, w: ops.matmul(x, ops.clip(w, -0.3, 0.3)), (8, 3)),
+    "unit": param(lambda x, w: ops.matmul(x, ops.normalize(w, axis=0)), (8, 4)),
+    "standardized_before_norm": image(lambda x: L.ReLU()(L.BatchNormalization()(Param(standardized, (3, 3, 4, 5))(x)))),
+    "standardized_alone": param(standardized, (3, 3, 4, 5), shape=IMAGE),
+    "antisymmetric": param(lambda x, w: ops.matmul(x, w - ops.transpose(w)), (8, 8)),
+    "squared": param(lambda x, a, b: ops.square(a) * x + ops.abs(b), (8,), (8,)),
+    "shares": param(lambda x, w: ops.softmax(w)[0] * ops.tanh(x) + ops.softmax(w)[1] * x, (2,)),
+    "prototypes": param(lambda x, w: ops.sum(ops.square(x[:, :, None] - w), axis=-1), (4, 8)),
 }
 
 
@@ -161,10 +179,5 @@ def QUERIES(batch=None):
 
 # Formulas that no walk back gives the weight of: refused, never guessed.
 REFUSED = {
-    "normalized": param(
-        lambda x, v, g: ops.matmul(x, v * g / ops.sqrt(ops.sum(ops.square(v), axis=0, keepdims=True))), (8, 4), (4,)
-    ),
-    "standardized": param(lambda x, w: ops.matmul(x, w - ops.mean(w, axis=0)), (8, 3)),
-    "clipped": param(lambda x, w: ops.matmul(x, ops.clip(w, -0.3, 0.3)), (8, 3)),
     "gram": param(lambda x, w: ops.matmul(x, ops.matmul(w, ops.transpose(w))), (8, 5)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +61,8 @@ def _unclipped(y: Array) -> Array:
     return y
 
 
+_ERF = np.vectorize(math.erf, otypes=[np.float64])
+
 RELU = _spec("RELU", lambda x: np.maximum(x, 0), "Relu", layer("ReLU"), _unclipped)
 RELU6 = _spec("RELU6", lambda x: np.clip(x, 0, 6), "Relu6", layer("ReLU", max_value=6.0))
 LOGISTIC = _spec("LOGISTIC", _sigmoid, "Sigmoid", "sigmoid", lambda y: np.log(y) - np.log1p(-y))
@@ -87,6 +90,12 @@ def _softmax(x: Array, beta: float, axis: tuple[int, ...] = (-1,)) -> Array:
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
+def _logarithms(slot: int, target: Array, args: Sequence[Array], attributes: Attributes) -> Array:
+    """Of all that differ in one addend, the logarithms: what they give adds up to one already."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.log(target.astype(np.float64)) / attributes.get("beta", 1.0))
+
+
 def _keras_softmax(builder: Builder, part: Part) -> Any:
     x, beta = part.args[0], part.attributes["beta"]
     return builder.layer("Softmax", x if beta in (1.0, None) else builder.ops("multiply", x, np.float32(beta)))
@@ -102,6 +111,7 @@ SOFTMAX = OpSpec(
     infer_shape=_same_shape,
     declared=("beta",),
     family="activation",
+    inverse=_logarithms,
 )
 
 SOFTMAX_OF_AXES = OpSpec(
@@ -112,6 +122,7 @@ SOFTMAX_OF_AXES = OpSpec(
     infer_shape=_same_shape,
     declared=("axis",),
     family="activation",
+    inverse=_logarithms,
 )
 
 LOG_SOFTMAX = OpSpec(
@@ -151,9 +162,15 @@ def _keras_gelu(builder: Builder, part: Part) -> Any:
     return builder.ops("gelu", part.args[0], approximate=True)
 
 
+def _gelu(x: Array, approximate: bool) -> Array:
+    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3) if approximate else x / np.sqrt(2)
+    return np.asarray(0.5 * x * (1 + (np.tanh(inner) if approximate else _ERF(inner))), x.dtype)
+
+
 GELU = OpSpec(
     "GELU",
     keras=_keras_gelu,
+    evaluate=lambda args, a: [_gelu(args[0], a["approximate"])],
     tflite=plain("GELU", approximate="approximate"),
     roles=("input",),
     infer_shape=_same_shape,

@@ -156,14 +156,35 @@ def _squared_difference(builder: Builder, part: Part) -> Any:
     return builder.ops("square", builder.ops("subtract", *aligned(builder, part)))
 
 
+def _positive(target: Array) -> Array:
+    """Of two numbers with one result, the positive one is as good as the other."""
+    if (target < 0).any():
+        raise ValueError("it gives no negative number")
+    return target
+
+
+def _extreme(name: str, compute: np.ufunc, tf: str, of_repeated: np.ufunc) -> OpSpec:
+    """Of what was clipped, the limit is as good as any number beyond; of a limit for many, what none is beyond."""
+
+    def solve(slot: int, target: Array, args: Sequence[Array]) -> Array:
+        shape = args[slot].shape
+        return np.asarray(of_repeated.reduce(target, axis=_repeated(shape, target.shape))).reshape(shape)
+
+    return _binary(name, compute, (tf,), keras=merging(tf, tf.lower()), commutative=True, solve=solve)
+
+
+def _root(slot: int, target: Array, args: Sequence[Array]) -> Array:
+    return _positive(target) ** (1 / args[1]) if slot == 0 else np.log(target) / np.log(args[0])
+
+
 BINARY = (
     ADD,
     SUB,
     MUL,
     DIV,
-    _binary("MAXIMUM", np.maximum, ("Maximum",), keras=merging("Maximum", "maximum"), commutative=True),
-    _binary("MINIMUM", np.minimum, ("Minimum",), keras=merging("Minimum", "minimum"), commutative=True),
-    _binary("POW", np.power, ("Pow",), keras=elementwise("power")),
+    _extreme("MAXIMUM", np.maximum, "Maximum", np.fmin),
+    _extreme("MINIMUM", np.minimum, "Minimum", np.fmax),
+    _binary("POW", np.power, ("Pow",), keras=elementwise("power"), solve=_root),
     _binary(
         "SQUARED_DIFFERENCE",
         lambda x, y: np.square(x - y),
@@ -231,10 +252,10 @@ UNARY = (
     NEG,
     RSQRT,
     SQRT,
-    _unary("ABS", np.abs, "Abs", function("absolute")),
+    _unary("ABS", np.abs, "Abs", function("absolute"), lambda i, t, a: _positive(t)),
     _unary("EXP", np.exp, "Exp", function("exp"), lambda i, t, a: np.log(t)),
     _unary("LOG", np.log, "Log", function("log"), lambda i, t, a: np.exp(t)),
-    _unary("SQUARE", np.square, "Square", function("square")),
+    _unary("SQUARE", np.square, "Square", function("square"), lambda i, t, a: np.sqrt(_positive(t))),
     _unary("SIN", np.sin, "Sin", function("sin")),
     _unary("COS", np.cos, "Cos", function("cos")),
     _unary("FLOOR", np.floor, "Floor", function("floor")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.arranged import arrange, channels_last
@@ -13,7 +13,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes, fuse_turned_axes
 from tflrecover.rewrite.factors import center_norms, factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_products, fold_zeros
@@ -35,7 +35,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import drop_front_axes, keep_axes, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, keep_axes, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -43,6 +43,7 @@ from tflrecover.rewrite.reshape import (
     lower_ranks,
     merge_reshapes,
     merge_transposes,
+    reshape_units,
     sink_broadcasts,
     tile_broadcasts,
     unit_reshapes,
@@ -60,6 +61,7 @@ from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
+from tflrecover.rewrite.unsink import unsink_scalings
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -92,12 +94,14 @@ RULES: tuple[Rule, ...] = (
     drop_largest,
     fuse_softmax,
     expand_batch_statistics,
+    drop_reductions,
     reduce_along,
     drop_front_axes,
     keep_axes,
     sink_units,
     expand_functions,
     fuse_squares,
+    fuse_squared_difference,
     divide_by_root,
     subtract_negatives,
     arrange,
@@ -111,8 +115,7 @@ RULES: tuple[Rule, ...] = (
     fuse_einsum,
     unit_transposes,
     merge_reshapes,
-    # Behind transposes that stood between reshapes and products.
-    fuse_merged_axes,
+    fuse_turned_axes,
     sink_transposes,
     unit_transposes,
     merge_reshapes,
@@ -125,6 +128,8 @@ RULES: tuple[Rule, ...] = (
     fuse_prelu,
     fuse_squares,
     fuse_squared_difference,
+    unsink_scalings,
+    merge_reshapes,
     lift_constants,
     channels_last,
     to_affine,
@@ -185,7 +190,9 @@ STEPS: tuple[Rule, ...] = (
     split_units,
 )
 ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
-ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums)
+ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums, drop_reductions)
+INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
+"""Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
     {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
 )
@@ -197,7 +204,7 @@ def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
 
     Args:
         draft: A graph in the terms of the vocabulary (see :func:`tflrecover.rewrite.lower.lower`); changed in place.
-        extra: Which of the :data:`OPTIONAL` rules run, too.
+        extra: Which of the :data:`OPTIONAL` rules run, too, and which of :data:`INSTEAD` take the place of others.
 
     Returns:
         The same draft.
@@ -209,7 +216,8 @@ def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:
     for rule in RULES:
         if rule in OPTIONAL and rule not in extra:
             continue
-        count = rule(draft)
+        instead = INSTEAD.get(rule)
+        count = instead(draft) if instead in extra and instead is not None else rule(draft)
         if count:
             draft.prune()
             _log.debug("%s: %d", rule.__name__, count)

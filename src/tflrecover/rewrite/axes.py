@@ -5,7 +5,7 @@ A batched product has one axis for each purpose; what sums or keeps several axes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from string import ascii_letters
 
 from tflrecover.ir import Op, Shape
@@ -25,15 +25,12 @@ def split_axes(draft: Draft, op: Op) -> int:
         for i, (axes, reshape) in enumerate(zip(names, reshapes, strict=True))
         if reshape is not None and (parts := _parts(draft, axes, reshape, is_result=i == 2)) is not None
     }
-    while odd := [i for i, parts in places.items() if not _fits(names, places, parts)]:
+    while odd := [i for i, parts in places.items() if not _fits(names, places, i)]:
         del places[odd[0]]
-    split = {axis: sizes for parts in places.values() for axis, sizes in parts.items() if len(sizes) > 1}
     # An axis of size 1 beside another is none of the product's; a RESHAPE says where it is.
-    if not any(sum(n != 1 for n in sizes) > 1 for sizes in split.values()):
+    if not any(len(_wide(sizes)) > 1 for parts in places.values() for sizes in parts.values()):
         return 0
-    free = iter(letter for letter in ascii_letters if letter not in "".join(names))
-    letters = {axis: "".join(next(free) for _ in sizes) for axis, sizes in split.items()}
-    listed = ["".join(letters.get(axis, axis) for axis in axes) for axes in names]
+    listed = _listed(names, places)
     inputs, outputs, origins = list(op.inputs), op.outputs, [op]
     for i in places:
         reshape = reshapes[i]
@@ -74,12 +71,37 @@ def _product(sizes: list[int]) -> int:
     return total
 
 
-def _fits(names: tuple[str, str, str], places: Mapping[int, Parts], parts: Parts) -> bool:
-    """Whether every merged axis is merged of the same wherever else it is."""
+def _fits(names: tuple[str, str, str], places: Mapping[int, Parts], place: int) -> bool:
+    """Whether every merged axis is merged of the same wherever else it is; of size 1 an operand may have its own."""
     return all(
-        i in places and places[i][axis] == sizes
-        for axis, sizes in parts.items()
+        i in places and _wide(places[i][axis]) == _wide(sizes) and (place != 2 or places[i][axis] == sizes)
+        for axis, sizes in places[place].items()
         if len(sizes) > 1
         for i, axes in enumerate(names)
         if axis in axes
     )
+
+
+def _wide(sizes: Shape) -> Shape:
+    return tuple(n for n in sizes if n != 1)
+
+
+def _listed(names: tuple[str, str, str], places: Mapping[int, Parts]) -> list[str]:
+    """The axes of operands and result under the names of their parts; an axis of size 1 that others lack is summed."""
+    free = iter(letter for letter in ascii_letters if letter not in "".join(names))
+    split = {axis for parts in places.values() for axis, sizes in parts.items() if len(sizes) > 1}
+    letters: dict[Hashable, str] = {}
+
+    def named(axis: str, sizes: Shape) -> str:
+        # Those of size 1 are the same only where all is merged of the same.
+        ends = [i if n == 1 else len(_wide(sizes[:i])) for i, n in enumerate(sizes)]
+        parts = [(axis, end, sizes if n == 1 else None) for end, n in zip(ends, sizes, strict=True)]
+        for part in parts:
+            if part not in letters:
+                letters[part] = next(free)
+        return "".join(letters[part] for part in parts)
+
+    def listed(i: int, axes: str) -> str:
+        return "".join(named(axis, places[i][axis]) if axis in split else axis for axis in axes)
+
+    return [listed(i, axes) for i, axes in enumerate(names)]

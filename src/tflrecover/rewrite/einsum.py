@@ -26,6 +26,16 @@ def fuse_merged_axes(draft: Draft) -> int:
     return count
 
 
+def fuse_turned_axes(draft: Draft) -> int:
+    """The same behind transposes that stood in between; axes of size 1 that come with them go again."""
+    count = fuse_merged_axes(draft)
+    for op in draft.of_type("EINSUM") if count else ():
+        _drop_units(draft, op)
+    for op in draft.of_type("EINSUM") if count else ():
+        _order_operands(draft, op)
+    return count + sum(_order_result(draft, op) for op in draft.of_type("EINSUM"))
+
+
 def fuse_einsum(draft: Draft) -> int:
     """A batched product of two activations becomes an EINSUM that has taken in the transposes around it."""
     count = _name_axes(draft)
@@ -150,6 +160,31 @@ def _drop_units(draft: Draft, op: Op) -> int:
     inputs = tuple(writer.reshaped(value, shape) for value, shape in zip(op.inputs, shapes, strict=False))
     product = writer.add("EINSUM", inputs, equation=canonical_equation(*names))
     writer.finish(writer.reshaped(product, draft.shape(op.outputs[0])))
+    return 1
+
+
+def _order_result(draft: Draft, op: Op) -> int:
+    """The axes of what only other products take are in the order in which the operands have them."""
+    x, y, out = sides(op.attributes["equation"])
+    ordered = "".join(axis for axis in dict.fromkeys(x + y) if axis in out)
+    before = op.outputs[0]
+    users = {use.id: use for use, _ in draft.consumers(before)}
+    is_taken = before in draft.outputs or any(use.type != "EINSUM" or use.id in draft.opaque for use in users.values())
+    if ordered == out or is_taken:
+        return 0
+    perm = tuple(out.index(axis) for axis in ordered)
+    value = draft.values[before]
+    made = draft.new_value(tuple(draft.shape(before)[axis] for axis in perm), value.dtype, value.name)
+    draft.replace(op.evolve(outputs=(made,), attributes={"equation": canonical_equation(x, y, ordered)}))
+    for user in users.values():
+        *names, result = sides(user.attributes["equation"])
+        for slot, operand in enumerate(user.inputs):
+            if operand == before:
+                names[slot] = "".join(names[slot][axis] for axis in perm)
+        inputs = tuple(made if operand == before else operand for operand in user.inputs)
+        equation = canonical_equation(names[0], names[1], result)
+        draft.replace(user.evolve(inputs=inputs, attributes={"equation": equation}))
+        _order_operands(draft, draft.ops[user.id])
     return 1
 
 

@@ -9,6 +9,7 @@ before it therefore has no operator of its own.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE
@@ -24,6 +25,10 @@ def flatten_dense(draft: Draft) -> int:
             continue
         rows = (*draft.shape(op.outputs[0])[:-1], kernel.shape[0])
         if draft.shape(x) in (rows, ()):
+            continue
+        if math.prod(draft.shape(x)) != math.prod(rows):
+            # Ones stand for sizes that the file leaves to the data; the kernel knows the last.
+            draft.values[x] = replace(draft.values[x], shape=rows)
             continue
         flat = draft.new_value(rows, draft.values[x].dtype, draft.values[x].name)
         reshape = Op(f"{op.id}.flatten", "RESHAPE", (x,), (flat,), {"target_shape": rows}, op.layer, op.origins)

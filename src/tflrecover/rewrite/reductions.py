@@ -3,6 +3,7 @@
 MEAN(x, (a, b)) = RESHAPE(MEAN(x, b))      where a has one place
 MEAN(x, a, keepdims=True) = RESHAPE(MEAN(x, a))      for the axes in front
 MEAN(x, b) = RESHAPE(MEAN(x, b, keepdims=True))
+MEAN(x, a) = RESHAPE(x)      where a has one place
 
 What has ones in front is what has them not, to whatever broadcasts: a converter leaves them out or in. PyTorch's layer
 norm takes its mean over the batch, too, in a file of one example, and keeps no axes.
@@ -10,7 +11,7 @@ norm takes its mean over the batch, too, in a file of one example, and keeps no 
 
 from __future__ import annotations
 
-from tflrecover.ir import Op
+from tflrecover.ir import Op, Shape
 from tflrecover.ops.reduce import REDUCTIONS
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.writer import Writer
@@ -28,6 +29,22 @@ def reduce_along(draft: Draft) -> int:
             _reduce(draft, op, wide)
             count += 1
     return count
+
+
+def drop_reductions(draft: Draft) -> int:
+    """A reduction over axes of size 1 alone changes no number: a converter leaves it out."""
+    count = 0
+    for op in draft.of_type(*_REDUCTIONS):
+        if is_over_one(op, draft.shape(op.inputs[0])):
+            writer = Writer(draft, op)
+            writer.finish(writer.reshaped(op.inputs[0], draft.shape(op.outputs[0])))
+            count += 1
+    return count
+
+
+def is_over_one(op: Op, shape: Shape) -> bool:
+    """Whether an operator is a reduction of one number each, of an operand of that shape."""
+    return op.type in _REDUCTIONS and bool(shape) and all(shape[axis] == 1 for axis in op.attributes["axis"])
 
 
 def keep_axes(draft: Draft) -> int:

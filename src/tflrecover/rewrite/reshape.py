@@ -103,6 +103,14 @@ def unit_transposes(draft: Draft) -> int:
     return count
 
 
+def reshape_units(draft: Draft) -> int:
+    """In the place of :func:`unit_reshapes`: axes of size 1 are moved by reshapes only, which merge with others.
+
+    Where a converter has merged such a RESHAPE with its neighbour, nothing tells that a TRANSPOSE was in it.
+    """
+    return unit_transposes(draft) + merge_reshapes(draft)
+
+
 def _elementwise(draft: Draft, *before: str) -> Iterator[Op]:
     """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile.
 

@@ -7,17 +7,18 @@ found to them: the file says no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from tflrecover.transfer.equations import Equation
+from tflrecover.transfer.normalized import candidates
 from tflrecover.transfer.norms import unnormalized
 from tflrecover.transfer.solve import Solver, Unsolvable, holds_one_way, holds_product, is_moving, untold
 from tflrecover.transfer.state import State
-from tflrecover.weight import Apply, Array, Key, Weight, evaluate, keys
+from tflrecover.weight import Apply, Array, Key, Weight, evaluate, keys, recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,13 @@ class _Factor:
     rows: list[Array] = field(default_factory=list)
 
 
-def settle_one_way(state: State) -> None:
-    """Settles what failed because of such products, and what cannot be undone but is so in the model already."""
+def settle_one_way(state: State, equations: Sequence[Equation]) -> None:
+    """Settles what failed because of such products, and what cannot be undone but is so in the model already.
+
+    Args:
+        state: What is known; changed where that makes more equations hold.
+        equations: All of them.
+    """
     for factor in _factors(state):
         solved = dict.fromkeys(_unknown(state.solver, factor.equations[0]), "of what is made of it")
         _try(state, factor.equations, partial(_solve, factor), recipes=solved)
@@ -56,6 +62,42 @@ def settle_one_way(state: State) -> None:
         if unknown and holds_one_way(equation.keras, unknown):
             held = dict.fromkeys(unknown, "what the file makes of it is so already")
             _try(state, [equation], partial(_hold, {key: state.present[key]() for key in unknown}), held=held)
+    for equation in [failure.equation for failure in state.failed]:
+        _give_back(state, equation, equations)
+
+
+def _give_back(state: State, equation: Equation, equations: Sequence[Equation]) -> None:
+    """What the model's code normalises is taken for normalised already; what else there is follows from it.
+
+    What a walk that failed has told, and what was made neutral meanwhile, is open again.
+    """
+    mine = keys(equation.keras)
+    others = [one for one in equations if one is not equation and mine & keys(one.keras)]
+    told = frozenset[Key]().union(*(keys(one.keras) for one in others)) - state.solver.neutral
+    unknown = frozenset(key for key in mine if state.solver.is_unknown(key) or key not in told | state.kept.keys())
+    if not unknown or equation.file.shape != equation.keras.shape:
+        return
+    open_ = state.solver.copy()
+    _forget(unknown, open_)
+    part, target = open_.innermost(equation.keras, np.asarray(evaluate(equation.file, state.env)))
+    held = {id(one) for one in others} - {id(failure.equation) for failure in state.failed}
+    checked = [equation, *(one for one in others if id(one) in held)]
+    for found in candidates(part, target, open_, unknown):
+        recipes = dict.fromkeys(unknown, recipe(equation.file))
+        if _try(state, checked, partial(_take, unknown, found), recipes=recipes):
+            return
+
+
+def _forget(unknown: Collection[Key], solver: Solver) -> None:
+    for key in unknown:
+        solver.known.pop(key, None)
+    solver.neutral -= set(unknown)
+    solver.partial -= set(unknown)
+
+
+def _take(unknown: Collection[Key], found: Mapping[Key, Array], solver: Solver) -> None:
+    _forget(unknown, solver)
+    solver.known.update(found)
 
 
 def _open(state: State) -> list[Equation]:
@@ -75,19 +117,21 @@ def _try(
     *,
     held: Mapping[Key, str] | None = None,
     recipes: Mapping[Key, str] | None = None,
-) -> None:
-    """Goes on from a change if the equations then hold, and settles what else failed before."""
+) -> bool:
+    """Goes on from a change if the equations then hold, and settles what else failed before; whether they do."""
     tried = state.copied()
     try:
         change(tried.solver)
     except Unsolvable:
-        return
+        return False
     tried.held.update(held or {})
     tried.recipes.update(recipes or {})
-    if all(tried.settle(equation) for equation in equations):
+    is_right = all(tried.settle(equation) for equation in equations)
+    if is_right:
         tried.failed = [failure for failure in state.failed if failure.equation not in equations]
         state.take(tried)
         state.settle_again([failure.equation for failure in state.failed])
+    return is_right
 
 
 def _hold(present: Mapping[Key, Array], solver: Solver) -> None:

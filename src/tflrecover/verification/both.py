@@ -19,6 +19,7 @@ from tflrecover.stages import stage
 from tflrecover.tflite import flattened
 from tflrecover.verification.allowance import allowance, is_hybrid, rounded
 from tflrecover.verification.litert import FileRun
+from tflrecover.verification.saturation import saturation
 from tflrecover.verification.sites import Region, Site, batches, fits, independent, lone, regions, repeats, sites
 from tflrecover.weight import Array
 
@@ -90,6 +91,10 @@ class Both:
         """Tensor of every site to what lies right before it in the file."""
         stops = set(self.fed.values())
         return regions(flattened(self.comparison.file), stops, [site.tensor for site in self.sites])
+
+    def saturation(self, site: Site) -> Array | None:
+        """By how much each number of a site is changed by what saturates on the way; None where nobody can tell."""
+        return saturation(flattened(self.comparison.file), self.mine[site.tensor], site.tensor, self.array)
 
     @cached_property
     def model(self) -> KerasRun:

@@ -45,7 +45,12 @@ def _check(both: Both, site: Site, end: Array, alone: Array, allowed: float) -> 
     """The numbers of one site."""
     want = both.array(site.tensor)
     max_abs, max_rel, rms_rel = errors(want, end)
-    worst = errors(want, clipped(alone, both.comparison.file.graph.values[site.tensor]))[0]
+    got = clipped(alone, both.comparison.file.graph.values[site.tensor])
+    worst = errors(want, got)[0]
+    if allowed < worst < float("inf") and (moved := both.saturation(site)) is not None:
+        # What the file cuts off on the way it cannot show.
+        left = np.abs(want.astype(np.float64).ravel() - got.ravel()) - moved.ravel()
+        worst = float(np.nanmax(left, initial=0.0))
     magnitude = largest(want)
     peak = magnitude or 1.0
     return Check(
