@@ -190,7 +190,14 @@ STEPS: tuple[Rule, ...] = (
     split_units,
 )
 ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
-ONE_SIDED: tuple[Rule, ...] = (repeat_pixels, flatten_concatenations, join_outer_products, fold_products, merge_sums, drop_reductions)
+ONE_SIDED: tuple[Rule, ...] = (
+    repeat_pixels,
+    flatten_concatenations,
+    join_outer_products,
+    fold_products,
+    merge_sums,
+    drop_reductions,
+)
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
