@@ -149,13 +149,14 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
     """
     found = told = _aligned_as(both, form)
     for rules in _READINGS:
-        wanted = () if found.alignment.complete else rules(both, told)
+        wanted = () if _is_proved(found) else rules(both, told)
         if not wanted:
             continue
         other = _aligned_as(both, form.by(*wanted))
-        if other.alignment.complete:
+        is_better = _is_proved(other) or (other.alignment.complete and not found.alignment.complete)
+        if is_better and not _lacks_a_scale(other):
             found, form = other, form.by(*wanted)
-        elif _tells(wanted, told) and _open(other) < _open(told):
+        elif not found.alignment.complete and _tells(wanted, told) and _open(other) < _open(told):
             found = other
     if found.alignment.complete and _is_masked_otherwise(found):
         masked = _aligned_as(both, form.by(select_scores))
@@ -164,6 +165,20 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
     return found
+
+
+def _is_proved(sides: Sides) -> bool:
+    """Whether both are the same, and nothing is scaled on one side alone."""
+    return sides.alignment.complete and not sides.alignment.odd
+
+
+def _lacks_a_scale(sides: Sides) -> bool:
+    """Whether the file scales or shifts where the model does not: a layer behind could, but the file says who does."""
+    graphs = (sides.file, sides.keras)
+    both = (
+        (scaling(g, ops) for g, ops in zip(graphs, (one.file, one.keras), strict=True)) for one in sides.alignment.links
+    )
+    return any(m is not None and t is None for mine, theirs in both for m, t in zip(mine, theirs, strict=True))
 
 
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -184,10 +199,15 @@ def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 
 
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Norms, attention and moved axes are brought to one form, in which no difference is told."""
-    kinds = ("RSQRT", "EINSUM", "TRANSPOSE", "RESHAPE")
-    is_rich = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in kinds)
-    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_rich and both.in_all_forms else ()
+    """Norms and attention are brought to one form, in which no difference is told."""
+    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
+    return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
+
+
+def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Moved axes, too."""
+    is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
+    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_moved and both.in_all_forms else ()
 
 
 def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -217,6 +237,7 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
     _steps_alike,
     _written_alike,
     _with_own_norms,
+    _arranged_alike,
     _units_as_reshapes,
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""

@@ -161,7 +161,7 @@ def arrange(draft: Draft) -> int:
                 count += _tidied(draft, op)
         elif op.type in _REDUCTIONS:
             count += _reduced(draft, op)
-        elif spec.is_elementwise or (spec.family in ("unary", "activation") and op.type != "PRELU"):
+        elif spec.is_elementwise or spec.is_of_single_numbers:
             count += _elementwise(draft, op)
     return count
 

@@ -77,6 +77,8 @@ def _reduced(draft: Draft, op: Op, before: Op) -> bool:
 
 def _sink(draft: Draft, op: Op) -> bool:
     """Moves the RESHAPE before an operator behind it."""
+    if op.id in draft.opaque:
+        return False
     if op.type == "GATHER":
         return _sink_indices(draft, op)
     spec = ops.by_name(op.type)

@@ -74,7 +74,7 @@ def plan(
     }
     indices = frozenset(path for path in present if "int" in variables[str(path)].dtype)
     texts: dict[Key, str] = {path: text for path, (_, text) in given.items()}
-    state = State(env, kept, solver, texts, set(given), present=present, indices=indices)
+    state = State(env, kept, solver, texts, set(given), present=present, indices=indices, given=frozenset(given))
     state.settle_alike(system.weights)
     state.settle_finest((*system.edges, *system.weights))
     state.settle_all(system.edges)

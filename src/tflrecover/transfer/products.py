@@ -71,7 +71,7 @@ def _give_back(state: State, equation: Equation, equations: Sequence[Equation]) 
 
     What a walk that failed has told, and what was made neutral meanwhile, is open again.
     """
-    mine = keys(equation.keras)
+    mine = keys(equation.keras) - state.given
     others = [one for one in equations if one is not equation and mine & keys(one.keras)]
     told = frozenset[Key]().union(*(keys(one.keras) for one in others)) - state.solver.neutral
     unknown = frozenset(key for key in mine if state.solver.is_unknown(key) or key not in told | state.kept.keys())

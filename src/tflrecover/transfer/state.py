@@ -55,6 +55,7 @@ class State:
         present: Variables, each with what gives its present value.
         indices: Those of integers.
         held: Variables that kept it, because the file does not tell theirs, with the reason.
+        given: Those whose value was known before: no equation gives them another.
     """
 
     env: Mapping[Key, Array]
@@ -70,6 +71,7 @@ class State:
     present: Mapping[Key, Callable[[], Array]] = field(default_factory=dict)
     indices: frozenset[Key] = frozenset()
     held: dict[Key, str] = field(default_factory=dict)
+    given: frozenset[Key] = frozenset()
 
     def settle_alike(self, equations: Iterable[Equation]) -> None:
         """Solves equations that no walk can undo where both sides compute alike: then their operands are equal.
