@@ -163,7 +163,7 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         found, form = (masked, form.by(select_scores)) if masked.alignment.complete else (found, form)
     if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
         scaled = _aligned_as(both, form.by(scale_operands))
-        return scaled if scaled.alignment.complete and not scaled.alignment.odd else found
+        return scaled if _is_proved(scaled) else found
     return found
 
 

@@ -18,7 +18,7 @@ from tflrecover.recovery.sequences import swapped
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.match import array, elementwise, maker
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -52,10 +52,7 @@ def cancel_reshapes(draft: Draft) -> int:
 def keep_batch(draft: Draft) -> int:
     """A reshape that leaves out axes of size 1 in front, which broadcasting puts back, goes: the first is the batch."""
     count = 0
-    for op in list(draft.ops.values()):
-        spec = ops.by_name(op.type)
-        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
-            continue
+    for op in elementwise(draft, "RESHAPE"):
         inputs = tuple(_with_lead(draft, value) for value in op.inputs)
         shapes = (draft.shape(value) for value in inputs)
         if inputs != op.inputs and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
@@ -92,10 +89,9 @@ def fill_products(draft: Draft) -> int:
 def fill_rows(draft: Draft) -> int:
     """Rows that broadcasting would give the axis of the batch get it by a reshape that dense layers leave out."""
     count = 0
-    for op in list(draft.ops.values()):
-        spec = ops.by_name(op.type)
-        shape = draft.shape(op.outputs[0]) if op.outputs else ()
-        if spec is None or not spec.is_elementwise or op.id in draft.opaque or shape[:1] != (1,):
+    for op in elementwise(draft):
+        shape = draft.shape(op.outputs[0])
+        if shape[:1] != (1,):
             continue
         inputs = tuple(_turned(draft, op, value, len(shape)) for value in op.inputs)
         if inputs != op.inputs:

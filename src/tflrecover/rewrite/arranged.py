@@ -17,13 +17,12 @@ from itertools import accumulate, pairwise
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.reduce import REDUCTIONS
 from tflrecover.ops.shape import TRANSPOSE, shaped
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.reductions import REDUCTIONS
 from tflrecover.rewrite.reshape import merge_transposes
 from tflrecover.rewrite.writer import Writer
 
-_REDUCTIONS = tuple(spec.name for spec in REDUCTIONS)
 _MOVES = ("RESHAPE", "TRANSPOSE")
 Part = int
 """A part of an axis: its place among all of them in the order of the base."""
@@ -159,7 +158,7 @@ def arrange(draft: Draft) -> int:
             users = [user.type for user, _ in draft.consumers(op.outputs[0])]
             if op.outputs[0] in draft.outputs or any(kind not in _MOVES for kind in users):
                 count += _tidied(draft, op)
-        elif op.type in _REDUCTIONS:
+        elif op.type in REDUCTIONS:
             count += _reduced(draft, op)
         elif spec.is_elementwise or spec.is_of_single_numbers:
             count += _elementwise(draft, op)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tflrecover import ops
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import maker
+from tflrecover.rewrite.match import elementwise, maker
 from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.weight import Apply, Literal, Weight
 
@@ -67,10 +66,7 @@ def _unwrapped(draft: Draft, value: int | None, size: int) -> int | None:
 def drop_repeats(draft: Draft) -> int:
     """Rows of a table that a constant has once for each example, in the same order, are there once."""
     count = 0
-    for op in list(draft.ops.values()):
-        spec = ops.by_name(op.type)
-        if spec is None or not spec.is_elementwise or op.id in draft.opaque:
-            continue
+    for op in elementwise(draft):
         for slot, value in enumerate(op.inputs):
             weight = draft.weight(value)
             single = None if weight is None else _single(draft, weight)

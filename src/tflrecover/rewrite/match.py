@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.rewrite.draft import Draft
@@ -28,3 +31,17 @@ def bare(draft: Draft, value: int | None) -> int | None:
     ):
         value = op.inputs[0]
     return value
+
+
+def elementwise(draft: Draft, *before: str) -> Iterator[Op]:
+    """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile.
+
+    Args:
+        draft: The graph.
+        before: Types of the operators of which one must make an operand; any where none are given.
+    """
+    for op_id in list(draft.ops) if not before or draft.has(*before) else ():
+        op = draft.ops[op_id]
+        spec = ops.by_name(op.type)
+        if spec is not None and spec.is_elementwise and op_id not in draft.opaque:
+            yield op

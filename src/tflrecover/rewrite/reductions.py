@@ -12,17 +12,17 @@ norm takes its mean over the batch, too, in a file of one example, and keeps no 
 from __future__ import annotations
 
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.reduce import REDUCTIONS
+from tflrecover.ops import reduce
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.writer import Writer
 
-_REDUCTIONS = tuple(spec.name for spec in REDUCTIONS)
+REDUCTIONS = tuple(spec.name for spec in reduce.REDUCTIONS)
 
 
 def reduce_along(draft: Draft) -> int:
     """Axes of size 1 beside others go from a reduction; one over such axes alone stays, for it may be a pool."""
     count = 0
-    for op in draft.of_type(*_REDUCTIONS):
+    for op in draft.of_type(*REDUCTIONS):
         sizes, axes = draft.shape(op.inputs[0]), tuple(op.attributes["axis"])
         wide = tuple(axis for axis in axes if sizes[axis] != 1)
         if wide and len(wide) < len(axes):
@@ -34,7 +34,7 @@ def reduce_along(draft: Draft) -> int:
 def drop_reductions(draft: Draft) -> int:
     """A reduction over axes of size 1 alone changes no number: a converter leaves it out."""
     count = 0
-    for op in draft.of_type(*_REDUCTIONS):
+    for op in draft.of_type(*REDUCTIONS):
         if is_over_one(op, draft.shape(op.inputs[0])):
             writer = Writer(draft, op)
             writer.finish(writer.reshaped(op.inputs[0], draft.shape(op.outputs[0])))
@@ -44,13 +44,13 @@ def drop_reductions(draft: Draft) -> int:
 
 def is_over_one(op: Op, shape: Shape) -> bool:
     """Whether an operator is a reduction of one number each, of an operand of that shape."""
-    return op.type in _REDUCTIONS and bool(shape) and all(shape[axis] == 1 for axis in op.attributes["axis"])
+    return op.type in REDUCTIONS and bool(shape) and all(shape[axis] == 1 for axis in op.attributes["axis"])
 
 
 def keep_axes(draft: Draft) -> int:
     """Reductions keep their axes, and a RESHAPE drops them."""
     count = 0
-    for op in draft.of_type(*_REDUCTIONS):
+    for op in draft.of_type(*REDUCTIONS):
         if not op.attributes["keepdims"]:
             _reduce(draft, op, tuple(op.attributes["axis"]))
             count += 1
@@ -74,7 +74,7 @@ def _reduce(draft: Draft, op: Op, axes: tuple[int, ...]) -> None:
 def drop_front_axes(draft: Draft) -> int:
     """Reductions of the axes in front, which they keep, put the ones there by a RESHAPE."""
     count = 0
-    for op in draft.of_type(*_REDUCTIONS):
+    for op in draft.of_type(*REDUCTIONS):
         axes = op.attributes["axis"]
         if not op.attributes["keepdims"] or axes != tuple(range(len(axes))) or not axes:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.match import elementwise
 from tflrecover.rewrite.writer import Writer
 
 
@@ -111,27 +111,13 @@ def reshape_units(draft: Draft) -> int:
     return unit_transposes(draft) + merge_reshapes(draft)
 
 
-def _elementwise(draft: Draft, *before: str) -> Iterator[Op]:
-    """Operators that broadcast their operands; each may be replaced, and others put in, meanwhile.
-
-    Args:
-        draft: The graph.
-        before: Types of the operators of which one must make an operand; any where none are given.
-    """
-    for op_id in list(draft.ops) if not before or draft.has(*before) else ():
-        op = draft.ops[op_id]
-        spec = ops.by_name(op.type)
-        if spec is not None and spec.is_elementwise and op_id not in draft.opaque:
-            yield op
-
-
 def drop_broadcast_reshapes(draft: Draft) -> int:
     """``x + RESHAPE(y)`` becomes ``x + y`` when the reshape only puts ones in front, or leaves them out.
 
     Broadcasting does so itself; Keras and converters do it either way when the batch is one.
     """
     count = 0
-    for op in _elementwise(draft, "RESHAPE"):
+    for op in elementwise(draft, "RESHAPE"):
         if len(op.inputs) != 2:
             continue
         found = [(slot, inside) for slot in (0, 1) if (inside := _before_lead(draft, op, slot)) is not None]
@@ -166,7 +152,7 @@ def fill_ranks(draft: Draft) -> int:
     It may then be the reshape of ``y`` that others take, too.
     """
     count = 0
-    for op in _elementwise(draft, "RESHAPE"):
+    for op in elementwise(draft, "RESHAPE"):
         inputs = tuple(_with_lead(draft, value, len(draft.shape(op.outputs[0]))) for value in op.inputs)
         if inputs != op.inputs:
             draft.replace(op.evolve(inputs=inputs))
@@ -192,7 +178,7 @@ def lower_ranks(draft: Draft) -> int:
     A converter may leave the axes that a RESHAPE before would have made to the constant.
     """
     count = 0
-    for op in _elementwise(draft):
+    for op in elementwise(draft):
         rank = max((len(draft.shape(value)) for value in op.inputs if draft.weight(value) is None), default=0)
         shape = draft.shape(op.outputs[0])
         lead = len(shape) - rank
@@ -257,7 +243,7 @@ def sink_broadcasts(draft: Draft) -> int:
 def drop_broadcasts(draft: Draft) -> int:
     """``f(TILE(x), y)`` becomes ``f(x, y)`` where ``f`` itself would repeat ``x`` just so."""
     count = 0
-    for found in _elementwise(draft, "TILE", "BROADCAST_TO"):
+    for found in elementwise(draft, "TILE", "BROADCAST_TO"):
         for slot in range(len(found.inputs)):
             op = draft.ops[found.id]
             before = draft.producer(op.inputs[slot])
