@@ -211,10 +211,10 @@ class Net:
         if kind_of(x) != "steps" or x.shape[1] > 12:
             return None
         layer = (L.LSTM, L.GRU, L.SimpleRNN)[b % 3]
-        made = layer(
-            x.shape[-1] if a % 2 else 4, unroll=True, return_sequences=bool(b // 3 % 2), go_backwards=a % 5 == 1
-        )
-        return L.Bidirectional(made)(x) if a % 3 == 2 else made(x)
+        size, is_both = x.shape[-1] if a % 2 else 4, a % 3 == 2
+        backwards = a % 5 == 1 and not is_both
+        made = layer(size, unroll=True, return_sequences=bool(b // 3 % 2), go_backwards=backwards)
+        return L.Bidirectional(made)(x) if is_both else made(x)
 
     def parts(self, a, b, x):
         """Channels are taken apart, and joined again otherwise."""

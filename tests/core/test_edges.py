@@ -62,6 +62,14 @@ def test_reshape_moves_behind_an_activation_and_stays_for_others():
     assert b.text(y)[0] == "TANH RESHAPE"
 
 
+def test_one_number_for_all_stands_behind_what_moves():
+    b = Build((1, 4, 6, 3))
+    x = b("MUL", b("TANH", 0, shape=(1, 4, 6, 3)), b.const(np.float32(2.5)), shape=(1, 4, 6, 3))
+    y = b("TRANSPOSE", x, b.const(np.array([0, 2, 1, 3])), shape=(1, 6, 4, 3))
+    z = b("CONV_2D", y, b.const(kernel(2, 3, 3, 3)), b.const(kernel(2)), shape=(1, 6, 4, 2), **SAME)
+    assert b.text(z)[0] == "TANH TRANSPOSE AFFINE CONV_2D"
+
+
 def test_prelu_of_what_is_never_negative():
     b = Build((1, 4))
     x = b("RELU", 0, shape=(1, 4))
@@ -82,6 +90,13 @@ def dense(use_bias=True):
 def scaled_for_one_of_two(x):
     x = L.Rescaling(2.5, offset=0.5)(L.ReLU()(x))
     return [L.Conv2D(3, 1)(x), L.ReLU()(L.Conv2D(3, 3, padding="same")(x)), L.Activation("tanh")(x)]
+
+
+def average_of_what_is_moved(x):
+    """The half is in the kernel of the file, and the transpose between it and the convolution."""
+    x = L.Permute((2, 1, 3))(x)
+    limited = L.ReLU(6.0)(x)
+    return [L.Conv2D(2, 1)(L.Average()([x * (x + 0.5), limited])), L.DepthwiseConv2D(3, padding="same")(limited)]
 
 
 def norms_in_a_row(x):
@@ -142,7 +157,7 @@ VECTORS = (
     towers_of_other_constants,
     one_tower_shared,
 )
-IMAGES = (scaled_for_one_of_two, norms_in_a_row)
+IMAGES = (scaled_for_one_of_two, average_of_what_is_moved, norms_in_a_row)
 CASES = [*((f, (5,)) for f in VECTORS), *((f, (6, 6, 4)) for f in IMAGES)]
 
 

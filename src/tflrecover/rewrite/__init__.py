@@ -61,7 +61,7 @@ from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
-from tflrecover.rewrite.unsink import unsink_scalings
+from tflrecover.rewrite.unsink import pass_moves, unsink_scalings
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -165,6 +165,7 @@ RULES: tuple[Rule, ...] = (
     pad_with_zeros,
     absorb_pads,
     absorb_affines,
+    pass_moves,
     project_steps,
     pack_steps,
     add_biases,

@@ -1,13 +1,19 @@
 """``RESHAPE(f(x, c)) = f(RESHAPE(x), c')`` where the RESHAPE moves axes of size 1, and makes that of ``c`` the last.
 
 A transpose of one example is a RESHAPE to a converter, and stands where it did. One that is free passes a bias first.
+
+``TRANSPOSE(AFFINE(x, s, o)) = AFFINE(TRANSPOSE(x), s, o)`` if each is one number for all, RESHAPE likewise: a linear
+operator behind can have only what stands right before it in its weights.
 """
 
 from __future__ import annotations
 
+import math
+
 from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE, only_moves_units
+from tflrecover.rewrite.affine import pair_of
 from tflrecover.rewrite.draft import Draft, merged_origins
 
 
@@ -52,3 +58,22 @@ def _unsink(draft: Draft, op: Op, reshape: Op) -> None:
     draft.add(
         op.evolve(id=f"{op.id} behind {reshape.id}", inputs=tuple(inputs), outputs=reshape.outputs, origins=origins)
     )
+
+
+def pass_moves(draft: Draft) -> int:
+    """A scaling with one number for all stands behind what only moves numbers, for each that takes it there."""
+    count = 0
+    # What has passed one stands in front of the next.
+    for op_id in [op.id for op in draft.ordered()] if draft.has("AFFINE") else ():
+        move = draft.ops[op_id]
+        scaling = draft.producer(move.inputs[0]) if move.type in ("TRANSPOSE", "RESHAPE") else None
+        if scaling is None or scaling.type != "AFFINE" or {scaling.id, op_id} & draft.opaque:
+            continue
+        if any(weight is not None and math.prod(weight.shape) != 1 for weight in pair_of(draft, scaling)):
+            continue
+        moved = draft.new_value(draft.shape(move.outputs[0]), draft.values[scaling.outputs[0]].dtype)
+        draft.replace(move.evolve(inputs=(scaling.inputs[0], *move.inputs[1:]), outputs=(moved,)))
+        inputs = (moved, *scaling.inputs[1:])
+        draft.add(scaling.evolve(id=f"{scaling.id} behind {op_id}", inputs=inputs, outputs=move.outputs))
+        count += 1
+    return count
