@@ -20,7 +20,7 @@ from tflrecover.rewrite.fold import fold_products, fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
-from tflrecover.rewrite.heads import scale_products, select_scores, split_units, transpose_fewer
+from tflrecover.rewrite.heads import select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
 from tflrecover.rewrite.layouts import sink_layouts
@@ -50,7 +50,7 @@ from tflrecover.rewrite.reshape import (
     unit_transposes,
 )
 from tflrecover.rewrite.roots import divide_by_root
-from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands
+from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands, scale_products
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes, sink_units
 from tflrecover.rewrite.slices import take_apart
