@@ -17,6 +17,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
+from tflrecover.ops import reduce
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
 from tflrecover.ops.slicing import WHOLE, named
 from tflrecover.rewrite.draft import Draft, merged_origins
@@ -202,19 +203,8 @@ def _sliced(attributes: Mapping[str, Any], perm: Perm) -> Moved | None:
     return {**attributes, "slices": named(listed)}, _without(perm, dropped)
 
 
-_REDUCTIONS = (
-    "MEAN",
-    "SUM",
-    "REDUCE_MAX",
-    "REDUCE_MIN",
-    "REDUCE_PROD",
-    "REDUCE_ANY",
-    "REDUCE_ALL",
-    "ARG_MAX",
-    "ARG_MIN",
-)
 _BY_AXIS: dict[str, Callable[[Mapping[str, Any], Perm], Moved | None]] = {
-    **dict.fromkeys(_REDUCTIONS, _reduced),
+    **dict.fromkeys((spec.name for spec in reduce.SPECS), _reduced),
     **dict.fromkeys(("CONCATENATION", "REVERSE_V2", "CUMSUM", "SOFTMAX_OF_AXES"), _along),
     **dict.fromkeys(("PAD", "MIRROR_PAD"), _padded),
     "STRIDED_SLICE": _sliced,
