@@ -35,7 +35,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, keep_axes, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -97,7 +97,6 @@ RULES: tuple[Rule, ...] = (
     drop_reductions,
     reduce_along,
     drop_front_axes,
-    keep_axes,
     sink_units,
     expand_functions,
     fuse_squares,
@@ -177,9 +176,8 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
-HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
+COMPOSED: tuple[Rule, ...] = (factor_scales, transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 STEPS: tuple[Rule, ...] = (
     unroll_loops,
     pack_steps,
@@ -201,7 +199,7 @@ ONE_SIDED: tuple[Rule, ...] = (
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
-    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
+    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 
