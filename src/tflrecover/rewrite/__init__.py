@@ -61,7 +61,6 @@ from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
-from tflrecover.rewrite.unsink import unsink_scalings
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -127,7 +126,6 @@ RULES: tuple[Rule, ...] = (
     fuse_prelu,
     fuse_squares,
     fuse_squared_difference,
-    unsink_scalings,
     merge_reshapes,
     lift_constants,
     channels_last,
