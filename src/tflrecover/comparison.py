@@ -280,7 +280,7 @@ def _solved(file: TFLiteModel, reading: Reading, sides: Sides) -> Comparison:
         differences=told,
         ambiguities=(*ambiguities(alignment, mapping.skip), *contradictions(sides.by_order, file, trace)),
         constants=constants,
-        notes=_notes(file, trace, alignment, outcome),
+        notes=_notes(file, alignment, outcome),
         operators=counts,
         overview=differences.overview(counts, found),
         assumptions=assumptions(sides.by_order, file, trace),
@@ -305,7 +305,7 @@ def _excused(alignment: Alignment, told: Sequence[Difference], skip: Collection[
     return {key for weight in weights if weight is not None for key in keys(weight)}
 
 
-def _notes(file: TFLiteModel, trace: Trace, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
+def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
     notes = []
     for end, pairs in alignment.reordered():
         order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)

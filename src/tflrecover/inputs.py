@@ -74,9 +74,7 @@ def end_names(file: TFLiteModel, end: str) -> tuple[str, ...]:
     return tuple(by_value.get(v, file.graph.values[v].name) for v in getattr(file.graph, end))
 
 
-def readings(
-    file: TFLiteModel, model: Any, user: UserMapping, shapes: Sequence[Shape] | None = None
-) -> Iterator[Reading]:
+def readings(file: TFLiteModel, model: Any, user: UserMapping, shapes: Sequence[Shape] | None) -> Iterator[Reading]:
     """Every reading that the model accepts, the likeliest first; one where nothing is left open.
 
     Args:

@@ -62,7 +62,6 @@ class Value:
         data: Constant contents as a read-only view of the file (packed types such as int4: the raw bytes as a flat
             uint8 view; sparse tensors: the stored non-zero values, flat), or None.
         sparsity: Plain dict of the schema's ``SparsityParameters``, or None.
-        is_variable: The schema's ``is_variable``: state that lives between calls.
         weight: In a traced or canonical graph: the expression over file tensors or Keras variables that this
             constant is; None for activations.
     """
@@ -74,7 +73,6 @@ class Value:
     quantization: Quantization | None = None
     data: NDArray[Any] | None = None
     sparsity: Mapping[str, Any] | None = None
-    is_variable: bool = False
     weight: Weight | None = None
 
     @property

@@ -39,7 +39,7 @@ class Pair(Outcome):
         return _solved(replace(self.both, theirs=stood_in, in_all_forms=False))
 
 
-def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
+def compare_files(first: Any, second: Any, mapping: Any) -> Pair:
     """Compares two files.
 
     Args:
@@ -53,7 +53,7 @@ def compare_files(first: Any, second: Any, mapping: Any = None) -> Pair:
     return _compared(FileNetwork(files[0], is_second=False), FileNetwork(files[1], is_second=True), mapping)
 
 
-def compare_models(first: Any, second: Any, mapping: Any = None) -> Pair:
+def compare_models(first: Any, second: Any, mapping: Any) -> Pair:
     """Compares two built Keras models; changes neither."""
     from tflrecover.tracing.tracer import check
 

@@ -13,7 +13,7 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
-from tflrecover.rewrite import ARRANGED, FACTORED, HEADS, OWN_NORMS, STEPS, Rule, canonicalize
+from tflrecover.rewrite import ARRANGED, COMPOSED, OWN_NORMS, STEPS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.fold import fold_products
@@ -145,18 +145,18 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
     """In the first form that proves both sides the same; where none does, in the one in which differences are told.
 
     A factor behind a matrix product stays there, unless one side alone has it, or has another one: a part of it may be
-    in the weights of a layer before.
+    in the weights of a layer before. Masks stay as they are, unless they are of other low numbers.
     """
     found = told = _aligned_as(both, form)
-    for rules in _READINGS:
-        wanted = () if _is_proved(found) else rules(both, told)
+    for reading in _READINGS:
+        wanted = () if _is_proved(found) else reading.rules(both, told)
         if not wanted:
             continue
         other = _aligned_as(both, form.by(*wanted))
         is_better = _is_proved(other) or (other.alignment.complete and not found.alignment.complete)
         if is_better and not _lacks_a_scale(other):
             found, form = other, form.by(*wanted)
-        elif not found.alignment.complete and _tells(wanted, told) and _open(other) < _open(told):
+        elif not found.alignment.complete and reading.tells(told) and _open(other) < _open(told):
             found = other
     if found.alignment.complete and _is_masked_otherwise(found):
         masked = _aligned_as(both, form.by(select_scores))
@@ -201,13 +201,13 @@ def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Norms and attention are brought to one form, in which no difference is told."""
     is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
-    return (*FACTORED, *HEADS) if is_rich and both.in_all_forms else ()
+    return COMPOSED if is_rich and both.in_all_forms else ()
 
 
 def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Moved axes, too."""
     is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
-    return tuple(dict.fromkeys((*FACTORED, *HEADS, *ARRANGED))) if is_moved and both.in_all_forms else ()
+    return tuple(dict.fromkeys((*COMPOSED, *ARRANGED))) if is_moved and both.in_all_forms else ()
 
 
 def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -230,29 +230,36 @@ def _units_as_reshapes(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (reshape_units,) if both.in_all_forms and _count(found.file, "RESHAPE") else ()
 
 
-_READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
-    _one_sided,
-    _sunk_alike,
-    _without_loops,
-    _steps_alike,
-    _written_alike,
-    _with_own_norms,
-    _arranged_alike,
-    _units_as_reshapes,
-)
-"""What is tried, in this order, where the sides as they are do not prove to be the same."""
-
-
-def _tells(rules: tuple[Rule, ...], found: Sides) -> bool:
-    """Whether differences may be told in the form that rules give, too.
-
-    What one side has written out as steps can only be told apart step by step; how far reshapes sink hides nothing.
-    """
-    return rules == (sink_layouts,) or (rules == (unroll_loops,) and len(set(_loops(found))) > 1)
-
-
 def _loops(sides: Sides) -> tuple[int, int]:
     return _count(sides.file, "LOOP"), _count(sides.keras, "LOOP")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A form that may prove more than the sides as they are.
+
+    Attributes:
+        rules: Which rules give it; none where there is nothing that they could bring together.
+        tells: Whether differences may be told in it, too.
+    """
+
+    rules: Callable[[Facing, Sides], tuple[Rule, ...]]
+    tells: Callable[[Sides], bool] = lambda found: False
+
+
+_READINGS = (
+    _Reading(_one_sided),
+    # How far reshapes sink hides nothing.
+    _Reading(_sunk_alike, tells=lambda found: True),
+    # What one side has written out as steps can only be told apart step by step.
+    _Reading(_without_loops, tells=lambda found: len(set(_loops(found))) > 1),
+    _Reading(_steps_alike),
+    _Reading(_written_alike),
+    _Reading(_with_own_norms),
+    _Reading(_arranged_alike),
+    _Reading(_units_as_reshapes),
+)
+"""What is tried, in this order, where the sides as they are do not prove to be the same."""
 
 
 def _open(sides: Sides) -> int:

@@ -12,10 +12,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import tflrecover
 from tests.core import op_examples as examples
-from tests.core.op_files import Example, Given, real
+from tests.core.op_files import Example, Given
 from tests.tflite.builders import code, model, operator, pack, tensor
 from tflrecover import ops, tolerances
-from tflrecover.ops.layout import invert
 from tflrecover.ops.window import window_pads
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
@@ -31,7 +30,6 @@ _DERIVED = {"dtype"}
 def assert_consistent_op(spec: ops.OpSpec) -> None:
     """Checks what can be checked of an operator; what cannot is named in ``op_examples``, with the reason."""
     _check_words(spec)
-    _check_layouts(spec)
     assert (spec.evaluate is None) == (spec.name in examples.NOT_EVALUATED), (
         f"{spec.name}: evaluate is {'missing' if spec.evaluate is None else 'there'}; put down the reason in "
         "op_examples.NOT_EVALUATED, or take it out"
@@ -47,29 +45,12 @@ def assert_consistent_op(spec: ops.OpSpec) -> None:
 
 def _check_words(spec: ops.OpSpec) -> None:
     """Roles, weights, declared attributes and parts name things that are there."""
-    assert set(spec.layouts) <= spec.weights <= set(spec.roles)
+    assert spec.weights <= set(spec.roles)
     assert len(set(spec.declared)) == len(spec.declared)
-    assert set(spec.keras_terms) <= set(spec.declared)
     assert not spec.commutative or len(spec.roles) == 2
     assert spec.parts is None or ops.by_name(spec.parts[0]) is not None
     for name, reader in spec.tf.items():
         assert ops.tf_reader(name) is reader, f"{name} is read by two operators"
-
-
-def _check_layouts(spec: ops.OpSpec) -> None:
-    """What goes to Keras's layout comes back the same."""
-    for role, pattern in spec.layouts.items():
-        assert invert(invert(pattern)) == pattern
-        axes = {"c": 3} if "(" in pattern else {}
-        sides = pattern.split("->")[0].replace("(", " ").replace(")", " ").split()
-        shape = [1 if axis == "1" else i + 2 for i, axis in enumerate(sides)]
-        if axes:
-            shape = [*shape[:3], 6]
-        stored = real(*shape)
-        attributes = {"pattern": pattern, "axes": axes}
-        kernel = ops.by_name("REARRANGE").compute([stored], attributes)
-        back = ops.by_name("REARRANGE").inverse(0, kernel, [stored], attributes)
-        assert np.array_equal(back, stored), role
 
 
 def _check_file(spec: ops.OpSpec, example: Example) -> None:

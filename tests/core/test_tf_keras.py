@@ -183,6 +183,19 @@ def test_attention_across_keras_versions(source, target):
     assert_same(original, twin, [np.random.default_rng(5).uniform(-1, 1, (1, *ST)).astype("float32")])
 
 
+def words(module):
+    inputs = module.Input((5,), dtype="int32")
+    return module.Model(inputs, module.layers.Dense(3)(module.layers.Embedding(9, 4)(inputs)))
+
+
+@pytest.mark.parametrize(("source", "target"), [(tf_keras, keras), (keras, tf_keras)])
+def test_embeddings_across_keras_versions(source, target):
+    """Keras 3 counts negative indices from the end, tf_keras knows none."""
+    original, twin = randomize(words(source), 1), randomize(words(target), 2)
+    assert tflrecover.port(stripped(convert(original)), twin).ok
+    assert_same(original, twin, [np.random.default_rng(5).integers(0, 9, (1, 5)).astype("int32")])
+
+
 def test_attention_of_other_heads_across_keras_versions_is_refused():
     original = randomize(attention(tf_keras), 1)
     given = keras.Input(ST)

@@ -46,6 +46,19 @@ def test_a_dense_layer_before_heads_sees_no_rows():
     assert dense.output.shape == (None, 6, 8)
 
 
+def biased_heads(x):
+    return ops.tanh(L.EinsumDense("bsd,dhk->bhsk", (2, 6, 4), bias_axes="hk")(x))
+
+
+def test_a_bias_behind_heads_trains():
+    """Without attention behind them, whose own layer would have it."""
+    content = recurrent.convert(recurrent.randomize(recurrent.model(biased_heads, (6, 8)), 1), "builtin")
+    model = assert_exact(content)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, L.Dense))
+    assert dense.use_bias
+    assert "Add" not in kinds(model)
+
+
 def test_a_bias_of_one_filter_has_one_axis():
     content = recurrent.convert(
         recurrent.randomize(recurrent.model(lambda x: L.Conv3D(1, 3)(x), (4, 5, 5, 2)), 1), "builtin"

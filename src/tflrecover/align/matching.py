@@ -52,11 +52,6 @@ class Matching:
         self.step[f] = (step, evidence)
         return True
 
-    def drop(self, f: int) -> None:
-        """Takes a pair back."""
-        del self.back[self.pairs.pop(f)]
-        del self.step[f]
-
     def without(self, disputed: Iterable[int]) -> Matching:
         """A copy that lacks the pairs of those file nodes."""
         kept = Matching(self.file, self.keras, self.pins, self.intern, inputs=dict(self.inputs))

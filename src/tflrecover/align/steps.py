@@ -298,7 +298,7 @@ def symmetric_groups(matching: Matching, *, scaled: bool = False) -> Groups:
     return [group for group in _groups(matching, mine, theirs) if len(group[0]) == len(group[1])]
 
 
-def break_ties(matching: Matching, picks: Sequence[int] = ()) -> tuple[int, ...]:
+def break_ties(matching: Matching, picks: Sequence[int]) -> tuple[int, ...]:
     """Pairs members of symmetric groups: by their scalings, by a layer's name in a tensor's name, else by free choice.
 
     A free choice is only kept when the result is proved to be an isomorphism and all weights fit.

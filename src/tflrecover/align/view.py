@@ -92,7 +92,7 @@ def declared(op: Op) -> Hashable:
     return op.type, freeze({name: op.attributes.get(name) for name in names if name not in _SIZES})
 
 
-def activations(graph: Graph, op: Op) -> list[int | None]:
+def activations(op: Op) -> list[int | None]:
     """Operands but for the weights that are solved for."""
     spec = ops.by_name(op.type)
     if spec is None:
@@ -111,7 +111,7 @@ def view(graph: Graph) -> View:
             base = source.get(op.inputs[0], Edge(CONSTANT, 0)) if op.inputs[0] is not None else Edge(CONSTANT, 0)
             source[op.outputs[0]] = Edge(base.source, base.slot, (*base.through, op.id))
             continue
-        taken = [Edge(CONSTANT, 1) if v is None else source.get(v, Edge(CONSTANT, 0)) for v in activations(graph, op)]
+        taken = [Edge(CONSTANT, 1) if v is None else source.get(v, Edge(CONSTANT, 0)) for v in activations(op)]
         carried: tuple[int | str, ...] = ()
         if op.type == "RESHAPE" and taken and _lets_pass(graph, op, taken[0], listed):
             carried, taken[0] = taken[0].through, Edge(taken[0].source, taken[0].slot)

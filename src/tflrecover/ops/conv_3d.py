@@ -90,8 +90,6 @@ CONV_3D_TRANSPOSE = replace(
     name="CONV_3D_TRANSPOSE",
     tflite=_tflite_transpose_3d,
     tf={"Conv3DBackpropInputV2": _tf_transpose_3d},
-    # Both dialects have it as Keras does.
-    layouts={},
 )
 
 SPECS = (CONV_3D_TRANSPOSE, CONV_3D)

@@ -100,7 +100,6 @@ FULLY_CONNECTED = OpSpec(
     tf={"MatMul": _tf_matmul, "BatchMatMulV2": _tf_matmul, "BatchMatMulV3": _tf_matmul},
     roles=("input", "kernel", "bias"),
     weights=frozenset({"kernel", "bias"}),
-    layouts={"kernel": DENSE_LAYOUT},
     infer_shape=_shape,
     declared=("units",),
     family="linear",

@@ -32,6 +32,19 @@ def sides(equation: str) -> tuple[str, str, str]:
     return x, y, out
 
 
+def batched(attributes: Attributes, x: Shape, y: Shape) -> tuple[str, str, str]:
+    """``(x, y, out)`` of a batched product; axes of leading size 1 that one operand lacks get no name in common."""
+    rank = max(len(x), len(y))
+    batch = ascii_letters[: rank - 2]
+    rows, inner, columns = tuple(ascii_letters[rank - 2 : rank + 1])
+    left, right = batch[rank - len(x) :], batch[rank - len(y) :]
+    return (
+        left + (inner + rows if attributes["adj_x"] else rows + inner),
+        right + (columns + inner if attributes["adj_y"] else inner + columns),
+        batch + rows + columns,
+    )
+
+
 def _named(axes: str, rank: int, free: str) -> str:
     """Axes with letters in the place of an ellipsis."""
     hidden = rank - len(axes.replace("...", ""))

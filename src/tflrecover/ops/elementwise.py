@@ -229,12 +229,10 @@ def _unary(
     tf: str,
     keras: KerasBuilder,
     solve: Callable[[int, Array, Sequence[Array]], Array] | None = None,
-    result: str | int = 0,
 ) -> OpSpec:
     return OpSpec(
         name,
         keras=keras,
-        result=result,
         evaluate=lambda args, _: [compute(args[0])],
         tflite=plain(name),
         tf={tf: plain(name)},

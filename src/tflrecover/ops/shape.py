@@ -10,7 +10,7 @@ import numpy as np
 from tflrecover.ir import Shape
 from tflrecover.ops.keras import is_constant, raw
 from tflrecover.ops.readers import activation, operand, operands, plain, with_constants
-from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Reader, Source
+from tflrecover.ops.spec import Attributes, Builder, Lowered, OpSpec, Part, Source
 from tflrecover.weight import Array, Weight
 
 
@@ -123,12 +123,9 @@ TRANSPOSE = OpSpec(
 SHAPE = OpSpec("SHAPE", tflite=plain("SHAPE"), tf={"Shape": plain("SHAPE")}, roles=("input",))
 
 
-def _pack(axis: str) -> Reader:
-    def read(source: Source) -> Lowered:
-        rank = len(source.shape(0)) + 1
-        return Lowered("PACK", operands(source), {"axis": int(source.attributes[axis]) % rank})
-
-    return read
+def _pack(source: Source) -> Lowered:
+    rank = len(source.shape(0)) + 1
+    return Lowered("PACK", operands(source), {"axis": int(source.attributes["axis"]) % rank})
 
 
 def _keras_pack(builder: Builder, part: Part) -> Any:
@@ -146,8 +143,8 @@ PACK = OpSpec(
     keras=_keras_pack,
     evaluate=lambda args, a: [np.stack(args, a["axis"])],
     inverse=lambda slot, target, args, a: np.take(target, slot, a["axis"]),
-    tflite=_pack("axis"),
-    tf={"Pack": _pack("axis")},
+    tflite=_pack,
+    tf={"Pack": _pack},
     declared=("axis",),
     infer_shape=lambda shapes, a: (*shapes[0][: a["axis"]], len(shapes), *shapes[0][a["axis"] :]),
 )

@@ -49,8 +49,8 @@ class Source(Protocol):
     def shape(self, slot: int) -> Shape:
         """Static shape of an operand."""
 
-    def output_shape(self, slot: int = 0) -> Shape | None:
-        """Static shape of a result where the dialect knows it."""
+    def output_shape(self) -> Shape | None:
+        """Static shape of the first result where the dialect knows it."""
 
     def dtype(self, slot: int) -> str | int:
         """Type of an operand."""
@@ -58,8 +58,8 @@ class Source(Protocol):
     def output_dtype(self, slot: int = 0) -> str | int:
         """Type of a result."""
 
-    def output_quantization(self, slot: int = 0) -> Quantization | None:
-        """How a result is quantized, or None."""
+    def output_quantization(self) -> Quantization | None:
+        """How the first result is quantized, or None."""
 
     def weight(self, slot: int) -> Weight | None:
         """The operand as an expression, or None when it is an activation or left out."""
@@ -242,7 +242,6 @@ class OpSpec:
         tf: Readers of the TensorFlow operators that mean the same, by TensorFlow type.
         roles: Names of the operands; a last name that starts with ``*`` takes the rest.
         weights: Roles that are weights: they are never followed by the alignment, but solved for.
-        layouts: Role to einops pattern, from the file's layout to Keras's.
         commutative: Whether the operands may be exchanged.
         inverse: See :data:`Inverse`; None when it cannot be inverted.
         infer_shape: ``(operand shapes, attributes)`` to the shape of the first output.
@@ -256,7 +255,6 @@ class OpSpec:
             is, and ``(operand shape, attributes, number of results)`` to its attributes. None: they belong together.
         expand: For an operator that stands for many: writes them, and returns the values that are its results; raises
             :class:`Unsupported` where it has options that cannot be written out (it then stays opaque).
-        keras_terms: Attribute to the name of the Keras argument, where it differs.
         keras: What it is in a Keras model; None when there is nothing that it could be.
         computed: The same where an operand is computed that decides what is done (a shape, an axis), so that it cannot
             be read into canonical terms: operands and attributes are then the file's own.
@@ -269,7 +267,6 @@ class OpSpec:
     tf: Mapping[str, Reader] = field(default_factory=dict)
     roles: tuple[str, ...] = ("*inputs",)
     weights: frozenset[str] = frozenset()
-    layouts: Mapping[str, str] = field(default_factory=dict)
     commutative: bool = False
     inverse: Inverse | None = None
     infer_shape: Callable[[Sequence[Shape], Attributes], Shape] | None = None
@@ -280,7 +277,6 @@ class OpSpec:
     lower: Callable[[Attributes, Sequence[Shape]], Attributes] | None = None
     parts: tuple[str, Callable[[Shape, Attributes, int], Sequence[Attributes]]] | None = None
     expand: Callable[[Source, Writer], tuple[int, ...]] | None = None
-    keras_terms: Mapping[str, str] = field(default_factory=dict)
     keras: KerasBuilder | None = None
     computed: KerasBuilder | None = None
     formula: Formula | None = None

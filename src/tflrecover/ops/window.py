@@ -75,11 +75,11 @@ def window_pads(spatial: Sequence[int], attributes: Attributes, kernel: str = "k
     return tuple(map(effective_pads, spatial, sizes, strides, dilation, modes))
 
 
-def named_padding(spatial: Sequence[int], attributes: Attributes, kernel: str = "kernel_size") -> Any:
+def named_padding(spatial: Sequence[int], attributes: Attributes) -> Any:
     """The padding as one declares it: the name that gives the same numbers, else the numbers."""
-    wanted = lowered_window(attributes, spatial, kernel)
+    wanted = lowered_window(attributes, spatial)
     for name in ("valid", "same"):
-        if lowered_window({**attributes, "padding": name}, spatial, kernel) == wanted:
+        if lowered_window({**attributes, "padding": name}, spatial) == wanted:
             return name
     return attributes["padding"]
 

@@ -22,7 +22,7 @@ _DRAWS: tuple[_Draw, ...] = (
 )
 
 
-def is_free(model: Any, batch: int = 1) -> bool:
+def is_free(model: Any, batch: int) -> bool:
     """Whether examples in one batch give what each gives alone.
 
     Args:

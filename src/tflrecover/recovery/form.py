@@ -19,13 +19,11 @@ from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import (
     cancel_reshapes,
-    drop_reshapes,
     drop_rows,
     fill_products,
     fill_rows,
     fuse_biases,
     join_reshapes,
-    keep_batch,
     lift_biases,
     lift_rows,
 )
@@ -37,7 +35,7 @@ from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.recovery.upsampling import fuse_upsampling
-from tflrecover.rewrite.affine import merge_affines, to_affine
+from tflrecover.rewrite.affine import LINEAR, merge_affines, to_affine
 from tflrecover.rewrite.common import freeze, signature
 from tflrecover.rewrite.concatenations import nest_concatenations
 from tflrecover.rewrite.dilation import fuse_dilation
@@ -49,12 +47,9 @@ from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.prelu import fuse_prelu
-from tflrecover.rewrite.reductions import reduce_along
 from tflrecover.rewrite.reshape import fill_ranks
 from tflrecover.rewrite.softmax import fuse_softmax
 from tflrecover.rewrite.zeros import zeros_to_pad
-
-_LINEAR = ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D_TRANSPOSE", "FULLY_CONNECTED")
 
 
 def fuse_silu(draft: Draft) -> int:
@@ -76,7 +71,7 @@ def fuse_activations(draft: Draft) -> int:
     undecided = _of_several_activations(draft)
     for op in list(draft.ops.values()):
         linear = draft.producer(op.inputs[0]) if op.inputs else None
-        if op.type not in ACTIVATIONS or linear is None or linear.type not in _LINEAR or linear.id in draft.opaque:
+        if op.type not in ACTIVATIONS or linear is None or linear.type not in LINEAR or linear.id in draft.opaque:
             continue
         if draft.only_consumer(linear.outputs[0]) is None or not is_plain(op):
             continue
@@ -92,7 +87,7 @@ def fuse_activations(draft: Draft) -> int:
 def _of_several_activations(draft: Draft) -> set[OpId]:
     """Linear operators of one kernel and bias that have different activations behind them: they are one layer."""
     groups: dict[Hashable, list[Op]] = defaultdict(list)
-    for op in draft.of_type(*_LINEAR):
+    for op in draft.of_type(*LINEAR):
         kernel, bias = draft.weight(op.inputs[1]), draft.weight(op.inputs[2])
         if kernel is not None and bias is not None:
             constants = signature(kernel, draft), None if is_no_bias(bias) else signature(bias, draft)
@@ -108,8 +103,6 @@ def _of_several_activations(draft: Draft) -> set[OpId]:
 
 FORM: tuple[Callable[[Draft], int], ...] = (
     drop_identity,
-    drop_reshapes,
-    keep_batch,
     fill_ranks,
     fill_products,
     join_reshapes,
@@ -121,7 +114,6 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_dilation,
     fuse_prelu,
     pool_to_mean,
-    reduce_along,
     lift_biases,
     to_affine,
     merge_affines,

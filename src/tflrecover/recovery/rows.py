@@ -18,7 +18,7 @@ from tflrecover.recovery.sequences import swapped
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import array, elementwise, maker
+from tflrecover.rewrite.match import array, elementwise
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -47,26 +47,6 @@ def cancel_reshapes(draft: Draft) -> int:
             draft.redirect(op.outputs[0], x)
             count += 1
     return count
-
-
-def keep_batch(draft: Draft) -> int:
-    """A reshape that leaves out axes of size 1 in front, which broadcasting puts back, goes: the first is the batch."""
-    count = 0
-    for op in elementwise(draft, "RESHAPE"):
-        inputs = tuple(_with_lead(draft, value) for value in op.inputs)
-        shapes = (draft.shape(value) for value in inputs)
-        if inputs != op.inputs and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
-            draft.replace(op.evolve(inputs=inputs))
-            count += 1
-    return count
-
-
-def _with_lead(draft: Draft, value: int | None) -> int | None:
-    """What a value is before a reshape that leaves out axes of size 1 in front."""
-    before = maker(draft, value, "RESHAPE")
-    inside, outside = (draft.shape(before.inputs[0]), draft.shape(value)) if before is not None else ((), ())
-    lead = len(inside) - len(outside)
-    return before.inputs[0] if before is not None and lead > 0 and inside == (1,) * lead + outside else value
 
 
 def fill_products(draft: Draft) -> int:

@@ -20,13 +20,14 @@ from tflrecover.rewrite.fold import fold_products, fold_zeros
 from tflrecover.rewrite.formulas import write_formulas
 from tflrecover.rewrite.functions import expand_functions, fuse_squares
 from tflrecover.rewrite.global_pool import pool_to_mean
-from tflrecover.rewrite.heads import scale_products, select_scores, split_units, transpose_fewer
+from tflrecover.rewrite.heads import select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
+from tflrecover.rewrite.moves import pass_moves
 from tflrecover.rewrite.negatives import subtract_negatives
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.padding import absorb_pads, pad_with_zeros
@@ -35,7 +36,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, keep_axes, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -50,7 +51,7 @@ from tflrecover.rewrite.reshape import (
     unit_transposes,
 )
 from tflrecover.rewrite.roots import divide_by_root
-from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands
+from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands, scale_products
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes, sink_units
 from tflrecover.rewrite.slices import take_apart
@@ -61,7 +62,6 @@ from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
 from tflrecover.rewrite.unroll import unroll_loops
-from tflrecover.rewrite.unsink import pass_moves, unsink_scalings
 from tflrecover.rewrite.zeros import zeros_to_pad
 
 Rule = Callable[[Draft], int]
@@ -97,7 +97,6 @@ RULES: tuple[Rule, ...] = (
     drop_reductions,
     reduce_along,
     drop_front_axes,
-    keep_axes,
     sink_units,
     expand_functions,
     fuse_squares,
@@ -128,8 +127,6 @@ RULES: tuple[Rule, ...] = (
     fuse_prelu,
     fuse_squares,
     fuse_squared_difference,
-    unsink_scalings,
-    merge_reshapes,
     lift_constants,
     channels_last,
     to_affine,
@@ -154,7 +151,6 @@ RULES: tuple[Rule, ...] = (
     scale_operands,
     sink_reshapes,
     sink_layouts,
-    transpose_fewer,
     hoist_scales,
     merge_reshapes,
     drop_broadcast_reshapes,
@@ -178,9 +174,8 @@ RULES: tuple[Rule, ...] = (
 _log = logging.getLogger(__name__)
 
 
-FACTORED: tuple[Rule, ...] = (keep_axes, factor_scales)
 OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
-HEADS: tuple[Rule, ...] = (transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
+COMPOSED: tuple[Rule, ...] = (factor_scales, transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 STEPS: tuple[Rule, ...] = (
     unroll_loops,
     pack_steps,
@@ -202,7 +197,7 @@ ONE_SIDED: tuple[Rule, ...] = (
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
-    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *FACTORED, *OWN_NORMS, *HEADS}
+    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
 

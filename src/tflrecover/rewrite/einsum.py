@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from string import ascii_letters
-
 from tflrecover.ir import Op
-from tflrecover.ops.einsum import canonical_equation, sides
+from tflrecover.ops.einsum import batched, canonical_equation, sides
 from tflrecover.rewrite.axes import split_axes
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import bare
@@ -63,7 +61,7 @@ def _name_axes(draft: Draft) -> int:
         if rank < 2 or any(draft.weight(value) is not None for value in op.inputs):
             continue
         lead = draft.shape(op.outputs[0])[:-2]
-        inputs, names = list(op.inputs), list(sides(_equation(op, rank)))
+        inputs, names = list(op.inputs), list(batched(op.attributes, *shapes))
         for slot, shape in enumerate(shapes):
             once = [n == 1 != m for n, m in zip(shape, (*lead, 1, 1), strict=True)]
             once[-2:] = False, False
@@ -74,14 +72,6 @@ def _name_axes(draft: Draft) -> int:
         draft.replace(op.evolve(type="EINSUM", inputs=tuple(inputs), attributes=attributes))
         count += 1
     return count
-
-
-def _equation(op: Op, rank: int) -> str:
-    batch = ascii_letters[: rank - 2]
-    rows, inner, columns = tuple(ascii_letters[rank - 2 : rank + 1])
-    x = batch + (inner + rows if op.attributes["adj_x"] else rows + inner)
-    y = batch + (columns + inner if op.attributes["adj_y"] else inner + columns)
-    return canonical_equation(x, y, batch + rows + columns)
 
 
 def _take_in_operands(draft: Draft, op: Op) -> int:

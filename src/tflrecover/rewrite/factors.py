@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflrecover.ir import Op
+from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import bare, maker
 from tflrecover.rewrite.scalars import scalar
@@ -123,7 +124,5 @@ def _unscaled(draft: Draft, value: int | None) -> tuple[int | None, int | None]:
 
 def _without_constant(draft: Draft, op: Op) -> tuple[int | None, int | None]:
     """What is not constant of two operands, and what is; None where neither or both are."""
-    for value, constant in (op.inputs, op.inputs[::-1]):
-        if draft.weight(constant) is not None and draft.weight(value) is None:
-            return value, constant
-    return None, None
+    slot, _ = lone_constant(draft, op) or (None, None)
+    return (None, None) if slot is None else (op.inputs[1 - slot], op.inputs[slot])

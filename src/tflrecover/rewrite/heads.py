@@ -1,7 +1,6 @@
 """Attention whose projections are one layer, and whose queries and keys are scaled, as PyTorch has it.
 
 STRIDED_SLICE(RESHAPE(FULLY_CONNECTED(x, k, b)), i) = RESHAPE(FULLY_CONNECTED(x, k[i], b[i]))
-EINSUM(a · s, b · t) = EINSUM(a, b) · (s · t)                         for numbers s and t, through reshapes
 RESHAPE(TRANSPOSE(x)) = TRANSPOSE(RESHAPE(x))                         of reshapes that only move axes of size 1
 SOFTMAX(x + (0 or -∞)) = SOFTMAX(SELECT_V2(kept, x, -∞))
 """
@@ -21,7 +20,7 @@ from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import array
 from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
-from tflrecover.rewrite.scalars import known_array, scalar
+from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal, Weight
 
@@ -82,40 +81,6 @@ def _units(op: Op, shape: Shape, units: int) -> _Units | None:
         return None
     places = (*slices[first:], *[WHOLE] * (len(shape) - len(slices)))
     return None if any(isinstance(place, str) for place in places) else _Units(shape[first:], places)
-
-
-def scale_products(draft: Draft) -> int:
-    """Numbers that the operands of a product of activations are multiplied by stand behind it."""
-    count = 0
-    for op in draft.of_type("EINSUM", "MUL"):
-        for slot in range(len(op.inputs)):
-            count += _hoisted(draft, draft.ops[op.id], slot)
-    return count
-
-
-def _hoisted(draft: Draft, op: Op, slot: int) -> bool:
-    behind, value = [], op.inputs[slot]
-    while (made := draft.producer(value)) is not None and made.type in ("RESHAPE", "TRANSPOSE"):
-        behind.append(made)
-        value = made.inputs[0]
-    if (
-        made is None
-        or made.type != "AFFINE"
-        or made.inputs[2] is not None
-        or scalar(draft, made.inputs[1], 1.0) is None
-    ):
-        return False
-    x = made.inputs[0]
-    for layout in reversed(behind):
-        moved = draft.new_value(draft.shape(layout.outputs[0]), draft.values[layout.outputs[0]].dtype)
-        draft.add(layout.evolve(id=f"{layout.id} for {op.id}.{slot}", inputs=(x,), outputs=(moved,)))
-        x = moved
-    product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
-    inputs = tuple(x if i == slot else other for i, other in enumerate(op.inputs))
-    draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
-    scaled = (product, made.inputs[1], None)
-    draft.add(made.evolve(id=f"{made.id} behind {op.id}.{slot}", inputs=scaled, outputs=op.outputs))
-    return True
 
 
 def transpose_fewer(draft: Draft) -> int:

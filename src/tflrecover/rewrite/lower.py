@@ -72,8 +72,8 @@ class _View:
     def shape(self, slot: int) -> Shape:
         return self.draft.shape(self.op.inputs[slot])
 
-    def output_shape(self, slot: int = 0) -> Shape | None:
-        value = self.draft.values[self.op.outputs[slot]]
+    def output_shape(self) -> Shape | None:
+        value = self.draft.values[self.op.outputs[0]]
         return None if _is_dynamic(value) else value.shape
 
     def dtype(self, slot: int) -> str | int:
@@ -83,8 +83,8 @@ class _View:
     def output_dtype(self, slot: int = 0) -> str | int:
         return self.draft.values[self.op.outputs[slot]].dtype
 
-    def output_quantization(self, slot: int = 0) -> Quantization | None:
-        return self.draft.values[self.op.outputs[slot]].quantization
+    def output_quantization(self) -> Quantization | None:
+        return self.draft.values[self.op.outputs[0]].quantization
 
     def weight(self, slot: int) -> Weight | None:
         return self.draft.weight(self.op.inputs[slot]) if slot < len(self.op.inputs) else None

@@ -14,7 +14,7 @@ from tflrecover.rewrite.forward import absorb, fits, is_padded
 # A pool does not see its own padding as data, so a PAD before it is another thing.
 _PADDED_WITH_ZEROS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _LARGEST_OF_WINDOWS = ("MAX_POOL_2D", "MAX_POOL_3D")
-_NEVER_NEGATIVE = ("RELU", "RELU6", "RELU_0_TO_1", "LOGISTIC", "SOFTMAX", "ABS", "SQUARE", "EXP", "SQRT")
+NEVER_NEGATIVE = ("RELU", "RELU6", "RELU_0_TO_1", "LOGISTIC", "SOFTMAX", "ABS", "SQUARE", "EXP", "SQRT")
 
 
 def absorb_pads(draft: Draft) -> int:
@@ -83,7 +83,7 @@ def pad_with_zeros(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("PAD"):
         value, made = op.attributes["value"], draft.producer(op.inputs[0])
-        if not isinstance(value, float) or not value < 0 or made is None or made.type not in _NEVER_NEGATIVE:
+        if not isinstance(value, float) or not value < 0 or made is None or made.type not in NEVER_NEGATIVE:
             continue
         users = [user for user, _ in draft.consumers(op.outputs[0])]
         if op.outputs[0] in draft.outputs or not all(_sees_data(user, op) for user in users):

@@ -10,10 +10,9 @@ from tflrecover.ops.elementwise import NEG
 from tflrecover.ops.shape import shaped
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.padding import NEVER_NEGATIVE
 from tflrecover.rewrite.scalars import scalar
 from tflrecover.weight import Apply, Weight
-
-_NEVER_NEGATIVE = ("RELU", "RELU6")
 
 
 def fuse_prelu(draft: Draft) -> int:
@@ -34,7 +33,7 @@ def fuse_prelu(draft: Draft) -> int:
 
 def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[int, Weight, tuple[Op, ...]] | None:
     relu, scaled = draft.producer(positive), draft.producer(negative)
-    if relu is None or scaled is None or relu.type not in _NEVER_NEGATIVE or scaled.type != "MUL":
+    if relu is None or scaled is None or relu.type not in NEVER_NEGATIVE or scaled.type != "MUL":
         return None
     found = lone_constant(draft, scaled)
     if found is None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from string import ascii_letters
 
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.conv import no_bias
-from tflrecover.ops.einsum import sides
+from tflrecover.ops.einsum import batched, sides
 from tflrecover.ops.shape import TRANSPOSE, shaped
 from tflrecover.rewrite.draft import Draft
 from tflrecover.weight import Weight
@@ -25,7 +24,7 @@ def split_products(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("BATCH_MATMUL"):
         if op.id not in draft.opaque and _has_constant(draft, op):
-            count += _split(draft, op, _equation_of(op, *(draft.shape(value) for value in op.inputs)))
+            count += _split(draft, op, batched(op.attributes, *(draft.shape(value) for value in op.inputs)))
     for op in draft.of_type("EINSUM"):
         if op.id not in draft.opaque and _has_constant(draft, op):
             count += _split(draft, op, sides(op.attributes["equation"]))
@@ -35,19 +34,6 @@ def split_products(draft: Draft) -> int:
 def _has_constant(draft: Draft, op: Op) -> bool:
     """Of two constants (learned queries, and the kernel that projects them) the first is what the layer is given."""
     return len(op.inputs) == 2 and any(draft.weight(value) is not None for value in op.inputs)
-
-
-def _equation_of(op: Op, x: Shape, y: Shape) -> tuple[str, str, str]:
-    """Axes of a batched product; those of leading size 1 that broadcast get no name in common."""
-    rank = max(len(x), len(y))
-    batch = ascii_letters[: rank - 2]
-    rows, inner, columns = tuple(ascii_letters[rank - 2 : rank + 1])
-    left, right = batch[rank - len(x) :], batch[rank - len(y) :]
-    return (
-        left + (inner + rows if op.attributes["adj_x"] else rows + inner),
-        right + (columns + inner if op.attributes["adj_y"] else inner + columns),
-        batch + rows + columns,
-    )
 
 
 @dataclass(frozen=True, slots=True)

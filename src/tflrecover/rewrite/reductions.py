@@ -1,12 +1,11 @@
-"""Reductions over fewer axes, and with all axes kept, or none.
+"""Reductions over fewer axes, and with those in front kept by a RESHAPE.
 
 MEAN(x, (a, b)) = RESHAPE(MEAN(x, b))      where a has one place
 MEAN(x, a, keepdims=True) = RESHAPE(MEAN(x, a))      for the axes in front
-MEAN(x, b) = RESHAPE(MEAN(x, b, keepdims=True))
 MEAN(x, a) = RESHAPE(x)      where a has one place
 
 What has ones in front is what has them not, to whatever broadcasts: a converter leaves them out or in. PyTorch's layer
-norm takes its mean over the batch, too, in a file of one example, and keeps no axes.
+norm takes its mean over the batch, too, in a file of one example.
 """
 
 from __future__ import annotations
@@ -45,16 +44,6 @@ def drop_reductions(draft: Draft) -> int:
 def is_over_one(op: Op, shape: Shape) -> bool:
     """Whether an operator is a reduction of one number each, of an operand of that shape."""
     return op.type in REDUCTIONS and bool(shape) and all(shape[axis] == 1 for axis in op.attributes["axis"])
-
-
-def keep_axes(draft: Draft) -> int:
-    """Reductions keep their axes, and a RESHAPE drops them."""
-    count = 0
-    for op in draft.of_type(*REDUCTIONS):
-        if not op.attributes["keepdims"]:
-            _reduce(draft, op, tuple(op.attributes["axis"]))
-            count += 1
-    return count
 
 
 def _reduce(draft: Draft, op: Op, axes: tuple[int, ...]) -> None:

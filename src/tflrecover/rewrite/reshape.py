@@ -11,6 +11,7 @@ from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import elementwise
+from tflrecover.rewrite.transposes import merge_transpose
 from tflrecover.rewrite.writer import Writer
 
 
@@ -45,21 +46,11 @@ def merge_transposes(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("TRANSPOSE"):
         before = draft.producer(op.inputs[0])
-        if before is not None and before.type == "TRANSPOSE" and before.id not in draft.opaque:
-            perm = tuple(before.attributes["perm"][axis] for axis in op.attributes["perm"])
-            origins = merged_origins(op, before)
-            op = op.evolve(inputs=before.inputs, attributes={"perm": perm}, origins=origins)
-            draft.replace(op)
-            count += 1
-        elif before is not None and before.type == "REVERSE_V2" and draft.only_consumer(before.outputs[0]) is not None:
+        if before is not None and before.type == "REVERSE_V2" and draft.only_consumer(before.outputs[0]) is not None:
             _swap_with_reverse(draft, op, before)
             count += 1
-            continue
-        value = op.inputs[0]
-        if value is not None and op.attributes["perm"] == tuple(range(len(op.attributes["perm"]))):
-            draft.remove(op.id)
-            draft.redirect(op.outputs[0], value)
-            count += 1
+        else:
+            count += merge_transpose(draft, op)
     return count
 
 

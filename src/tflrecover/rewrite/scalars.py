@@ -1,14 +1,17 @@
 """Constants that mean nothing, or that stand in another place: ``x · 1 = x``, ``a · (b · s) = (a · b) · s``.
 
 AFFINE(x, 1, 0) = x                   (numbers of the model's code only: a file's own ones may be a batch norm)
-MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s
+MUL(a, AFFINE(b, s, 0)) = AFFINE(MUL(a, b), s, 0)     for one number s; of EINSUM likewise, and through reshapes
 AFFINE(EINSUM(a, b), s, 0) = EINSUM(AFFINE(a, s, 0), b)     likewise, where one side has s in the weights that make a
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Collection, Sequence
+
 from tflrecover.ir import Op
-from tflrecover.rewrite.draft import Draft, merged_origins
+from tflrecover.rewrite.draft import Draft, OpId, merged_origins
 from tflrecover.weight import Array, Literal, Weight, evaluate
 
 
@@ -57,18 +60,30 @@ def drop_neutral(draft: Draft) -> int:
 
 def hoist_scales(draft: Draft) -> int:
     """A factor of one number inside a product comes out behind it; it stays where it was for others that take it."""
+    return sum(_hoist(draft, op_id) for op_id in [op.id for op in draft.ordered("MUL")])
+
+
+def scale_products(draft: Draft) -> int:
+    """The same through reshapes and transposes, and of matrix products, too."""
+    listed = [op.id for op in draft.ordered("EINSUM", "MUL") if op.id not in draft.opaque]
+    return sum(_hoist(draft, op_id, "RESHAPE", "TRANSPOSE") for op_id in listed)
+
+
+def _hoist(draft: Draft, op_id: OpId, *layouts: str) -> int:
     count = 0
-    for op_id in [op.id for op in draft.ordered("MUL")]:
-        while (found := _scaled_operand(draft, draft.ops[op_id])) is not None:
-            slot, inner = found
-            op = draft.ops[op_id]
-            product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
-            inputs = tuple(inner.inputs[0] if i == slot else value for i, value in enumerate(op.inputs))
-            draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
-            made = f"{inner.id} behind {op_id}.{count}"
-            outer = (product, *inner.inputs[1:])
-            draft.add(inner.evolve(id=made, inputs=outer, outputs=op.outputs, origins=merged_origins(inner, op)))
-            count += 1
+    while (found := _scaled_operand(draft, draft.ops[op_id], layouts)) is not None:
+        slot, inner, between = found
+        op, x = draft.ops[op_id], inner.inputs[0]
+        for layout in between:
+            moved = draft.new_value(draft.shape(layout.outputs[0]), draft.values[layout.outputs[0]].dtype)
+            draft.add(layout.evolve(id=f"{layout.id} for {moved}", inputs=(x,), outputs=(moved,)))
+            x = moved
+        product = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
+        inputs = tuple(x if i == slot else value for i, value in enumerate(op.inputs))
+        draft.replace(op.evolve(inputs=inputs, outputs=(product,)))
+        made, outer = f"{inner.id} behind {product}", (product, *inner.inputs[1:])
+        draft.add(inner.evolve(id=made, inputs=outer, outputs=op.outputs, origins=merged_origins(inner, op)))
+        count += 1
     return count
 
 
@@ -115,10 +130,13 @@ def _is_number(draft: Draft, op: Op) -> bool:
     return op.inputs[2] is None and weight is not None and all(n == 1 for n in weight.shape)
 
 
-def _scaled_operand(draft: Draft, op: Op) -> tuple[int, Op] | None:
-    """Slot and AFFINE of an operand that is only multiplied by one number."""
+def _scaled_operand(draft: Draft, op: Op, layouts: Collection[str]) -> tuple[int, Op, Sequence[Op]] | None:
+    """Slot and AFFINE of an operand that is only multiplied by one number, and what of ``layouts`` lies between."""
     for slot, value in enumerate(op.inputs):
-        inner = draft.producer(value)
+        between: deque[Op] = deque()
+        while (inner := draft.producer(value)) is not None and inner.type in layouts:
+            between.appendleft(inner)
+            value = inner.inputs[0]
         if inner is not None and inner.type == "AFFINE" and _is_number(draft, inner):
-            return slot, inner
+            return slot, inner, between
     return None

@@ -17,6 +17,7 @@ import numpy as np
 
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
+from tflrecover.ops import reduce
 from tflrecover.ops.shape import RESHAPE, TRANSPOSE
 from tflrecover.ops.slicing import WHOLE, named
 from tflrecover.rewrite.draft import Draft, merged_origins
@@ -36,15 +37,16 @@ def sink_transposes(draft: Draft) -> int:
     listed = draft.ordered() if draft.has("TRANSPOSE") else ()
     for op_id in [op.id for op in listed if op.id not in draft.opaque]:
         op = draft.ops[op_id]
-        count += _merge(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)
+        count += merge_transpose(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)
     return count
 
 
-def _merge(draft: Draft, op: Op) -> int:
-    perm = _perm(draft, op)
+def merge_transpose(draft: Draft, op: Op) -> int:
+    """One that stands behind another becomes one with it, and one that moves no axis goes."""
+    perm = _perm(op)
     before = draft.producer(op.inputs[0])
     if _is_transpose(draft, before) and before is not None:
-        inner = _perm(draft, before)
+        inner = _perm(before)
         perm = tuple(inner[axis] for axis in perm)
         op = op.evolve(inputs=before.inputs, attributes={"perm": perm}, origins=merged_origins(op, before))
         draft.replace(op)
@@ -60,9 +62,9 @@ def _is_transpose(draft: Draft, op: Op | None) -> bool:
     return op is not None and op.type == "TRANSPOSE" and op.id not in draft.opaque
 
 
-def _perm(draft: Draft, op: Op) -> Perm:
-    rank = len(draft.shape(op.inputs[0]))
-    return tuple(int(axis) % max(rank, 1) for axis in op.attributes["perm"])
+def _perm(op: Op) -> Perm:
+    perm = op.attributes["perm"]
+    return tuple(int(axis) % len(perm) for axis in perm)
 
 
 def _sink(draft: Draft, op: Op) -> int:
@@ -71,7 +73,7 @@ def _sink(draft: Draft, op: Op) -> int:
         for slot, value in enumerate(op.inputs)
         if (before := draft.producer(value)) is not None and _is_transpose(draft, before)
     }
-    perms = {_perm(draft, before) for before in transposes.values()}
+    perms = {_perm(before) for before in transposes.values()}
     if len(perms) != 1 or len(op.outputs) != 1:
         return 0
     perm = perms.pop()
@@ -201,19 +203,8 @@ def _sliced(attributes: Mapping[str, Any], perm: Perm) -> Moved | None:
     return {**attributes, "slices": named(listed)}, _without(perm, dropped)
 
 
-_REDUCTIONS = (
-    "MEAN",
-    "SUM",
-    "REDUCE_MAX",
-    "REDUCE_MIN",
-    "REDUCE_PROD",
-    "REDUCE_ANY",
-    "REDUCE_ALL",
-    "ARG_MAX",
-    "ARG_MIN",
-)
 _BY_AXIS: dict[str, Callable[[Mapping[str, Any], Perm], Moved | None]] = {
-    **dict.fromkeys(_REDUCTIONS, _reduced),
+    **dict.fromkeys((spec.name for spec in reduce.SPECS), _reduced),
     **dict.fromkeys(("CONCATENATION", "REVERSE_V2", "CUMSUM", "SOFTMAX_OF_AXES"), _along),
     **dict.fromkeys(("PAD", "MIRROR_PAD"), _padded),
     "STRIDED_SLICE": _sliced,

@@ -126,5 +126,4 @@ def value(tensor: Any, contents: Sequence[NDArray[np.uint8] | None], walker: Wal
         _quantization(tensor, walker, where),
         None if data is None else _view(data, kind, shape, sparsity is not None),
         sparsity,
-        bool(tensor.IsVariable()),
     )

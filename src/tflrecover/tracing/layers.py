@@ -89,7 +89,7 @@ def own_variables(layer: Any) -> list[Any]:
     return own
 
 
-def variable_paths(model: Any, paths: LayerPaths, captured: Iterable[Any] = ()) -> dict[str, Any]:
+def variable_paths(model: Any, paths: LayerPaths, captured: Iterable[Any]) -> dict[str, Any]:
     """Every variable of the model under a unique path, ``layer path/variable name``, in the model's own order.
 
     Args:

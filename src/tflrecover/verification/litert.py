@@ -56,7 +56,7 @@ def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
     return arrays
 
 
-def random(file: TFLiteModel, shapes: Mapping[int, Shape], seed: int = 0) -> list[Array]:
+def random(file: TFLiteModel, shapes: Mapping[int, Shape]) -> list[Array]:
     """Reproducible inputs: uniform numbers in [0, 1), over all its range where an input has a scale; small integers.
 
     Integers that the file looks something up by are rows of what it looks them up in, and of all of it.
@@ -64,9 +64,8 @@ def random(file: TFLiteModel, shapes: Mapping[int, Shape], seed: int = 0) -> lis
     Args:
         file: The file.
         shapes: Value id to shape of inputs whose sizes the file leaves free.
-        seed: Of the random numbers.
     """
-    rng, rows = np.random.default_rng(seed), ranges(flattened(file))
+    rng, rows = np.random.default_rng(0), ranges(flattened(file))
     resized = [(v, replace(value, shape=shapes.get(v, value.shape))) for v, value in _inputs(file)]
     return [_random(value, rng, rows.get(v)) for v, value in resized]
 
