@@ -123,7 +123,9 @@ def gru_of_tensorflow_1(x):
     ],
 )
 def test_others_unroll(function, kind):
-    assert kinds(recovered(file(function))) == ["InputLayer", kind]
+    content = file(function)
+    assert kinds(recovered(content)) == ["InputLayer", kind]
+    assert_exact(content)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 3, 2), (1, 1, 2, 3), (0, 1, 2)])
