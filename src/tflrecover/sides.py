@@ -25,6 +25,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.reductions import drop_reductions, is_over_one
 from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.scalars import known_array, scale_operands
+from tflrecover.rewrite.steps import lift_lone_biases
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
@@ -324,6 +325,11 @@ def _products_of_constants(graph: Graph) -> int:
     return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
 
 
+def _offsets_of_sums(graph: Graph) -> int:
+    sums = {value for op in graph.ops() if op.type == "ADD" for value in op.outputs}
+    return sum(op.type == "AFFINE" and op.inputs[0] in sums for op in graph.ops())
+
+
 # By what two graphs are told to differ in.
 _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
@@ -332,6 +338,7 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     fold_products: _products_of_constants,
     merge_sums: _added_constants,
     drop_reductions: _reductions_of_one,
+    lift_lone_biases: _offsets_of_sums,
 }
 
 

@@ -87,3 +87,23 @@ def test_a_layer_on_a_table_trains(table_file, tmp_path):
     source, _, *_ = tflrecover.generate(table_file, tmp_path / "table.py")
     assert "layers.Dense(6" in source.read_text(encoding="utf-8")
     assert_exact(table_file)
+
+
+def test_a_bias_behind_a_sum_of_two_layers_trains():
+    """A converter leaves it there where both layers have no bias of their own."""
+    rng = np.random.default_rng(2)
+    file = File()
+    x, y = file.input((1, 4)), file.input((1, 3))
+    products = [
+        file.op("FULLY_CONNECTED", (value, file.const(rng.normal(size=(5, n)).astype("float32")), -1), (1, 5))
+        for value, n in ((x, 4), (y, 3))
+    ]
+    total = file.op("ADD", products, (1, 5), options="AddOptions")
+    bias = file.const(rng.normal(size=5).astype("float32"))
+    content = file.content(file.op("ADD", (total, bias), (1, 5), options="AddOptions"))
+    model = recovered(content)
+    assert [tuple(weight.shape) for weight in model.trainable_weights] in (
+        [(4, 5), (5,), (3, 5)],
+        [(3, 5), (4, 5), (5,)],
+    )
+    assert_exact(content)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import recurrent_models as recurrent
 from keras import layers as L
+from keras import ops
 
 import tflrecover
 from tests.recovery.recovering import kinds, recovered
@@ -21,6 +22,12 @@ def in_turn(x):
     for rate in (1, 2):
         x = L.LeakyReLU()(L.Conv1D(6, 3, dilation_rate=rate, padding="causal")(x))
     return L.Concatenate()([L.MaxPooling1D(2)(x), L.AveragePooling1D(2)(x)])
+
+
+def turned(x):
+    """A rotation of the points' own, as in PointNet: a product in the middle of convolutions of one row."""
+    matrix = L.Dense(x.shape[-1] ** 2)(L.GlobalMaxPooling1D()(L.Conv1D(5, 1, activation="relu")(x)))
+    return L.Conv1D(6, 1)(ops.matmul(x, L.Reshape((x.shape[-1],) * 2)(matrix)))
 
 
 NETWORKS = {
@@ -82,6 +89,14 @@ def test_what_an_image_of_one_row_needs_stays():
     assert kinds(recovered(given)) == ["InputLayer", "Conv2D"]
     taller = file_of(lambda x: L.Conv2D(3, 3)(L.ZeroPadding2D((2, 0))(L.Reshape((1, 16, 4))(x))))
     assert "Conv1D" not in kinds(recovered(taller))
+
+
+def test_matrices_between_convolutions_over_steps():
+    content = file_of(lambda x: turned(turned(x)), batch=1)
+    model = recovered(content)
+    assert kinds(model).count("Conv1D") == 4
+    assert "Conv2D" not in kinds(model)
+    assert tflrecover.port(content, model).ok
 
 
 def test_the_bias_behind_holes_trains():

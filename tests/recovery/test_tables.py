@@ -67,6 +67,29 @@ def test_queries_train_for_each_example():
     np.testing.assert_allclose(model(x)[1:2], model(x[1:2]), atol=1e-6)
 
 
+def own_attention(x):
+    """Queries whose product with the keys is no layer's."""
+    keys, values = L.Dense(6)(x), L.Dense(6)(x)
+    scores = keras.ops.matmul(Queries()(x), keras.ops.transpose(keys, (0, 2, 1)))
+    return L.Dense(3)(keras.ops.matmul(keras.ops.softmax(scores), values))
+
+
+def test_queries_of_a_product_train():
+    """Of a batch of one a file has them as a matrix that the keys are multiplied by."""
+    content = recurrent.convert(recurrent.randomize(recurrent.model(own_attention, (5, 4), batch=1), 1), "builtin")
+    model = recovered(content)
+    assert (4, 6) in {tuple(weight.shape) for weight in model.trainable_weights}
+    assert model.inputs[0].shape == (None, 5, 4)
+    assert tflrecover.port(content, model).ok
+
+
+def test_a_graph_is_no_table():
+    """Neighbours of each node, by which features are averaged: they are no numbers that were learned."""
+    near = np.eye(5, k=1, dtype="float32") + np.eye(5, dtype="float32") / 2
+    model = recovered(file_of(lambda x: L.Dense(3)(keras.ops.matmul(near, L.Dense(6)(x)))))
+    assert "Embedding" not in kinds(model)
+
+
 ANCHORS = np.random.default_rng(3).normal(size=(1, 5, 6)).astype("float32")
 NUMBERS = {
     "behind_the_last_layer": lambda x: L.Dense(6)(x) + ANCHORS,

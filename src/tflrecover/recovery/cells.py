@@ -17,7 +17,7 @@ import numpy as np
 
 from tflrecover.ir import Op
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
-from tflrecover.recovery.linear import Linear, Term, linear
+from tflrecover.recovery.linear import Linear, Term, linear, taken
 from tflrecover.recovery.match import pairs
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import scalar
@@ -88,7 +88,15 @@ def _is_sixth(draft: Draft, op: Op) -> bool:
 
 def _gate(draft: Draft, value: int) -> _Gate:
     activation, inner, scale, offset = _activated(draft, value)
-    terms = dict(linear(draft, inner))
+    whole = draft.producer(value)
+    if activation == "linear" and whole is not None and whole.type == "STRIDED_SLICE" and whole.inputs[0] is not None:
+        # A part of what an activation makes is what it makes of that part.
+        activation, inner, scale, offset = _activated(draft, whole.inputs[0])
+        part = None if activation == "linear" else taken(draft, whole, inner)
+        activation, inner, scale, offset = (activation, inner, scale, offset) if part else ("linear", value, 1.0, 0.0)
+        terms = dict(part or linear(draft, inner))
+    else:
+        terms = dict(linear(draft, inner))
     if scale != 1.0:
         terms = {source: _times(term, np.float32(scale)) for source, term in terms.items()}
     if offset:
@@ -154,6 +162,14 @@ def _lstm(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
                     yield _found("LSTM", states, [i, f, g, o], activation=name, recurrent_activation=i.activation)
 
 
+def output_parts(draft: Draft, value: int) -> Iterator[tuple[int, int]]:
+    """``(c, c')`` where a value may be the output of an LSTM: ``gate · a(c')`` with ``c' = gate · c + …``."""
+    for _, shown in pairs(draft, value, "MUL"):
+        new = _activated(draft, shown)[1]
+        for kept, _ in pairs(draft, new, "ADD"):
+            yield from ((cell, new) for _, cell in pairs(draft, kept, "MUL"))
+
+
 def _both(draft: Draft, one: int, other: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     for first in pairs(draft, one, "MUL"):
         for second in pairs(draft, other, "MUL"):
@@ -162,17 +178,26 @@ def _both(draft: Draft, one: int, other: int) -> Iterator[tuple[tuple[int, int],
 
 def _gru(draft: Draft, states: Sequence[State]) -> Iterator[Cell | None]:
     (h,) = states
+    for update, candidate in _updates(draft, h):
+        z, made = _gate(draft, update), _gate(draft, candidate)
+        for is_after, r, terms in _resets(draft, made.terms, h.value):
+            if r.activation != z.activation:
+                continue
+            gates = [z, r, _Gate(made.activation, terms)]
+            names = {"activation": made.activation, "recurrent_activation": z.activation}
+            yield _found("GRU", states, gates, **names, reset_after=is_after)
+
+
+def _updates(draft: Draft, h: State) -> Iterator[tuple[int, int]]:
+    """``(z, n)`` of ``z · h + (1 - z) · n``, which PyTorch's converter writes as ``(h - n) · z + n``."""
     for kept, added in pairs(draft, h.next, "ADD"):
         for (update, old), (rest, candidate) in _both(draft, kept, added):
-            if old != h.value or not _is_rest(draft, rest, update):
-                continue
-            z, made = _gate(draft, update), _gate(draft, candidate)
-            for is_after, r, terms in _resets(draft, made.terms, h.value):
-                if r.activation != z.activation:
-                    continue
-                gates = [z, r, _Gate(made.activation, terms)]
-                names = {"activation": made.activation, "recurrent_activation": z.activation}
-                yield _found("GRU", states, gates, **names, reset_after=is_after)
+            if old == h.value and _is_rest(draft, rest, update):
+                yield update, candidate
+        for update, difference in pairs(draft, kept, "MUL"):
+            op = draft.producer(difference)
+            if op is not None and op.type == "SUB" and op.inputs == (h.value, added):
+                yield update, added
 
 
 def _is_rest(draft: Draft, value: int, gate: int) -> bool:

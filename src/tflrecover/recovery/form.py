@@ -34,6 +34,7 @@ from tflrecover.recovery.squeezed import keep_squeezed
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
+from tflrecover.recovery.unrolled import roll_steps
 from tflrecover.recovery.upsampling import fuse_upsampling
 from tflrecover.rewrite.affine import LINEAR, merge_affines, to_affine
 from tflrecover.rewrite.common import freeze, signature
@@ -126,6 +127,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_scores,
     fuse_masked_softmax,
     fuse_recurrent,
+    roll_steps,
     lift_turns,
     fuse_bidirectional,
     fuse_silu,

@@ -217,12 +217,12 @@ def _replace(draft: Draft, loop: _Loop, layer: _Layer) -> None:
     inputs = (x, *weights, mask, *layer.initial)
     draft.add(end.evolve(type="RECURRENT", inputs=inputs, outputs=tuple(results), attributes=attributes))
     for final, number in layer.finals.items():
-        _become(draft, write, final, results[1 + number] if has_states else results[0])
+        become(draft, write, final, results[1 + number] if has_states else results[0])
     for final, last in zip(layer.stacked, lasts, strict=True):
         if is_sequence:
-            _unstack(draft, write, final, results[0])
+            unstack(draft, write, final, results[0])
         elif last is not None:
-            _become(draft, write, last, results[0])
+            become(draft, write, last, results[0])
 
 
 def _last_step(draft: Draft, final: int, steps: int) -> int | None:
@@ -235,17 +235,17 @@ def _last_step(draft: Draft, final: int, steps: int) -> int | None:
     return op.outputs[0] if op is not None and is_last else None
 
 
-def _unstack(draft: Draft, write: Writer, final: int, sequence: int) -> None:
+def unstack(draft: Draft, write: Writer, final: int, sequence: int) -> None:
     """Operators that bring the batch of a stacked result to the front again go."""
     for user, _ in draft.consumers(final):
         if swapped(draft, user) == final and draft.shape(user.outputs[0]) == draft.shape(sequence):
             draft.redirect(user.outputs[0], sequence)
             draft.remove(user.id)
     if _is_used(draft, final):
-        _become(draft, write, final, swap(draft, write, sequence))
+        become(draft, write, final, swap(draft, write, sequence))
 
 
-def _become(draft: Draft, write: Writer, old: int, new: int) -> None:
+def become(draft: Draft, write: Writer, old: int, new: int) -> None:
     """A value is another one, but for its shape; operators that only give it that shape go."""
     for user, _ in draft.consumers(old):
         if user.type == "RESHAPE" and draft.shape(user.outputs[0]) == draft.shape(new):

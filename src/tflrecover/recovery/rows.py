@@ -18,7 +18,7 @@ from tflrecover.recovery.sequences import swapped
 from tflrecover.rewrite.affine import LINEAR, absorb, pair_of
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import array, elementwise
+from tflrecover.rewrite.match import array, elementwise, maker
 from tflrecover.rewrite.scalars import known_array
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal
@@ -204,23 +204,40 @@ def _bare_dense(draft: Draft, value: int, bias: Array) -> tuple[Op, Array] | Non
 
 
 def fuse_biases(draft: Draft) -> int:
-    """An offset alone behind a linear operator without a bias is its bias."""
+    """An offset alone behind a linear operator without a bias is its bias, also where another is added before."""
     count = 0
     for op in draft.of_type("AFFINE"):
-        linear = draft.producer(op.inputs[0])
-        if linear is None or linear.type not in LINEAR or draft.only_consumer(linear.outputs[0]) is None:
+        made = draft.producer(op.inputs[0])
+        if made is None or op.inputs[1] is not None or op.inputs[2] is None:
+            continue
+        if draft.only_consumer(made.outputs[0]) is None:
+            continue
+        if made.type == "ADD":
+            terms = [maker(draft, value, "FULLY_CONNECTED") for value in made.inputs]
+            linear = next((one for one in terms if one is not None and _takes_bias(draft, one, op)), None)
+        else:
+            linear = made if _takes_bias(draft, made, op) else None
+        if linear is None:
             continue
         kernel, bias = draft.weight(linear.inputs[1]), draft.weight(linear.inputs[2])
-        if op.inputs[1] is not None or op.inputs[2] is None or kernel is None or bias is None:
-            continue
-        if not _has_no_bias(draft, linear):
-            continue
+        assert kernel is not None
+        assert bias is not None
         operands = (draft.constant(weight) for weight in absorb(linear.type, kernel, bias, pair_of(draft, op)))
         draft.remove(op.id)
-        made = {"inputs": (linear.inputs[0], *operands), "outputs": op.outputs}
-        draft.replace(linear.evolve(**made, origins=merged_origins(linear, op)))
+        inputs = (linear.inputs[0], *operands)
+        draft.replace(linear.evolve(inputs=inputs, origins=merged_origins(linear, op)))
+        draft.replace(draft.ops[made.id].evolve(outputs=op.outputs))
         count += 1
     return count
+
+
+def _takes_bias(draft: Draft, linear: Op, offset: Op) -> bool:
+    """Whether an operator without a bias may have an offset as its own."""
+    is_linear = linear.type in LINEAR and linear.id not in draft.opaque and "activation" not in linear.attributes
+    if not is_linear or draft.weight(linear.inputs[1]) is None or draft.weight(linear.inputs[2]) is None:
+        return False
+    is_alone = draft.only_consumer(linear.outputs[0]) is not None
+    return is_alone and _has_no_bias(draft, linear) and draft.shape(linear.outputs[0]) == draft.shape(offset.outputs[0])
 
 
 def _has_no_bias(draft: Draft, linear: Op) -> bool:

@@ -94,6 +94,8 @@ def _can_do_without(draft: Draft, op: Op, unit: int) -> bool:
         return bool(op.attributes["size"][unit - 1] == 1)
     spec = ops.by_name(op.type)
     is_by_number = spec is not None and (spec.is_elementwise or spec.is_of_single_numbers or op.type in _ALONG_LAST)
+    # Of matrices, any axis but the last two is one of a stack.
+    is_by_number |= op.type == "BATCH_MATMUL" and unit < _RANK - 2
     constants = [] if op.type == "FULLY_CONNECTED" else map(draft.weight, op.inputs)
     return bool(is_by_number) and all(
         weight is None or _without(weight.shape, unit) is not None for weight in constants

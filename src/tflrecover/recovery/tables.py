@@ -8,7 +8,7 @@ mask).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 
@@ -48,17 +48,18 @@ def learn_tables(draft: Draft) -> int:
             inputs[slot] = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)
         draft.replace(op.evolve(inputs=tuple(inputs)))
         count += 1
-    return count + _learn_queries(draft)
+    return count + _learn_queries(draft, behind, before)
 
 
-def _learn_queries(draft: Draft) -> int:
+def _learn_queries(draft: Draft, behind: Set[int], before: Set[int]) -> int:
     """Queries that no input reaches, as of a Perceiver, become operands that train, one set for each example."""
     count = 0
-    for op in draft.of_type("MULTI_HEAD_ATTENTION"):
+    for op in draft.of_type("MULTI_HEAD_ATTENTION", "BATCH_MATMUL"):
         query, value, *others = op.inputs
-        shape = draft.shape(query)
-        table = _table(array(draft, query), len(shape), shape)
+        table = _table(array(draft, query), len(draft.shape(value)), draft.shape(query))
         if table is None or value is None or draft.weight(value) is not None:
+            continue
+        if op.type == "BATCH_MATMUL" and not (value in behind and op.outputs[0] in before):
             continue
         operands = (value, draft.constant(Literal.of(table)))
         learned = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)

@@ -31,6 +31,7 @@ from tflrecover.rewrite.moves import pass_moves
 from tflrecover.rewrite.negatives import subtract_negatives
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.padding import absorb_pads, pad_with_zeros
+from tflrecover.rewrite.parts import project_parts, slice_sums
 from tflrecover.rewrite.patterns import fuse_patterns
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
@@ -57,7 +58,7 @@ from tflrecover.rewrite.sink import sink_reshapes, sink_units
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
-from tflrecover.rewrite.steps import add_biases, blend, pack_steps, project_steps, take_steps
+from tflrecover.rewrite.steps import add_biases, blend, lift_lone_biases, pack_steps, project_steps, take_steps
 from tflrecover.rewrite.strides import fuse_strides
 from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.transposes import sink_transposes
@@ -162,11 +163,14 @@ RULES: tuple[Rule, ...] = (
     absorb_pads,
     absorb_affines,
     pass_moves,
+    project_parts,
     project_steps,
     pack_steps,
     add_biases,
     blend,
+    slice_sums,
     split_units,
+    lift_lone_biases,
     fuse_strides,
     shift_constants,
 )
@@ -180,10 +184,13 @@ STEPS: tuple[Rule, ...] = (
     unroll_loops,
     pack_steps,
     take_steps,
+    project_parts,
     project_steps,
     add_biases,
     blend,
+    slice_sums,
     split_units,
+    lift_lone_biases,
 )
 ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
 ONE_SIDED: tuple[Rule, ...] = (

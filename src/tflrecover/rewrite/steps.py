@@ -13,7 +13,7 @@ PyTorch's recurrent layers come as that: the products of all steps in one, and a
 from __future__ import annotations
 
 from tflrecover.ir import Op, Shape
-from tflrecover.ops.conv import no_bias
+from tflrecover.ops.conv import is_no_bias, no_bias
 from tflrecover.ops.elementwise import ADD
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.affine import absorb_affines
@@ -107,13 +107,24 @@ def _projected(draft: Draft, op: Op) -> bool:
 
 def add_biases(draft: Draft) -> int:
     """Biases of two dense layers that are added come behind the sum."""
+    return _behind_sums(draft, (1, 2))
+
+
+def lift_lone_biases(draft: Draft) -> int:
+    """So does the bias that one of them alone has, where parts of both were taken before."""
+    return _behind_sums(draft, (1,))
+
+
+def _behind_sums(draft: Draft, counts: tuple[int, ...]) -> int:
+    """Where as many of both have a bias."""
     count = 0
     for op in draft.of_type("ADD"):
         layers = [maker(draft, value, "FULLY_CONNECTED") for value in op.inputs]
         found = [layer for layer in layers if layer is not None and draft.only_consumer(layer.outputs[0]) is not None]
         biases = [draft.weight(layer.inputs[2]) for layer in found if len(layer.inputs) > 2]
         known = [bias for bias in biases if bias is not None]
-        if len(known) != 2 or known[0].shape != known[1].shape or not any(bias.leaves for bias in known):
+        of_a_layer = sum(not is_no_bias(bias) for bias in known)
+        if len(known) != 2 or known[0].shape != known[1].shape or of_a_layer not in counts:
             continue
         write = Writer(draft, op)
         bare = []
