@@ -156,7 +156,7 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         is_better = _is_proved(other) or (other.alignment.complete and not found.alignment.complete)
         if is_better and not _lacks_a_scale(other):
             found, form = other, form.by(*wanted)
-        elif not found.alignment.complete and _tells(wanted, told) and _open(other) < _open(told):
+        elif not found.alignment.complete and _tells(wanted, told, other) and _open(other) < _open(told):
             found = other
     if found.alignment.complete and _is_masked_otherwise(found):
         masked = _aligned_as(both, form.by(select_scores))
@@ -189,7 +189,8 @@ def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
 def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Loops are written out: the one side may have as a loop what the other has unrolled."""
     mine, theirs = _loops(found)
-    return (unroll_loops,) if (mine or theirs) and (both.in_all_forms or mine != theirs) else ()
+    may_tell = both.in_all_forms or mine != theirs or _open(found) > 0
+    return (unroll_loops,) if (mine or theirs) and may_tell else ()
 
 
 def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -243,12 +244,15 @@ _READINGS: tuple[Callable[[Facing, Sides], tuple[Rule, ...]], ...] = (
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 
 
-def _tells(rules: tuple[Rule, ...], found: Sides) -> bool:
+def _tells(rules: tuple[Rule, ...], found: Sides, other: Sides) -> bool:
     """Whether differences may be told in the form that rules give, too.
 
     What one side has written out as steps can only be told apart step by step; how far reshapes sink hides nothing.
+    Where both have loops, but each in a form of its own, all of them have to be pairs when they are written out.
     """
-    return rules == (sink_layouts,) or (rules == (unroll_loops,) and len(set(_loops(found))) > 1)
+    if rules == (unroll_loops,):
+        return len(set(_loops(found))) > 1 or _open(other) == 0
+    return rules == (sink_layouts,)
 
 
 def _loops(sides: Sides) -> tuple[int, int]:
