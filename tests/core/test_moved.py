@@ -89,3 +89,19 @@ def test_a_fault_before_a_recurrent_layer_brings_no_others(wrong, expected):
     """The one side has its steps in front by a transpose, the other by a reshape that was merged with another."""
     difference = root(reading, **wrong)
     assert (difference.keras_layer, difference.attribute) == expected
+
+
+def bordered(is_reflected=True):
+    x = image = keras.Input((8, 8, 3), name="image")
+    x = L.Conv2D(4, 1, activation="relu", name="stem")(x)
+    if is_reflected:
+        x = keras.ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    x = L.Conv2D(4, 3, padding="valid" if is_reflected else "same", name="conv")(x)
+    return keras.Model(image, L.ReLU(name="relu")(x))
+
+
+def test_a_border_of_another_kind_is_one_difference_of_the_window():
+    difference = root(bordered, is_reflected=False)
+    assert named(difference) == ("attribute", "conv", "padding")
+    assert "mode='reflect'" in difference.message
+    assert [one.kind for one in difference.consequences] == ["missing"]

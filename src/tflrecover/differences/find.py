@@ -17,6 +17,7 @@ from tflrecover.differences.functions import function_name
 from tflrecover.differences.layers import Layers, activation_of, class_of, needs_none
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.moved import moved
+from tflrecover.differences.padded import padded
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
@@ -47,7 +48,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         *wiring.outputs(alignment),
     ]
     found += _constants(alignment, failed, found, layers, taken)
-    found = moved(alignment, found, layers)
+    found = padded(alignment, moved(alignment, found, layers))
     if not found and not alignment.complete and not alignment.ambiguous:
         # Nothing may pass as the same that is not proved to be.
         message = (
@@ -82,7 +83,10 @@ def _grouped(found: Iterable[Found]) -> tuple[Difference, ...]:
             followers.setdefault(before[-1] if before else 0, []).append(item.difference)
     if not roots:
         return tuple(item.difference for item in rest)
-    return tuple(replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots))
+    return tuple(
+        replace(root.difference, consequences=(*root.difference.consequences, *followers.get(i, ())))
+        for i, root in enumerate(roots)
+    )
 
 
 def _said(difference: Difference) -> Hashable:

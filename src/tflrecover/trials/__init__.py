@@ -36,6 +36,8 @@ _MOST_TRIALS = 40
 _MOST_OPERATORS = 40_000
 # So many where each difference could be a fault by itself: one that is the root of all is among the likeliest.
 _MOST_WHERE_CLEAR = 8
+# So many where the two have little in common: one layer that is nearly all of a network, or another network.
+_MOST_WHERE_FAR = 16
 
 
 def explained(comparison: T) -> T:
@@ -47,6 +49,8 @@ def explained(comparison: T) -> T:
 
 def _explained(comparison: T) -> T:
     trials = _MOST_OPERATORS // max(len(comparison.both.theirs.source), _MOST_OPERATORS // _MOST_TRIALS)
+    if comparison.overview:
+        trials = min(trials, _MOST_WHERE_FAR)
     suspects = Suspects(comparison)
     settled: list[StandIn] = []
     rest = opened(comparison)
