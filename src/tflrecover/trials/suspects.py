@@ -67,7 +67,7 @@ class Suspects:
     def _is_between_layers(self, difference: Difference) -> bool:
         """Whether no argument of one of Keras's own layers could be behind a difference: it is between layers."""
         if difference.kind == "wiring" and difference.attribute == "inputs":
-            return self._is_plain(difference.keras_layer or "")
+            return len(difference.layers) <= 1 and self._is_plain(difference.keras_layer or "")
         if difference.kind != "missing":
             return False
         alignment = self._comparison.alignment
