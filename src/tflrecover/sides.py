@@ -157,7 +157,7 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         is_better = _is_proved(other) or (other.alignment.complete and not found.alignment.complete)
         if is_better and not _lacks_a_scale(other):
             found, form = other, form.by(*wanted)
-        elif not found.alignment.complete and reading.tells(told) and _open(other) < _open(told):
+        elif not found.alignment.complete and reading.tells(told, other) and _open(other) < _open(told):
             found = other
     if found.alignment.complete and _is_masked_otherwise(found):
         masked = _aligned_as(both, form.by(select_scores))
@@ -190,7 +190,8 @@ def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
 def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Loops are written out: the one side may have as a loop what the other has unrolled."""
     mine, theirs = _loops(found)
-    return (unroll_loops,) if (mine or theirs) and (both.in_all_forms or mine != theirs) else ()
+    may_tell = both.in_all_forms or mine != theirs or _open(found) > 0
+    return (unroll_loops,) if (mine or theirs) and may_tell else ()
 
 
 def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -241,19 +242,20 @@ class _Reading:
 
     Attributes:
         rules: Which rules give it; none where there is nothing that they could bring together.
-        tells: Whether differences may be told in it, too.
+        tells: Whether differences may be told in it, too, by the sides as they are and in that form.
     """
 
     rules: Callable[[Facing, Sides], tuple[Rule, ...]]
-    tells: Callable[[Sides], bool] = lambda found: False
+    tells: Callable[[Sides, Sides], bool] = lambda found, other: False
 
 
 _READINGS = (
     _Reading(_one_sided),
     # How far reshapes sink hides nothing.
-    _Reading(_sunk_alike, tells=lambda found: True),
-    # What one side has written out as steps can only be told apart step by step.
-    _Reading(_without_loops, tells=lambda found: len(set(_loops(found))) > 1),
+    _Reading(_sunk_alike, tells=lambda found, other: True),
+    # What one side has written out as steps can only be told apart step by step. Where both have loops, but each in a
+    # form of its own, all of them have to be pairs when they are written out.
+    _Reading(_without_loops, tells=lambda found, other: len(set(_loops(found))) > 1 or not _open(other)),
     _Reading(_steps_alike),
     _Reading(_written_alike),
     _Reading(_with_own_norms),

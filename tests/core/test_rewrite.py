@@ -329,6 +329,14 @@ def test_index_behind_another_number_stays():
     assert b.text(taken)[0].endswith("SELECT_V2 GATHER")
 
 
+def test_steps_are_turned_round_before_an_axis_of_size_1_is_put_in():
+    b = Build((4, 6))
+    wide = b("RESHAPE", 0, b.const(np.int32([4, 1, 6])), shape=(4, 1, 6))
+    text, graph = b.text(b("REVERSE_V2", wide, b.const(np.int32([0])), shape=(4, 1, 6)))
+    assert text == "REVERSE_V2 RESHAPE"
+    assert next(graph.ops()).attributes["axis"] == (0,)
+
+
 def test_rows_that_are_the_same_for_each_example_are_there_once():
     b = Build((2, 3, 4))
     rows = b("GATHER", b.const(kernel(5, 4)), b.const(np.int32([[0, 2, 1]] * 2)), shape=(2, 3, 4), axis=0)

@@ -29,6 +29,16 @@ def norm(x, **settings):
 
 
 @steps
+def normalized_by(x, kind=L.LayerNormalization):
+    return kind(name="norm")(L.Dense(8, name="before")(x))
+
+
+@steps
+def around(x, kind=L.LSTM):
+    return L.Bidirectional(kind(4, unroll=True), name="both")(x)
+
+
+@steps
 def gru(x, **settings):
     return L.GRU(5, unroll=True, name="gru", **settings)(x)
 
@@ -146,6 +156,9 @@ FAULTS = {
     "length": (convolution, {"strides": 2}, "conv", "strides", (1,)),
     "class": (merge, {"layer": L.Average}, "merge", "layer", "Add"),
     "layer": (surplus, {"extra": True}, "surplus", None, None),
+    "norm of another class": (normalized_by, {"kind": L.RMSNormalization}, "norm", "layer", "LayerNormalization"),
+    "norm that leaves no trace": (normalized_by, {"kind": L.BatchNormalization}, "norm", "layer", "LayerNormalization"),
+    "wrapped layer of another class": (around, {"kind": L.GRU}, "both", "layer", "LSTM"),
 }
 
 

@@ -96,6 +96,9 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         advice = _padding(f, k, shapes, layer, layers) if name == "padding" and "strides" in f.attributes else ""
         if name == "value" and class_of(layers, path or "").startswith("ZeroPadding"):
             advice = _pads_with(f, path or "")
+        if name == "slices" and isinstance(mine, tuple):
+            taken = describe.sliced(mine, shapes[0] if shapes and shapes[0] else ())
+            advice = f"take `{taken}` at {describe.in_keras(k)}"
         yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
 
 

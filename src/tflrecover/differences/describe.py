@@ -54,6 +54,7 @@ LAYER_NAMES = {
     "RESIZE_NEAREST_NEIGHBOR": "UpSampling2D(interpolation='nearest')",
     "MEAN": "GlobalAveragePooling2D",
     "REDUCE_MAX": "GlobalMaxPooling2D",
+    "SELECT_V2": "keras.ops.where",
 }
 
 
@@ -68,9 +69,29 @@ def layer_name(op: Op, graph: Graph | None = None) -> str:
     shape = graph.values[op.inputs[0]].shape if graph is not None and op.inputs and op.inputs[0] is not None else None
     if op.type == "TILE" and shape is not None:
         return _repeating(op, shape)
+    if op.type == "STRIDED_SLICE" and (places := op.attributes.get("slices")):
+        return sliced(places, shape or ())
     if op.type not in _PER_RANK or shape is None or len(shape) not in _RANKS:
         return name
     return name.replace("2D", f"{len(shape) - 2}D")
+
+
+def sliced(places: Sequence[Any], shape: Shape) -> str:
+    """Slices as Python writes them; axes of size 1, which only a canonical form has, are left out."""
+    listed = [
+        place
+        for axis, place in enumerate(places)
+        if not axis or axis >= len(shape) or shape[axis] != 1 or not isinstance(place, tuple)
+    ]
+    return f"x[{', '.join(map(_place, listed))}]"
+
+
+def _place(place: Any) -> str:
+    """What is taken along one axis."""
+    if not isinstance(place, tuple):
+        return str(place)
+    start, stop, step = ("" if n is None else str(n) for n in place)
+    return f"{start}:{stop}" if step in ("", "1") else f"{start}:{stop}:{step}"
 
 
 def _repeating(op: Op, shape: Shape) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,8 +14,10 @@ from tflrecover.differences import constants, describe, wiring
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.found import Found
 from tflrecover.differences.functions import function_name
-from tflrecover.differences.layers import Layers, activation_of, class_of
+from tflrecover.differences.layers import Layers, activation_of, class_of, needs_none
 from tflrecover.differences.likes import like_a_layer
+from tflrecover.differences.moved import moved
+from tflrecover.differences.padded import padded
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
@@ -40,11 +43,12 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         *_inputs(alignment),
         *_attributes(alignment, layers),
         *_regions(alignment, layers, wiring.misled(alignment, wrong)),
-        *wiring.operands(alignment, wrong),
+        *wiring.operands(alignment, wrong, layers),
         *_affines(alignment, layers, taken),
         *wiring.outputs(alignment),
     ]
     found += _constants(alignment, failed, found, layers, taken)
+    found = padded(alignment, moved(alignment, found, layers))
     if not found and not alignment.complete and not alignment.ambiguous:
         # Nothing may pass as the same that is not proved to be.
         message = (
@@ -79,7 +83,10 @@ def _grouped(found: Iterable[Found]) -> tuple[Difference, ...]:
             followers.setdefault(before[-1] if before else 0, []).append(item.difference)
     if not roots:
         return tuple(item.difference for item in rest)
-    return tuple(replace(root.difference, consequences=tuple(followers.get(i, ()))) for i, root in enumerate(roots))
+    return tuple(
+        replace(root.difference, consequences=(*root.difference.consequences, *followers.get(i, ())))
+        for i, root in enumerate(roots)
+    )
 
 
 def _said(difference: Difference) -> Hashable:
@@ -111,8 +118,24 @@ def _attributes(alignment: Alignment, layers: Layers) -> Iterator[Found]:
     for f, k in alignment.pairs.items():
         if _declared(file, f) == _declared(keras, k):
             continue
+        told: list[Difference] = []
         for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
-            yield Found(f, difference)
+            yield Found(f, difference, is_root=not _follows(keras.ops[k], difference, told, layers))
+            told.append(difference)
+
+
+def _follows(op: Op, difference: Difference, before: Sequence[Difference], layers: Layers) -> bool:
+    """Whether an attribute is what another makes of it, where there is such: nobody has given it."""
+    values = difference.tflite_value, difference.keras_value
+    layer = layers.get(difference.keras_layer or "")
+    if needs_none(layer, difference.attribute or "") and values in [(d.tflite_value, d.keras_value) for d in before]:
+        # Windows of a pool that nobody has spaced lie side by side.
+        return True
+    if op.type == "PAD" and difference.attribute == "padding":
+        # How much is put before the first step follows from the kernel and its dilation.
+        return getattr(layer, "padding", None) == "causal"
+    # How often a loop runs follows from how many steps come in.
+    return difference.attribute == "trips"
 
 
 def _declared(side: View, node: int) -> tuple[Hashable, list[Shape]]:
@@ -250,15 +273,16 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     is_activation = len(named) == 1 and describe.is_activation(got)
     given = activation_of(layers, named[0]) if is_activation else None
     have = given or function_name(keras, theirs.nodes) or describe.operator_names(got, keras.graph)
+    is_order = len(named) > 1 and Counter(op.type for op in wanted) == Counter(op.type for op in got)
+    asked = f"put {where} in the file's order, {want}" if is_order else f"make {where} compute {want}"
     return Difference(
-        "attribute",
-        f"make {where} compute {want}: the file has it at {describe.in_file(file, wanted[0])}, "
-        f"the model computes {have}",
+        "wiring" if is_order else "attribute",
+        f"{asked}: the file has it at {describe.in_file(file, wanted[0])}, the model computes {have}",
         describe.file_index(wanted[0]),
         describe.file_type(wanted[0]),
         describe.file_name(file, wanted[0]),
         named[0] if named else None,
-        "activation" if is_activation else "layer",
+        "inputs" if is_order else "activation" if is_activation else "layer",
         want,
         have,
         operators=_ids(file, mine),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,22 @@ def bias_argument(layers: Layers, path: str | None) -> tuple[str, Any, Any]:
     # A bias has the axes that the kernel brings in.
     axes = "".join(axis for axis in made if axis.isalpha() and axis not in operands.partition(",")[0])
     return "bias_axes", axes, layer.bias_axes
+
+
+def needs_none(layer: Any, argument: str) -> bool:
+    """Whether an argument of a layer need not be given, and is then what another makes of it."""
+    parameter = inspect.signature(type(layer).__init__).parameters.get(argument)
+    return parameter is not None and parameter.default is None
+
+
+def is_of_keras(layer: Any) -> bool:
+    """Whether a layer's class is Keras's own: what it computes inside no user has written."""
+    return type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
+
+
+def is_kind_of_activation(layer: Any) -> bool:
+    """Whether a layer of Keras's own is an activation, with arguments that say which."""
+    return type(layer).__module__.rpartition(".")[0].endswith((".activation", ".activations"))
 
 
 def owners(layers: Layers) -> dict[str, str]:

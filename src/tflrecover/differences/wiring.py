@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import INPUT, Edge, View
 from tflrecover.differences import describe
 from tflrecover.differences.found import Found
+from tflrecover.differences.layers import Layers, is_of_keras, owners
 from tflrecover.ir import Difference, called
 
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
@@ -60,23 +61,35 @@ def wrong_operands(alignment: Alignment) -> Wrong:
     return found
 
 
-def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
-    """Pairs that take something else; where layers stand in another order, they take each other's operands."""
+def operands(alignment: Alignment, wrong: Wrong, layers: Layers) -> Iterator[Found]:
+    """Pairs that take something else; where layers stand in another order, they take each other's operands.
+
+    What a layer of Keras's own is called with may go to several operators: that is told once, of the layer.
+    """
     file, keras = alignment.file, alignment.keras
+    called_as = {inner: outer for inner, outer in owners(layers).items() if is_of_keras(layers[outer])}
+    told: set[Hashable] = set()
     pairs = [pair for bad in wrong.values() for pair in bad]
     wanted = {_place(alignment, mine) for mine, _ in pairs}
     is_order = len(wrong) > 1 and wanted == {theirs and (theirs.source, theirs.slot) for _, theirs in pairs}
+    taking = {called_as.get(path, path) for _, k in wrong if (path := describe.layer_of(keras.ops[k])) is not None}
     is_first = True
     for (f, k), bad in wrong.items():
         op, other = file.ops[f], keras.ops[k]
+        path = describe.layer_of(other)
+        is_again = False
+        if path in called_as:
+            other = other.evolve(layer=called_as[path])
+            is_again = (called_as[path], tuple(bad)) in told
+            told.add((called_as[path], tuple(bad)))
         want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
         have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
         here, there = describe.in_keras(other), f"the file's {describe.in_file(file, op)}"
-        if _are_crossed(alignment, bad):
+        if _are_crossed(alignment, bad) or (is_order and len(taking) == 1 and path in called_as):
             message = f"exchange the inputs of {here}: {there} takes them in the other order"
         else:
             message = f"connect {here} to {want}: {there} takes that, the model's layer takes {have}"
-        if is_order and is_first:
+        if is_order and is_first and len(taking) > 1:
             message = f"put the layers in the file's order: {message}"
         yield Found(
             f,
@@ -91,7 +104,7 @@ def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
                 want,
                 have,
             ),
-            is_root=is_first or not is_order,
+            is_root=is_first or not (is_order or is_again),
         )
         is_first = False
 

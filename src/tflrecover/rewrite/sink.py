@@ -100,12 +100,21 @@ def _sink(draft: Draft, op: Op) -> bool:
     if op.type in ("FULLY_CONNECTED", "STRIDED_SLICE", *_REDUCTIONS):
         inside = (*inside[:-1], draft.shape(op.outputs[0])[-1])
     middle = draft.new_value(inside, result.dtype, draft.values[before.outputs[0]].name)
-    moved = _along_last(op, len(inside))
-    draft.replace(op.evolve(inputs=inputs, outputs=(middle,), attributes=moved))
+    moved = _without_units(op, draft.shape(before.inputs[0]), draft.shape(before.outputs[0]))
+    draft.replace(op.evolve(inputs=inputs, outputs=(middle,), attributes=moved or _along_last(op, len(inside))))
     attributes = {**before.attributes, "target_shape": draft.shape(op.outputs[0])}
     made = f"{before.id} behind {op.id}"
     draft.add(before.evolve(id=made, inputs=(middle,), outputs=op.outputs, attributes=attributes))
     return True
+
+
+def _without_units(op: Op, inside: Shape, outside: Shape) -> Mapping[str, Any] | None:
+    """Attributes of a REVERSE_V2 before a RESHAPE that only moves axes of size 1, which nothing turns round."""
+    if op.type != "REVERSE_V2":
+        return None
+    wide = [[axis for axis, n in enumerate(shape) if n != 1] for shape in (outside, inside)]
+    named = dict(zip(*wide, strict=True))
+    return {"axis": tuple(named[axis] for axis in op.attributes["axis"] if axis in named)}
 
 
 def _along_last(op: Op, rank: int) -> Mapping[str, Any]:
@@ -163,6 +172,8 @@ def _single(draft: Draft, op: Op, before: Op) -> Operands | None:
         may_pass = inside[-1] == outside[-1]
     elif op.type == "STRIDED_SLICE":
         may_pass = inside[-1] == outside[-1] and only_moves_units(inside, outside) and _cuts_last(op, len(outside))
+    elif op.type == "REVERSE_V2":
+        may_pass = only_moves_units(inside, outside)
     else:
         may_pass = spec is not None and spec.is_of_single_numbers
     return (before.inputs[0], *op.inputs[1:]) if may_pass and op.inputs[0] == before.outputs[0] else None

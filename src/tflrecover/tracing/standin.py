@@ -6,6 +6,7 @@ take the call; layers behind it that do not fit its shapes are built anew from t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +49,7 @@ def call(
     if found is not None and found.layer is None:
         return None
     if found is not None:
-        return original(found.layer, *args, **{**kwargs, **found.arguments})
+        return original(found.layer, *args, **_taken(found, {**kwargs, **found.arguments}))
     if id(operation) in anew:
         return original(anew[id(operation)], *args, **kwargs)
     try:
@@ -58,6 +59,15 @@ def call(
             raise
         anew[id(operation)] = type(operation).from_config(unbuilt(operation.get_config()))
         return original(anew[id(operation)], *args, **kwargs)
+
+
+def _taken(stand_in: StandIn, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of what calls are given what a layer of another class takes: a batch norm is told that it is not trained."""
+    if type(stand_in.layer) is type(stand_in.target):
+        return given
+    parameters = inspect.signature(stand_in.layer.call).parameters
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return given if is_open else {name: value for name, value in given.items() if name in parameters}
 
 
 def unbuilt(config: Any) -> Any:

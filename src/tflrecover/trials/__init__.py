@@ -36,6 +36,8 @@ _MOST_TRIALS = 40
 _MOST_OPERATORS = 40_000
 # So many where each difference could be a fault by itself: one that is the root of all is among the likeliest.
 _MOST_WHERE_CLEAR = 8
+# So many where the two have little in common: one layer that is nearly all of a network, or another network.
+_MOST_WHERE_FAR = 16
 
 
 def explained(comparison: T) -> T:
@@ -47,6 +49,8 @@ def explained(comparison: T) -> T:
 
 def _explained(comparison: T) -> T:
     trials = _MOST_OPERATORS // max(len(comparison.both.theirs.source), _MOST_OPERATORS // _MOST_TRIALS)
+    if comparison.overview:
+        trials = min(trials, _MOST_WHERE_FAR)
     suspects = Suspects(comparison)
     settled: list[StandIn] = []
     rest = opened(comparison)
@@ -60,7 +64,7 @@ def _explained(comparison: T) -> T:
                 break
             trials -= 1
             left = _left(comparison, [*settled, candidate.stand_in], rest)
-            if left is not None and _explains(candidate, [d for d in rest if d not in left], is_all=not left):
+            if left is not None and _explains(suspects, candidate, [d for d in rest if d not in left], left):
                 best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
             if best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0]):
                 break
@@ -141,10 +145,14 @@ def _hanging(comparison: Outcome) -> int:
     return sum(follower.kind in ("missing", "extra") for follower in under)
 
 
-def _explains(candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> bool:
-    """Whether it does: what a difference says itself, or a layer that is not there any more, has to explain others."""
+def _explains(suspects: Suspects, candidate: Candidate, gone: Sequence[Difference], left: Sequence[Difference]) -> bool:
+    """Whether it does: what a difference says itself, or a layer that is not there any more, has to explain others.
+
+    So has what leaves another difference of its own layer: of several that a layer has, one may go by chance.
+    """
     is_itself = candidate.argument == REMOVED or any(_is_said(candidate, difference) for difference in gone)
-    return is_all or len(gone) > is_itself
+    is_part = is_itself or any(candidate.path in suspects.concerned(difference) for difference in left)
+    return not left or len(gone) > is_part
 
 
 def _told(comparison: T, candidate: Candidate, gone: Sequence[Difference], *, is_all: bool) -> T:

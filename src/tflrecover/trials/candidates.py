@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tflrecover.ir import Difference
@@ -27,6 +29,8 @@ _IDLE_ENDS = ("initializer", "regularizer", "constraint", "dropout")
 _IDLE_CALL = ("training", "mask")
 # Arguments of every layer, which its class need not list.
 _OF_ALL = ("name", "trainable", "dtype")
+# Packages of Keras that hold one kind of layer.
+_KINDS = (".normalization", ".activation", ".activations")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
@@ -109,13 +113,41 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
         for value in values
     ]
     options += [(len(siblings), (), type(layer), sibling) for sibling in siblings]
+    yield from heapq.merge(
+        _built_otherwise(layer, path, config, options), _wrapping(layer, path, config), key=attrgetter("rank")
+    )
+
+
+def _built_otherwise(
+    layer: Any, path: str, config: Mapping[str, Any], options: Iterable[tuple[int, _Place, Any, Any]]
+) -> Iterator[Candidate]:
+    """The layer with each of some values, or of each of some classes."""
+    from tflrecover.tracing.standin import StandIn
+
     for rank, place, have, value in sorted(options, key=itemgetter(0)):
-        if place:
-            made = _built(type(layer), _followed(layer, _changed(config, place, value), have))
-        else:
-            made = _built(value, _taken(value, config))
-        if made is not None:
-            yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+        given = [_followed(layer, _changed(config, place, value), have)] if place else _taken(value, layer, config)
+        for one in given:
+            made = _built(type(layer) if place else value, one)
+            if made is not None:
+                yield _candidate(path, place, have, value, StandIn(layer, made), rank)
+
+
+def _wrapping(layer: Any, path: str, config: Mapping[str, Any]) -> Iterator[Candidate]:
+    """The layer around another layer of the kind that it wraps."""
+    from tflrecover.tracing.standin import StandIn
+
+    inner = getattr(layer, _WRAPPED[0], None) or getattr(layer, "forward_layer", None)
+    if inner is None or not isinstance(config.get(_WRAPPED[0]), Mapping):
+        return
+    siblings = _siblings(inner)
+    for kind in siblings:
+        for given in _taken(kind, inner, configuration(inner)):
+            other = _built(kind, given)
+            # What goes the other way is made anew, like it.
+            mine = {key: value for key, value in config.items() if key not in _WRAPPED}
+            made = None if other is None else _made(type(layer), other, mine)
+            if made is not None:
+                yield _candidate(path, (), type(inner), kind, StandIn(layer, made), len(siblings))
 
 
 def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> Iterator[Candidate]:
@@ -199,10 +231,18 @@ def _default(layer: Any, place: _Place) -> Any:
     return inspect.Parameter.empty if parameter is None else parameter.default
 
 
-def _taken(cls: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a class takes of the arguments of another one of its kind."""
-    names = {*inspect.signature(cls.__init__).parameters, *_OF_ALL}
-    return {key: value for key, value in config.items() if key in names}
+def _taken(cls: Any, layer: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a class takes of the arguments of a layer of its kind: all, or, if that is less, those that were given."""
+    parameters = inspect.signature(cls.__init__).parameters
+    taken = {key: value for key, value in config.items() if key in {*parameters, *_OF_ALL}}
+    # What the layer's class has by itself the other may have otherwise, such as the epsilon of a norm.
+    own = {
+        key
+        for key, value in taken.items()
+        if key in parameters
+        and comparable(_default(layer, (key,))) == comparable(value) != comparable(parameters[key].default)
+    }
+    return [taken, {key: value for key, value in taken.items() if key not in own}] if own else [taken]
 
 
 def _built(cls: Any, config: Mapping[str, Any]) -> Any:
@@ -214,6 +254,14 @@ def _built(cls: Any, config: Mapping[str, Any]) -> Any:
         return None
 
 
+def _made(cls: Any, inner: Any, config: Mapping[str, Any]) -> Any:
+    """A layer around another."""
+    try:
+        return cls(inner, **{key: config[key] for key in inspect.signature(cls.__init__).parameters if key in config})
+    except Exception:  # As above.
+        return None
+
+
 def _call_switches(layer: Any) -> list[tuple[str, bool]]:
     """Arguments of a layer's call that are on or off."""
     parameters = inspect.signature(layer.call).parameters.values()
@@ -221,9 +269,19 @@ def _call_switches(layer: Any) -> list[tuple[str, bool]]:
 
 
 def _siblings(layer: Any) -> list[Any]:
-    """Keras's own classes of the same kind: other merges for a merge, other pools for a pool."""
+    """Keras's own classes of the same kind: other merges for a merge, pools for a pool, norms for a norm."""
     base = type(layer).__mro__[1]
-    if base.__name__ in ("Layer", "Operation", "object") or "keras" not in base.__module__:
+    if "keras" not in base.__module__ or base.__name__ in ("Operation", "object"):
         return []
-    kinds: list[Any] = base.__subclasses__()
+    kinds: list[Any] = _neighbours(type(layer)) if base.__name__ == "Layer" else base.__subclasses__()
     return [kind for kind in kinds if kind is not type(layer) and "keras" in kind.__module__]
+
+
+def _neighbours(cls: Any) -> list[Any]:
+    """Layers of Keras that stand beside one because they are of one kind, though they have no class in common."""
+    package = cls.__module__.rpartition(".")[0]
+    if not package.endswith(_KINDS):
+        return []
+    public = vars(sys.modules[package.partition(".")[0]].layers)
+    kinds = (kind for kind in public.values() if isinstance(kind, type) and kind.__module__.startswith(f"{package}."))
+    return list(dict.fromkeys(kinds))

@@ -8,8 +8,10 @@ from functools import cached_property
 from tflrecover.align.view import INPUT
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers, owners
+from tflrecover.differences.layers import Layers, is_kind_of_activation, is_of_keras, owners
+from tflrecover.differences.likes import like_a_layer
 from tflrecover.ir import Difference, Op
+from tflrecover.ops import by_name
 from tflrecover.rewrite.clamps import RANGES
 from tflrecover.trials.candidates import SIBLING, Candidate, candidates, configuration
 from tflrecover.trials.hints import DIGITS
@@ -54,11 +56,47 @@ class Suspects:
 
     def _says_all(self, difference: Difference) -> bool:
         """Whether nothing else could be behind a difference that is the only one."""
+        if self._is_between_layers(difference):
+            return True
         if difference.kind in ("missing", "extra") and self._holds_weights(difference):
             # No argument of another layer makes up for a layer with weights.
             return difference.kind == "missing" or self.is_clear(difference)
         # Of two operators alike either may be the one too many.
         return self.is_clear(difference) and not self._comparison.alignment.ambiguous
+
+    def _is_between_layers(self, difference: Difference) -> bool:
+        """Whether no argument of one of Keras's own layers could be behind a difference: it is between layers."""
+        if difference.kind == "wiring" and difference.attribute == "inputs":
+            return len(difference.layers) <= 1 and self._is_plain(difference.keras_layer or "")
+        if difference.kind != "missing":
+            return False
+        alignment = self._comparison.alignment
+        listed = [op for op in alignment.file.ops if op.id in difference.operators]
+        near = {self._owners.get(path, path) for path in self._near(difference)}
+        if like_a_layer(listed, alignment.keras, self.layers) is not None:
+            # In the place of a layer that the file has nothing of, it could be one of another class.
+            return near <= {self._owners.get(path, path) for path in self._paired}
+        # An activation that is missing is told as one, be it a layer's argument or a layer.
+        spec = by_name(listed[0].type) if len(listed) == 1 else None
+        is_activation = spec is not None and spec.family == "activation"
+        return (is_activation and all(map(self._is_plain, near))) or self._joins_layers(difference)
+
+    def _is_plain(self, path: str) -> bool:
+        """Whether a layer is one of Keras's own, holds no others, and is no function, such as an ELU is."""
+        layer = self.layers.get(path)
+        is_whole = path not in self._owners and path not in self._owners.values()
+        return is_whole and layer is not None and is_of_keras(layer) and not is_kind_of_activation(layer)
+
+    def _joins_layers(self, difference: Difference) -> bool:
+        """Whether what is missing joins what two layers give, as a residual does."""
+        alignment = self._comparison.alignment
+        file, keras = alignment.file, alignment.keras
+        listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
+        before = {edge.source for f in listed for edge in file.operands[f]} - listed
+        joined = describe.layers_of(keras.ops[alignment.pairs[f]] for f in before if f in alignment.pairs)
+        whole = [self.layers.get(path) for path in {self._owners.get(path, path) for path in joined}]
+        # What a function makes, and what it is made of, meet inside of the function.
+        return len(whole) > 1 and all(is_of_keras(one) and not is_kind_of_activation(one) for one in whole)
 
     def _holds_weights(self, difference: Difference) -> bool:
         """Whether among what one side alone has there is a layer with weights."""
@@ -129,7 +167,11 @@ class Suspects:
             # Only a part of what the layer computes is another: that part is no value of the argument.
             return False
         given = configuration(self.layers[path]) if path in self.layers else {}
-        return difference.kind == "attribute" and difference.attribute != SIBLING and difference.attribute in given
+        if difference.kind != "attribute" or difference.attribute == SIBLING or difference.attribute not in given:
+            return False
+        # An operator's axes are those of a layer that is told one axis only by name: a group norm has two.
+        have = difference.keras_value
+        return not (isinstance(given[difference.attribute], int) and isinstance(have, tuple) and len(have) > 1)
 
     def concerned(self, difference: Difference) -> set[str]:
         """Paths of the layers that a difference is about."""
