@@ -16,6 +16,7 @@ from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import ARRANGED, FACTORED, HEADS, OWN_NORMS, STEPS, Rule, canonicalize
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.einsum import merge_axes
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.heads import HIDDEN, select_scores
@@ -317,6 +318,10 @@ def _products_of_constants(graph: Graph) -> int:
     return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
 
 
+def _axes_of_products(graph: Graph) -> int:
+    return sum(len(op.attributes["equation"]) for op in graph.ops() if op.type == "EINSUM")
+
+
 # By what two graphs are told to differ in.
 _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
@@ -325,6 +330,7 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     fold_products: _products_of_constants,
     merge_sums: _added_constants,
     drop_reductions: _reductions_of_one,
+    merge_axes: _axes_of_products,
 }
 
 

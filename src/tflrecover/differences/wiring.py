@@ -69,7 +69,7 @@ def operands(alignment: Alignment, wrong: Wrong) -> Iterator[Found]:
     is_first = True
     for (f, k), bad in wrong.items():
         op, other = file.ops[f], keras.ops[k]
-        want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
+        want = ", ".join(_source_name(alignment, _through(file, mine, alignment.pairs)) for mine, _ in bad)
         have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
         here, there = describe.in_keras(other), f"the file's {describe.in_file(file, op)}"
         if _are_crossed(alignment, bad):
