@@ -14,6 +14,7 @@ from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import ARRANGED, FACTORED, HEADS, OWN_NORMS, STEPS, Rule, canonicalize
+from tflrecover.rewrite.clamps import merge_exact_clamps
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.einsum import merge_axes
@@ -331,6 +332,7 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     merge_sums: _added_constants,
     drop_reductions: _reductions_of_one,
     merge_axes: _axes_of_products,
+    merge_exact_clamps: partial(_count, kind="MAXIMUM"),
 }
 
 
