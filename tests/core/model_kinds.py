@@ -242,6 +242,16 @@ def fast_normalized(weights):
     return positive / (ops.sum(positive) + 1e-4)
 
 
+def latents(self, inputs):
+    """A perceiver: learned rows go through the norm and the queries that what becomes of them goes through, too."""
+    rows = self.table[None]
+    for _ in range(2):
+        normed = self.norm(rows)
+        scores = ops.softmax(ops.matmul(self.p(normed), ops.transpose(self.q(inputs), (0, 2, 1))))
+        rows = ops.tanh(ops.matmul(scores, self.r(inputs))) + normed
+    return rows
+
+
 def routing(self, inputs):
     """Capsules: predictions vote, and what agrees counts more."""
     votes = ops.einsum("jidk,bik->bjid", self.table, inputs)
@@ -311,6 +321,15 @@ KINDS = {
     ),
     "mixed_by_softmax": mixed(ops.softmax),
     "mixed_normalized": mixed(fast_normalized),
+    "latents": kind(
+        latents,
+        lambda: {
+            **heads(p=4, q=4, r=4),
+            "norm": L.LayerNormalization(),
+            "table": keras.Variable(np.zeros((5, 4), "float32")),
+        },
+        sequence[:1],
+    ),
     "routing": kind(routing, lambda: {"table": keras.Variable(np.zeros((3, 6, 5, 4), "float32"))}, sequence[:1]),
     "attention_over_places": kind(attention_over_places, lambda: heads(p=4, q=4, r=4, s=3), images),
     "linear_attention": kind(linear_attention, lambda: heads(p=4, q=4, r=4), sequence[:1]),

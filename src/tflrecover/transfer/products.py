@@ -189,7 +189,7 @@ def _solve(factor: _Factor, solver: Solver) -> None:
     while isinstance(weight, Apply) and is_moving(weight):
         wanted, weight = solver.operand(weight, 0, wanted), weight.args[0]
     unknown = {key for key in keys(weight) if solver.is_unknown(key)}
-    found = unnormalized(weight, wanted, unknown)
+    found = unnormalized(weight, wanted, unknown, {**solver.known})
     if found is None:
         solver.solve(weight, wanted)
     else:
