@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class _Norm:
 
 
 def unnormalized(
-    weight: Weight, target: Array, unknown: Collection[Key], known: Mapping[Key, Array]
+    weight: Weight, target: Array, unknown: Collection[Key], known: Mapping[Key, Array] = MappingProxyType({})
 ) -> dict[Key, Array] | None:
     """Values of a table, of gamma and of beta.
 
@@ -66,7 +67,7 @@ def unnormalized(
     rows = np.asarray(target, np.float64).reshape(-1, target.shape[-1])
     if all(leaf is None or leaf.key in known for leaf in (norm.gamma, norm.beta)):
         return _plain(norm, rows, known)
-    if any(leaf is not None and leaf.key in known for leaf in (norm.gamma, norm.beta)):
+    if any(leaf is not None and leaf.key not in unknown for leaf in (norm.gamma, norm.beta)):
         return None
     offset = rows.mean(axis=0) if norm.beta is not None else np.zeros(rows.shape[-1])
     factor = _relation(rows - offset) if norm.is_centered else np.ones(rows.shape[-1])
