@@ -14,8 +14,10 @@ from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import ARRANGED, COMPOSED, OWN_NORMS, STEPS, Rule, canonicalize
+from tflrecover.rewrite.clamps import merge_exact_clamps
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
+from tflrecover.rewrite.einsum import merge_axes
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.heads import HIDDEN, select_scores
@@ -332,6 +334,10 @@ def _offsets_of_sums(graph: Graph) -> int:
     return sum(op.type == "AFFINE" and op.inputs[0] in sums for op in graph.ops())
 
 
+def _axes_of_products(graph: Graph) -> int:
+    return sum(len(op.attributes["equation"]) for op in graph.ops() if op.type == "EINSUM")
+
+
 # By what two graphs are told to differ in.
 _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
@@ -341,6 +347,8 @@ _ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     merge_sums: _added_constants,
     drop_reductions: _reductions_of_one,
     lift_lone_biases: _offsets_of_sums,
+    merge_axes: _axes_of_products,
+    merge_exact_clamps: partial(_count, kind="MAXIMUM"),
 }
 
 

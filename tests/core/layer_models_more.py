@@ -310,6 +310,8 @@ TURNED = {
     "rows_skip": image(lambda x: (lambda y: L.Add()([y, L.Dense(32)(y)]))(L.Reshape((16, 32))(x)), (8, 8, 8)),
     "rows_groups": image(lambda x: L.Dense(4)(L.GroupNormalization(4)(x)), (8, 8, 8)),
     "patches": image(patches, (16, 16, 3)),
+    # Its kernel is made by an operator that no file has: a diagonal matrix of ones.
+    "patches_extracted": image(lambda x: L.Dense(5)(ops.image.extract_patches(x, 4)), (16, 16, 3)),
     "positions_dense": steps(lambda x: L.LayerNormalization()(L.Dense(8)(x) + positions(*STEPS))),
     "positions_conv": image(lambda x: L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 3)(x)) + positions(6, 6, 1))),
     "positions_offset": steps(lambda x: L.Dense(3)(L.ReLU()(x) + positions(STEPS[-1]) + positions(*STEPS))),

@@ -210,6 +210,58 @@ def linear_attention(self, inputs):
     return ops.einsum("bnd,bde,bn->bne", queries, ops.einsum("bnd,bne->bde", keys, values), total)
 
 
+def biaffine(self, inputs):
+    """As in a parser: every pair of words is scored, and a constant stands in front of each word's features."""
+    words, heads = (ops.pad(f(inputs), [[0, 0], [0, 0], [0, 1]], constant_values=1.0) for f in (self.p, self.q))
+    return ops.einsum("bxi,oij,byj->boxy", words, self.table, heads)
+
+
+def attention_over_places(self, inputs):
+    """A product over two axes beside a softmax over one: the converter has one axis for both."""
+    size = inputs.shape[1]
+    queries, keys, values = (f(inputs) for f in (self.p, self.q, self.r))
+    scores = ops.reshape(ops.einsum("bhwc,bijc->bhwij", queries, keys), (-1, size, size, size**2))
+    scores = ops.reshape(ops.softmax(scores), (-1, *[size] * 4))
+    return self.s(ops.einsum("bhwij,bijc->bhwc", scores, values))
+
+
+def mixed(normalized):
+    """Three branches, each times a learned weight, of which every one depends on all."""
+
+    def call(self, inputs):
+        weights = normalized(self.weights_)
+        branches = [ops.relu(self.p(inputs)), ops.tanh(self.q(inputs)), self.r(inputs)]
+        return self.s(ops.relu(sum(weights[i] * branch for i, branch in enumerate(branches))))
+
+    return kind(call, lambda: {**heads(p=4, q=4, r=4, s=3), "weights_": keras.Variable(np.ones(3, "float32"))}, a)
+
+
+def fast_normalized(weights):
+    """As BiFPN has it in the place of a softmax."""
+    positive = ops.relu(weights)
+    return positive / (ops.sum(positive) + 1e-4)
+
+
+def latents(self, inputs):
+    """A perceiver: learned rows go through the norm and the queries that what becomes of them goes through, too."""
+    rows = self.table[None]
+    for _ in range(2):
+        normed = self.norm(rows)
+        scores = ops.softmax(ops.matmul(self.p(normed), ops.transpose(self.q(inputs), (0, 2, 1))))
+        rows = ops.tanh(ops.matmul(scores, self.r(inputs))) + normed
+    return rows
+
+
+def routing(self, inputs):
+    """Capsules: predictions vote, and what agrees counts more."""
+    votes = ops.einsum("jidk,bik->bjid", self.table, inputs)
+    scores = ops.zeros_like(votes[..., 0])
+    for _ in range(2):
+        found = ops.tanh(ops.einsum("bji,bjid->bjd", ops.softmax(scores, axis=1), votes))
+        scores = scores + ops.einsum("bjd,bjid->bji", found, votes)
+    return found
+
+
 def two_dense():
     return heads(p=3, q=3)
 
@@ -264,6 +316,22 @@ KINDS = {
     "graph_attention": kind(
         graph_attention, lambda: {"p": L.Dense(5, use_bias=False), **heads(q=1, r=1)}, sequence[:1]
     ),
+    "biaffine": kind(
+        biaffine, lambda: {**two_dense(), "table": keras.Variable(np.zeros((2, 4, 4), "float32"))}, sequence[:1]
+    ),
+    "mixed_by_softmax": mixed(ops.softmax),
+    "mixed_normalized": mixed(fast_normalized),
+    "latents": kind(
+        latents,
+        lambda: {
+            **heads(p=4, q=4, r=4),
+            "norm": L.LayerNormalization(),
+            "table": keras.Variable(np.zeros((5, 4), "float32")),
+        },
+        sequence[:1],
+    ),
+    "routing": kind(routing, lambda: {"table": keras.Variable(np.zeros((3, 6, 5, 4), "float32"))}, sequence[:1]),
+    "attention_over_places": kind(attention_over_places, lambda: heads(p=4, q=4, r=4, s=3), images),
     "linear_attention": kind(linear_attention, lambda: heads(p=4, q=4, r=4), sequence[:1]),
     "multi_hot": kind(
         layers_in_a_list, lambda: {"blocks": [L.CategoryEncoding(9, output_mode="multi_hot"), L.Dense(3)]}, tokens[:1]

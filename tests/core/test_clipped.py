@@ -86,3 +86,62 @@ def test_integers_are_exact():
     content = zoo.convert(make(10000001))
     assert tflrecover.diff(content, make(10000001)).ok
     assert not tflrecover.diff(content, make(10000003)).ok
+
+
+def guarded(seed):
+    """A guard against a root of zero lies between two steps of eight bits: the file has a zero in its place."""
+    inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+    x = L.Conv2D(4, 3)(inputs)
+    length = ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-7))
+    return zoo.randomize(keras.Model(inputs, L.Conv2D(4, 1)(length)), seed)
+
+
+class Token(L.Layer):
+    """Stands in front of the others, and takes from them."""
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+        self.gamma = self.add_weight(shape=shape[-1:], name="gamma")
+        self.dense = L.Dense(shape[-1])
+
+    def call(self, x):
+        joined = ops.mean(ops.concatenate([self.token, x], axis=1), axis=1, keepdims=True)
+        return self.token + self.gamma * self.dense(joined)
+
+
+def token(seed):
+    """A constant on the grid of what it is joined to is settled by that, unless it reaches the ends of the grid."""
+    inputs = keras.Input(SHAPE[1:], batch_size=1)
+    x = L.Reshape((-1, 6))(L.Conv2D(6, 3, strides=4)(inputs))
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(Token()(x))), seed)
+
+
+def looked_up_twice(seed):
+    """One table on two grids that reach beyond its numbers: both are as exact as their own steps, not finer."""
+    places, place = keras.Input((6,), batch_size=1, dtype="int32"), keras.Input((1,), batch_size=1, dtype="int32")
+    table = L.Embedding(9, 8)
+    x = ops.concatenate([table(places) * 1.5 + 0.3, ops.tanh(table(place))], axis=1)
+    return zoo.randomize(keras.Model([places, place], L.Dense(3)(x)), seed)
+
+
+def in_integers(model):
+    """Its file, calibrated on random inputs."""
+    numbers = np.random.default_rng(0)
+
+    def samples():
+        for _ in range(8):
+            yield [
+                (numbers.integers(0, 9, x.shape) if x.dtype == "int32" else numbers.uniform(-1, 1, x.shape)).astype(
+                    x.dtype
+                )
+                for x in model.inputs
+            ]
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    quantize(converter, "int8", samples)
+    return stripped(converted(converter))
+
+
+@pytest.mark.parametrize("make", [guarded, token, looked_up_twice])
+def test_constant_that_the_grid_of_an_activation_rounds(make):
+    assert tflrecover.port(in_integers(make(1)), make(2)).ok

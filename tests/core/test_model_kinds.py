@@ -15,7 +15,7 @@ from tflrecover import tolerances
 # A free number of steps changes nothing about vectors.
 SIZES = ("dynamic_reshape", "images_nested", "mean_over_steps", "positions")
 # In a file of one example a transpose is a reshape; what the data decide is not known there either.
-ONES = ("graph_attention", "linear_attention", "routed", "multi_hot")
+ONES = ("biaffine", "graph_attention", "latents", "linear_attention", "routed", "routing", "multi_hot")
 CASES = [
     *((name, "batch") for name in sorted(KINDS)),
     *((name, "steps") for name in SIZES),

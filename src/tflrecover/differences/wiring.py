@@ -82,7 +82,7 @@ def operands(alignment: Alignment, wrong: Wrong, layers: Layers) -> Iterator[Fou
             other = other.evolve(layer=called_as[path])
             is_again = (called_as[path], tuple(bad)) in told
             told.add((called_as[path], tuple(bad)))
-        want = ", ".join(_source_name(alignment, mine) for mine, _ in bad)
+        want = ", ".join(_source_name(alignment, _through(file, mine, alignment.pairs)) for mine, _ in bad)
         have = ", ".join(_keras_source(alignment, theirs) for _, theirs in bad)
         here, there = describe.in_keras(other), f"the file's {describe.in_file(file, op)}"
         if _are_crossed(alignment, bad) or (is_order and len(taking) == 1 and path in called_as):

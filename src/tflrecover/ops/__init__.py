@@ -42,7 +42,18 @@ from tflrecover.ops import (
 from tflrecover.ops.spec import Lowered, OpSpec, Reader, Source
 from tflrecover.tflite.nodedef import PREFIX
 
-__all__ = ["Lowered", "OpSpec", "Reader", "Source", "by_name", "register_op", "specs", "tf_reader", "tflite_reader"]
+__all__ = [
+    "Lowered",
+    "OpSpec",
+    "Reader",
+    "Source",
+    "by_name",
+    "has_expression",
+    "register_op",
+    "specs",
+    "tf_reader",
+    "tflite_reader",
+]
 
 _FAMILIES = (
     activation,
@@ -83,6 +94,8 @@ _FAMILIES = (
 # Types that the schema package does not know are numbers, and no operator of ours.
 _SPECS: dict[str | int, OpSpec] = {}
 _TF_READERS: dict[str | int, Reader] = {}
+# Types of TensorFlow of which an expression can be made.
+_EXPRESSED: set[str | int] = set()
 
 
 def register_op(spec: OpSpec) -> None:
@@ -93,6 +106,8 @@ def register_op(spec: OpSpec) -> None:
     """
     _SPECS[spec.name] = spec
     _TF_READERS.update(spec.tf)
+    if spec.evaluate is not None or spec.parts is not None:
+        _EXPRESSED.update(spec.tf)
 
 
 for _family in _FAMILIES:
@@ -122,6 +137,11 @@ def tflite_reader(name: str | int) -> Reader | None:
         return tf_reader(plain)
     spec = by_name(name)
     return spec.tflite if spec else None
+
+
+def has_expression(name: str | int) -> bool:
+    """Whether a TensorFlow operator of that type is an expression where all that it takes is constant."""
+    return name in _EXPRESSED
 
 
 def tf_reader(name: str | int) -> Reader | None:

@@ -30,8 +30,8 @@ def _tflite_dense(source: Source) -> Lowered | None:
     # Shuffled weights are stored in the order in which one processor of old phones read them.
     if source.attributes.get("weights_format", "DEFAULT") != "DEFAULT":
         return None
-    if kernel is None and operand(source, 2) is None and len(source.shape(0)) == len(source.shape(1)) == 2:
-        # A matrix product of two activations may be written so, too.
+    if kernel is None and operand(source, 2) is None and _is_product(source):
+        # A matrix product of two activations, or of a constant and one in that order, may be written so, too.
         adjoints = {"adj_x": False, "adj_y": True}
         return Lowered("BATCH_MATMUL", operands(source)[:2], adjoints, activation(source))
     if kernel is None or len(kernel.shape) != 2:
@@ -44,6 +44,11 @@ def _tflite_dense(source: Source) -> Lowered | None:
             size *= n
         shape = (size // max(kernel.shape[0], 1), kernel.shape[0])
     return _dense(source.inputs[0], kernel, operand(source, 2), activation(source), (*shape[:-1], kernel.shape[-1]))
+
+
+def _is_product(source: Source) -> bool:
+    rows, columns = len(source.shape(0)), len(source.shape(1))
+    return columns == 2 and (rows == 2 or (rows > 2 and bool(source.attributes.get("keep_num_dims"))))
 
 
 def _batch(source: Source) -> Lowered:

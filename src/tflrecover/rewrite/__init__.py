@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.arranged import arrange, channels_last
-from tflrecover.rewrite.clamps import merge_clamps
+from tflrecover.rewrite.clamps import merge_clamps, merge_exact_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
 from tflrecover.rewrite.dilation import fuse_dilation
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes, fuse_turned_axes
+from tflrecover.rewrite.einsum import fuse_einsum, fuse_heads, fuse_merged_axes, fuse_turned_axes, merge_axes
 from tflrecover.rewrite.factors import center_norms, factor_scales
 from tflrecover.rewrite.flatten import flatten_dense, flatten_tables
 from tflrecover.rewrite.fold import fold_products, fold_zeros
@@ -146,6 +146,8 @@ RULES: tuple[Rule, ...] = (
     scale_products,
     fuse_heads,
     select_scores,
+    merge_axes,
+    merge_reshapes,
     hoist_scales,
     factor_scales,
     sink_reshapes,
@@ -200,8 +202,9 @@ ONE_SIDED: tuple[Rule, ...] = (
     fold_products,
     merge_sums,
     drop_reductions,
+    merge_axes,
 )
-INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units}
+INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merge_exact_clamps}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
     {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}

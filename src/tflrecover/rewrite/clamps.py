@@ -26,11 +26,20 @@ _NAMES = {bounds: name for name, bounds in RANGES.items()}
 
 def merge_clamps(draft: Draft) -> int:
     """A clamp behind another becomes one when the range of both has a name; a bound of zero has one, too."""
+    return _merge(draft, exact=False)
+
+
+def merge_exact_clamps(draft: Draft) -> int:
+    """Likewise, but for bounds that are rounded: an epsilon between two steps of eight bits is a zero in the file."""
+    return _merge(draft, exact=True)
+
+
+def _merge(draft: Draft, *, exact: bool) -> int:
     count = 0
     for op_id in [op.id for op in draft.ordered(*RANGES, "MAXIMUM", "MINIMUM")]:
         op = draft.ops[op_id]
         found = _range(draft, op)
-        if found is None:
+        if found is None or (exact and _is_rounded(draft, found[2])):
             continue
         bounds, x, bound = found
         before = draft.producer(x)
@@ -56,6 +65,11 @@ def _range(draft: Draft, op: Op) -> tuple[Range, int | None, int | None] | None:
         if number is not None:
             return ((number, math.inf) if op.type == "MAXIMUM" else (-math.inf, number)), x, bound
     return None
+
+
+def _is_rounded(draft: Draft, bound: int | None) -> bool:
+    weight = draft.weight(bound)
+    return weight is not None and any("int" in str(leaf.dtype) for leaf in weight.leaves)
 
 
 def _both(first: Range, then: Range) -> Range:

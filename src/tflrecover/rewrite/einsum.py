@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tflrecover.ir import Op
 from tflrecover.ops.einsum import batched, canonical_equation, sides
-from tflrecover.rewrite.axes import split_axes
+from tflrecover.rewrite.axes import join_axes, split_axes, take_in_merged
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import bare
 from tflrecover.rewrite.writer import Writer
@@ -50,6 +50,18 @@ def fuse_einsum(draft: Draft) -> int:
 def fuse_heads(draft: Draft) -> int:
     """Products take in the transposes that met them when axes of size 1 and scalings between them had gone."""
     return fuse_einsum(draft)
+
+
+def merge_axes(draft: Draft) -> int:
+    """Axes of a product that stand side by side wherever they are become one.
+
+    Where an operand was made with one axis (a softmax over all places), the one side cannot split what the other has.
+    """
+    products = [op for op in draft.of_type("EINSUM") if op.id not in draft.opaque]
+    count = sum(take_in_merged(draft, op) + join_axes(draft, draft.ops[op.id]) for op in products)
+    for op in draft.of_type("EINSUM") if count else ():
+        _order_operands(draft, op)
+    return count
 
 
 def _name_axes(draft: Draft) -> int:

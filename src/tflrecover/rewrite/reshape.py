@@ -99,7 +99,23 @@ def reshape_units(draft: Draft) -> int:
 
     Where a converter has merged such a RESHAPE with its neighbour, nothing tells that a TRANSPOSE was in it.
     """
-    return unit_transposes(draft) + merge_reshapes(draft)
+    return unit_transposes(draft) + _without_units(draft) + merge_reshapes(draft)
+
+
+def _without_units(draft: Draft) -> int:
+    """``TRANSPOSE(x) = RESHAPE(TRANSPOSE(RESHAPE(x)))`` of the axes that are longer than 1."""
+    count = 0
+    for op in draft.of_type("TRANSPOSE"):
+        before = draft.shape(op.inputs[0])
+        wide = [axis for axis, n in enumerate(before) if n != 1]
+        if len(wide) == len(before) or op.id in draft.opaque:
+            continue
+        writer = Writer(draft, op)
+        perm = tuple(wide.index(axis) for axis in op.attributes["perm"] if axis in wide)
+        turned = writer.transposed(writer.reshaped(op.inputs[0], tuple(before[axis] for axis in wide)), perm)
+        writer.finish(writer.reshaped(turned, draft.shape(op.outputs[0])))
+        count += 1
+    return count
 
 
 def drop_broadcast_reshapes(draft: Draft) -> int:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tflrecover import ops
 from tflrecover.ir import Graph, Op, Shape, Value
 from tflrecover.rewrite.draft import ASSIGNS
+from tflrecover.tracing.constants import computed
 from tflrecover.tracing.layers import LayerPaths, handle_of
 from tflrecover.tracing.ownership import CallRecorder
-from tflrecover.weight import Leaf, Literal
+from tflrecover.weight import Array, Leaf, Literal
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile")
@@ -94,6 +96,8 @@ class _Importer:
         # ids of tensors are compared while their graphs live.
         self._graphs: list[Any] = []
         self._alike: dict[tuple[Any, ...], dict[str, Any]] = {}
+        # Results of operators of constants alone.
+        self._constant: set[int] = set()
 
     def new(self, value: Value, tensor: Any = None) -> int:
         number = len(self.values)
@@ -135,9 +139,34 @@ class _Importer:
                 self._loop(operation, known, path, prefix)
             elif operation.type in _CONDITIONS and not _changes(operation):
                 self._condition(operation, known, path, prefix)
-            else:
+            elif not self._computed(operation, known, prefix):
                 self._operation(operation, known, path, prefix)
         return known
+
+    def _computed(self, operation: Any, known: dict[int, int], prefix: str) -> bool:
+        """Whether an operator of constants alone has become constants, as a converter makes of any such operator.
+
+        Those that have an expression keep it.
+        """
+
+        def literal_of(tensor: Any) -> Array | None:
+            weight = self.values[known[id(tensor)]].weight if id(tensor) in known else None
+            return weight.array if isinstance(weight, Literal) else None
+
+        is_constant = all(id(tensor) in self._constant or literal_of(tensor) is not None for tensor in operation.inputs)
+        if not is_constant or not operation.inputs or operation.op_def.is_stateful:
+            return False
+        self._constant.update(map(id, operation.outputs))
+        if ops.has_expression(operation.type) or any(tensor.dtype in _NO_ARRAYS for tensor in operation.outputs):
+            return False
+        try:
+            arrays = computed(operation, literal_of)
+        except tf.errors.OpError:
+            return False
+        for tensor, array in zip(operation.outputs, arrays, strict=True):
+            literal = Literal(array.shape, _dtype(tensor), array)
+            known[id(tensor)] = self.new(Value(prefix + tensor.name, array.shape, _dtype(tensor), weight=literal))
+        return True
 
     def _operation(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
         inputs = tuple(known.get(id(tensor)) for tensor in operation.inputs)

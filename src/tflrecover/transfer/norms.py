@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -46,13 +47,16 @@ class _Norm:
         return np.asarray(scaled if self.beta is None else scaled + beta)
 
 
-def unnormalized(weight: Weight, target: Array, unknown: Collection[Key]) -> dict[Key, Array] | None:
+def unnormalized(
+    weight: Weight, target: Array, unknown: Collection[Key], known: Mapping[Key, Array] = MappingProxyType({})
+) -> dict[Key, Array] | None:
     """Values of a table, of gamma and of beta.
 
     Args:
         weight: An expression.
         target: What it must be.
         unknown: Variables that may be chosen.
+        known: All others: where the same norm is used elsewhere, its gamma and beta.
 
     Returns:
         By key; None where the expression is no norm of a table, or no table gives the target.
@@ -61,6 +65,10 @@ def unnormalized(weight: Weight, target: Array, unknown: Collection[Key]) -> dic
     if norm is None:
         return None
     rows = np.asarray(target, np.float64).reshape(-1, target.shape[-1])
+    if all(leaf is None or leaf.key in known for leaf in (norm.gamma, norm.beta)):
+        return _plain(norm, rows, known)
+    if any(leaf is not None and leaf.key not in unknown for leaf in (norm.gamma, norm.beta)):
+        return None
     offset = rows.mean(axis=0) if norm.beta is not None else np.zeros(rows.shape[-1])
     factor = _relation(rows - offset) if norm.is_centered else np.ones(rows.shape[-1])
     if factor is None or (norm.gamma is None and np.ptp(factor) > tolerances.WEIGHT * np.abs(factor).max()):
@@ -80,6 +88,17 @@ def unnormalized(weight: Weight, target: Array, unknown: Collection[Key]) -> dic
     return found
 
 
+def _plain(norm: _Norm, rows: Array, known: Mapping[Key, Array]) -> dict[Key, Array] | None:
+    """The table where nothing else is unknown; how long its rows are, hardly anything tells."""
+    scaled = rows if norm.beta is None else rows - known[norm.beta.key]
+    scaled = scaled if norm.gamma is None else scaled / known[norm.gamma.key]
+    lengths = np.square(scaled).mean(-1, keepdims=True)
+    if not np.isfinite(lengths).all() or (lengths > 1 + tolerances.WEIGHT).any():
+        return None
+    room = np.maximum(1 - lengths, np.finfo(np.float32).eps)
+    return {norm.table.key: _fit(norm.table, scaled * np.sqrt(norm.epsilon / room))}
+
+
 def _relation(rows: Array) -> Array | None:
     """Numbers other than zero by which the columns of every row add up to nothing; None where there are none."""
     _, sizes, turned = np.linalg.svd(rows, full_matrices=True)
@@ -97,7 +116,7 @@ def _fit(leaf: Leaf, value: Array) -> Array:
 
 def _read(weight: Weight, unknown: Collection[Key]) -> _Norm | None:
     """The norm that an expression is, told by what it computes, however it is written."""
-    if not weight.shape or not all(leaf.key in unknown and "float" in str(leaf.dtype) for leaf in weight.leaves):
+    if not weight.shape or not all("float" in str(leaf.dtype) for leaf in weight.leaves):
         return None
     columns = weight.shape[-1]
     size = int(np.prod(weight.shape))
@@ -106,6 +125,8 @@ def _read(weight: Weight, unknown: Collection[Key]) -> _Norm | None:
     if len(tables) != 1 or len(vectors) + 1 != len(weight.leaves) or tables[0].shape[-1] != columns or columns < 2:
         return None
     (table,) = tables
+    if table.key not in unknown:
+        return None
     random = np.random.default_rng(0)
     rows, others = random.normal(size=(2, size // columns, columns))
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from tflrecover.transfer.equations import Equation
+from tflrecover.transfer.few import fits
 from tflrecover.transfer.normalized import candidates
 from tflrecover.transfer.norms import unnormalized
 from tflrecover.transfer.solve import Solver, Unsolvable, holds_one_way, holds_product, is_moving, untold
@@ -64,6 +65,21 @@ def settle_one_way(state: State, equations: Sequence[Equation]) -> None:
             _try(state, [equation], partial(_hold, {key: state.present[key]() for key in unknown}), held=held)
     for equation in [failure.equation for failure in state.failed]:
         _give_back(state, equation, equations)
+    for equation in [failure.equation for failure in state.failed]:
+        if any(failure.equation is equation for failure in state.failed):
+            _fit(state, equation, equations)
+
+
+def _fit(state: State, equation: Equation, equations: Sequence[Equation]) -> None:
+    """Few numbers that all enter one equation are found together; what was found beside them follows anew."""
+    mine = keys(equation.keras) - state.given
+    touched = sorted((one for one in equations if mine & keys(one.keras)), key=lambda one: len(keys(one.keras)))
+    own = {id(one) for one in touched}
+    told = frozenset[Key]().union(*(keys(one.keras) for one in equations if id(one) not in own))
+    free = frozenset[Key]().union(*(keys(one.keras) for one in touched)) - told - state.given - state.kept.keys()
+    for found in fits(state, equation, equations) if mine <= free else ():
+        if _try(state, touched, partial(_take, free, found), recipes=dict.fromkeys(mine, recipe(equation.file))):
+            return
 
 
 def _give_back(state: State, equation: Equation, equations: Sequence[Equation]) -> None:
@@ -173,7 +189,7 @@ def _solve(factor: _Factor, solver: Solver) -> None:
     while isinstance(weight, Apply) and is_moving(weight):
         wanted, weight = solver.operand(weight, 0, wanted), weight.args[0]
     unknown = {key for key in keys(weight) if solver.is_unknown(key)}
-    found = unnormalized(weight, wanted, unknown)
+    found = unnormalized(weight, wanted, unknown, {**solver.known})
     if found is None:
         solver.solve(weight, wanted)
     else:

@@ -54,7 +54,9 @@ def half_step(weight: Weight, target: Array) -> float:
     relative = _sum(weight, tolerances.HALF_STEP) + _sum(weight, tolerances.RELATIVE_HALF_STEP)
     absolute = _sum(weight, tolerances.SUBNORMAL_HALF_STEP)
     # A bias has the step of the products it is added to, whatever its own size.
-    return relative * _peak(target) + absolute + 0.5 * step(weight, "int32")
+    own = relative * _peak(target) + absolute + 0.5 * step(weight, "int32")
+    # Likewise a constant on the grid of an activation, which may reach far beyond its numbers.
+    return own if ends(weight) is None else max(own, 0.5 * step(weight))
 
 
 def drift(weight: Weight, key: Key, size: float, known: dict[Key, Array]) -> Array | float:

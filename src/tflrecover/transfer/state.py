@@ -101,19 +101,32 @@ class State:
 
         They leave nothing to choose. A file may have one bias twice: in the step of the products that it is added to,
         and as a constant of its own in the far coarser one of eight bits, which is then only checked. A table that had
-        to take the grid of what is looked up in it waits for all other equations: its ends stand for numbers beyond.
+        to take the grid of what is looked up in it waits for all other equations where it has its ends: they stand for
+        numbers beyond.
         """
         moved = [equation for equation in equations if is_moved(equation.keras) and step(equation.file)]
         self.done.update(map(id, moved))
         for equation in sorted(moved, key=lambda one: step(one.file)):
-            if ends(equation.file) is None:
+            if not self._is_clipped(equation.file):
                 self.settle(equation)
             else:
                 self.clipped.append(equation)
 
+    def _is_clipped(self, weight: Weight) -> bool:
+        """Whether numbers of a constant are at the ends of what it can have been stored as."""
+        limits = ends(weight)
+        if limits is None:
+            return False
+        low, high, _ = limits
+        array = np.asarray(evaluate(weight, self.env))
+        return bool(((array <= low) | (array >= high)).any())
+
     def settle_clipped(self) -> None:
-        """Takes what may be clipped for what nothing else tells, and checks the rest against it."""
-        for equation in self.clipped:
+        """Takes what may be clipped for what nothing else tells, and checks the rest against it.
+
+        Of one table on several grids the widest tells the most: the ends of the others stand for its numbers.
+        """
+        for equation in sorted(self.clipped, key=lambda one: -_width(one.file)):
             self.settle(equation)
 
     def settle_all(self, equations: Iterable[Equation]) -> None:
@@ -312,6 +325,11 @@ class State:
         self.solver, self.recipes, self.moved = tried.solver, tried.recipes, tried.moved
         self.rounding, self.held = tried.rounding, tried.held
         self.consumed, self.failed = tried.consumed, tried.failed
+
+
+def _width(weight: Weight) -> float:
+    low, high, _ = ends(weight) or (0.0, 0.0, 0.0)
+    return high - low
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:
