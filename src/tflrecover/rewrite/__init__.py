@@ -119,6 +119,7 @@ RULES: tuple[Rule, ...] = (
     sink_transposes,
     unit_transposes,
     merge_reshapes,
+    sink_reshapes,
     drop_broadcast_reshapes,
     fill_ranks,
     lower_ranks,
