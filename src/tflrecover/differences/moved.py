@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tflrecover.align import Alignment
@@ -32,7 +32,8 @@ def moved(alignment: Alignment, found: Sequence[Found], layers: Layers) -> list[
     """
     found = _exchanged(alignment, found)
     lacking = [item for item in found if item.is_root and _lacks(item.difference)]
-    surplus = [item for item in found if item.is_root and _is_whole(alignment, item.difference)]
+    paired = describe.layers_of(alignment.keras.ops[k] for k in alignment.back)
+    surplus = [item for item in found if item.is_root and _is_whole(item.difference, paired)]
     pairs = [
         (one, other)
         for one in lacking
@@ -53,9 +54,8 @@ def _lacks(difference: Difference) -> bool:
     return is_bias or (difference.kind == "missing" and bool(difference.operators))
 
 
-def _is_whole(alignment: Alignment, difference: Difference) -> bool:
+def _is_whole(difference: Difference, paired: Collection[str]) -> bool:
     """Whether one layer is too many, of which the file has nothing elsewhere."""
-    paired = describe.layers_of(alignment.keras.ops[k] for k in alignment.back)
     is_one = difference.kind == "extra" and difference.layers == (difference.keras_layer,)
     return is_one and difference.keras_layer not in paired
 
