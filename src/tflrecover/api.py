@@ -10,6 +10,7 @@ from tflrecover import mistaken
 from tflrecover.comparison import Outcome, compare
 from tflrecover.distributions import distributions
 from tflrecover.errors import PortError
+from tflrecover.insertion import with_lines
 from tflrecover.ir import Assignment, short_name
 from tflrecover.mapping.resolve import unused
 from tflrecover.memory import given_back
@@ -56,7 +57,7 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         return _report("diff", told(explained(compare_models(path, model, mapping))), sides=PAIR)
     if not mistaken.is_layer(path) and (isinstance(model, TFLiteModel) or mistaken.is_file(model)):
         return _report("diff", told(compare_files(path, model, mapping)), sides=PAIR)
-    clear = measured(explained(compare(path, model, mapping)))
+    clear = measured(with_lines(explained(compare(path, model, mapping))))
     return _report("diff", clear, weights=_statistics(clear.assignments, clear.trace.variables))
 
 
@@ -98,7 +99,7 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     report = replace(report, weights=_statistics(assignments, variables))
     if refused is not None:
         with given_back():
-            clear = measured(explained(refused))
+            clear = measured(with_lines(explained(refused)))
             report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
         if strict:
             raise PortError(_refusal(report), report)

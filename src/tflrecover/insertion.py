@@ -1,0 +1,61 @@
+"""What the model lacks, as the lines to insert."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from tflrecover.comparison import Comparison
+from tflrecover.ir import Difference, Graph, Op
+from tflrecover.rewrite.draft import Draft
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Comparison)
+
+
+def with_lines(comparison: T) -> T:
+    """The comparison, with the layers that would be what is missing told with it, where these are few.
+
+    Args:
+        comparison: A file and a model.
+    """
+    graph = comparison.alignment.file.graph
+    lacking = [one for one in comparison.differences if one.kind == "missing" and not _is_scaling(one, graph)]
+    if not lacking:
+        return comparison
+    draft = comparison.both.mine.draft(comparison.both.mapping.custom_ops)
+    told = {id(one): _told(one, graph, draft) for one in lacking}
+    return replace(comparison, differences=tuple(told.get(id(one), one) for one in comparison.differences))
+
+
+def _is_scaling(difference: Difference, graph: Graph) -> bool:
+    """Whether numbers per channel are missing: a batch norm or another layer, which nothing in the file tells."""
+    ops = [graph.op(op_id) for op_id in difference.operators if op_id in graph]
+    weights = (graph.values[value].weight for op in ops for value in op.inputs[1:] if value is not None)
+    is_several = any(weight is not None and math.prod(weight.shape) > 1 for weight in weights)
+    return not ops or (is_several and all(op.type == "AFFINE" for op in ops))
+
+
+def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
+    from tflrecover.recovery.lines import lines
+
+    mine = _origins(op for op in graph.ops() if op.id in difference.operators)
+    others = _origins(op for op in graph.ops() if op.id not in difference.operators)
+    try:
+        written = lines(draft, mine, others - mine)
+    # A part of a network need not be one that Keras takes; without this advice the difference is told as well.
+    except Exception as error:
+        _log.debug("no lines for %s: %s: %s", difference.tflite_name, type(error).__name__, error)
+        written = ()
+    if not written:
+        return difference
+    return replace(difference, message=f"{difference.message}: insert `{'`, then `'.join(written)}`")
+
+
+def _origins(ops: Iterable[Op]) -> set[int | str]:
+    """The file's own operators that canonical ones come from."""
+    return {origin.op for op in ops for origin in op.origins}

@@ -1,0 +1,94 @@
+"""What is missing is told with the lines to insert."""
+
+import keras
+import keras_models as zoo
+import numpy as np
+import pytest
+from keras import layers as L
+
+import tflrecover
+
+
+def image(function, batch_size=None):
+    inputs = keras.Input((16, 16, 4), batch_size=batch_size)
+    x = function(L.Conv2D(8, 3, padding="same", activation="relu", name="before")(inputs))
+    x = L.Conv2D(8, 3, padding="same", activation="tanh", name="behind")(x)
+    return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+def steps(function, batch_size=1):
+    # A loop is a WHILE where the batch is fixed.
+    inputs = keras.Input((12, 8), batch_size=batch_size)
+    x = function(L.Dense(8, activation="relu", name="before")(inputs))
+    x = L.Dense(8, activation="tanh", name="behind")(x)
+    return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling1D()(x)))
+
+
+def excite(x):
+    y = L.Conv2D(2, 1, activation="relu")(L.GlobalAveragePooling2D(keepdims=True)(x))
+    return L.Multiply()([x, L.Conv2D(8, 1, activation="sigmoid")(y)])
+
+
+# Each is built anew: of the layer, what is written.
+CASES = {
+    "rescaling": (
+        image,
+        lambda x: L.Rescaling(1 / 127.5, offset=-1)(x),
+        "`layers.Rescaling(scale=1 / 127.5, offset=-1)`",
+    ),
+    "pool": (
+        image,
+        lambda x: L.AveragePooling2D(3, 2, "same")(x),
+        '`layers.AveragePooling2D(pool_size=3, strides=2, padding="same")`',
+    ),
+    "slope": (image, lambda x: L.LeakyReLU(0.15)(x), "`layers.LeakyReLU(negative_slope=0.15)`"),
+    "resize": (
+        image,
+        lambda x: L.UpSampling2D(2, interpolation="bilinear")(x),
+        '`layers.UpSampling2D(interpolation="bilinear")`',
+    ),
+    "groups": (image, lambda x: L.GroupNormalization(4)(x), "`layers.GroupNormalization(groups=4, epsilon=0.001)`"),
+    "excite": (
+        image,
+        excite,
+        "`layers.GlobalAveragePooling2D(keepdims=True)`, then "
+        '`layers.Conv2D(filters=2, kernel_size=1, activation="relu")`, then '
+        '`layers.Conv2D(filters=8, kernel_size=1, activation="sigmoid")`, then `layers.Multiply()`',
+    ),
+    "norm": (steps, lambda x: L.LayerNormalization(epsilon=1e-5)(x), "`layers.LayerNormalization(epsilon=1e-05)`"),
+    "steps": (
+        steps,
+        lambda x: L.Conv1D(8, 3, padding="causal", activation="relu")(x),
+        '`layers.Conv1D(filters=8, kernel_size=3, padding="causal", activation="relu")`',
+    ),
+    "loop": (
+        steps,
+        lambda x: L.LSTM(8, return_sequences=True)(x),
+        "`layers.LSTM(units=8, return_sequences=True)`",
+    ),
+    "attention": (
+        steps,
+        lambda x: L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]),
+        "`layers.MultiHeadAttention(num_heads=2, key_dim=4)`, then `layers.Add()`",
+    ),
+}
+
+
+def message(network, function):
+    content = zoo.convert(zoo.randomize(network(function), 1))
+    (difference,) = tflrecover.diff(content, network(lambda x: x)).differences
+    return difference.message
+
+
+@pytest.mark.parametrize(("network", "layer", "written"), CASES.values(), ids=list(CASES))
+def test_layers_that_are_missing_are_written(network, layer, written):
+    assert message(network, layer).endswith(f"the model has nothing for it: insert {written}")
+
+
+def test_what_a_folded_norm_was_is_not_written():
+    assert message(image, lambda x: L.BatchNormalization()(x)).endswith("nothing for it")
+
+
+def test_a_table_is_no_line():
+    table = np.random.default_rng(0).normal(size=(12, 8)).astype("float32")
+    assert message(steps, lambda x: x + table).endswith("nothing for it")
