@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
 
 from tflrecover.comparison import Comparison
 from tflrecover.ir import Difference, Graph, Op
@@ -14,10 +13,11 @@ from tflrecover.rewrite.draft import Draft
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T", bound=Comparison)
+# Where more is missing, it is another network, and no lines make it this one.
+_MOST = 8
 
 
-def with_lines(comparison: T) -> T:
+def with_lines(comparison: Comparison) -> Comparison:
     """The comparison, with the layers that would be what is missing told with it, where these are few.
 
     Args:
@@ -25,7 +25,7 @@ def with_lines(comparison: T) -> T:
     """
     graph = comparison.alignment.file.graph
     lacking = [one for one in comparison.differences if one.kind == "missing" and not _is_scaling(one, graph)]
-    if not lacking:
+    if not 0 < len(lacking) <= _MOST:
         return comparison
     draft = comparison.both.mine.draft(comparison.both.mapping.custom_ops)
     told = {id(one): _told(one, graph, draft) for one in lacking}
