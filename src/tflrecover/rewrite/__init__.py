@@ -54,7 +54,7 @@ from tflrecover.rewrite.reshape import (
 from tflrecover.rewrite.roots import divide_by_root
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands, scale_products
 from tflrecover.rewrite.shifts import shift_constants
-from tflrecover.rewrite.sink import sink_reshapes, sink_units
+from tflrecover.rewrite.sink import sink_reshapes, sink_rows, sink_units
 from tflrecover.rewrite.slices import take_apart
 from tflrecover.rewrite.softmax import drop_largest, fuse_softmax, split_softmax
 from tflrecover.rewrite.statistics import expand_batch_statistics
@@ -119,7 +119,8 @@ RULES: tuple[Rule, ...] = (
     sink_transposes,
     unit_transposes,
     merge_reshapes,
-    sink_reshapes,
+    sink_rows,
+    merge_reshapes,
     drop_broadcast_reshapes,
     fill_ranks,
     lower_ranks,

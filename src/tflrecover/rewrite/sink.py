@@ -41,6 +41,12 @@ def sink_reshapes(draft: Draft) -> int:
     return count
 
 
+def sink_rows(draft: Draft) -> int:
+    """A RESHAPE moves behind dense layers alone, which TensorFlow gives rows and a file does not."""
+    dense = [op.id for op in draft.ordered("FULLY_CONNECTED")] if draft.has("RESHAPE") else ()
+    return sum(_sink(draft, draft.ops[op_id]) for op_id in dense)
+
+
 def sink_units(draft: Draft) -> int:
     """A RESHAPE that puts axes of size 1 behind all others moves behind reductions, before constants are scalings."""
     count = 0
