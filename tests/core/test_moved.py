@@ -105,3 +105,19 @@ def test_a_border_of_another_kind_is_one_difference_of_the_window():
     assert named(difference) == ("attribute", "conv", "padding")
     assert "mode='reflect'" in difference.message
     assert [one.kind for one in difference.consequences] == ["missing"]
+
+
+def pools(first=L.MaxPooling2D):
+    x = image = keras.Input((8, 8, 4), name="image")
+    kinds = {"a": first, "b": L.AveragePooling2D, "c": L.MaxPooling2D}
+    made = [
+        L.Add(name=f"{name}_add")([kind(2, name=name)(x), L.Conv2D(4, 2, 2, activation=act, name=f"{name}_conv")(x)])
+        for (name, kind), act in zip(kinds.items(), ("tanh", "relu", "sigmoid"), strict=True)
+    ]
+    return keras.Model(image, L.Concatenate(name="join")(made))
+
+
+def test_a_layer_that_computes_what_another_does_already():
+    """Both sides have one operator of each kind: the one that the wrong layer shares now is another's."""
+    difference = root(pools, first=L.AveragePooling2D)
+    assert named(difference) == ("attribute", "a", "layer")

@@ -103,6 +103,7 @@ def operands(alignment: Alignment, wrong: Wrong, layers: Layers) -> Iterator[Fou
                 "inputs",
                 want,
                 have,
+                layers=tuple(dict.fromkeys(path for _, theirs in bad for path in _alike(keras, theirs))),
             ),
             is_root=is_first or not (is_order or is_again),
         )
@@ -144,6 +145,13 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
     if edge.source < 0:
         return f"input {edge.slot}" if edge.source == INPUT else "a constant"
     return _name(alignment.keras, edge.source)
+
+
+def _alike(keras: View, edge: Edge | None) -> list[str]:
+    """The layers that make a value, where several compute the same: one of them may be meant to compute another."""
+    origins = keras.ops[edge.source].origins if edge is not None and edge.source >= 0 else ()
+    paths = [origin.layer for origin in origins if origin.layer is not None and origin.type == origins[0].type]
+    return paths if len(set(paths)) > 1 else []
 
 
 def _name(keras: View, node: int) -> str:
