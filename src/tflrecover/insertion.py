@@ -41,7 +41,7 @@ def _is_scaling(difference: Difference, graph: Graph) -> bool:
 
 
 def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
-    from tflrecover.recovery.lines import lines
+    from tflrecover.generation.lines import lines
 
     mine = _origins(op for op in graph.ops() if op.id in difference.operators)
     others = _origins(op for op in graph.ops() if op.id not in difference.operators)

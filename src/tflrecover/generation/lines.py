@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -39,12 +39,23 @@ def lines(draft: Draft, operators: Collection[OpId], others: Collection[OpId]) -
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
     """
+    first: tuple[str, ...] = ()
+    for part in _parts(draft, operators, others):
+        found = _written(draft, part)
+        if found and not _is_in_parts(found):
+            return found
+        first = first or found
+    return first
+
+
+def _parts(draft: Draft, operators: Collection[OpId], others: Collection[OpId]) -> Iterator[set[OpId]]:
+    """Those operators, and with what stands between and around them: together they may be one layer."""
     inside = {op.id for op in draft.ops.values() if _is_of(op, operators)}
+    yield inside
     whole = inside | {op_id for op_id in _between(draft, inside) if not _is_of(draft.ops[op_id], others)}
-    # With what stands around them, they may be one layer.
-    tried = [_written(draft, part) for part in (inside, whole, whole | _around(draft, whole))]
-    found = [one for one in tried if one]
-    return next((one for one in found if not _is_in_parts(one)), found[0] if found else ())
+    if whole != inside:
+        yield whole
+    yield whole | _around(draft, whole)
 
 
 def _is_of(op: Op, operators: Collection[OpId]) -> bool:
