@@ -11,6 +11,8 @@ import yaml
 import tflrecover
 from tests.conftest import ROOT
 from tflrecover import cli
+from tflrecover.checks import Check, WeightCheck
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.mapping import Mapping
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -121,6 +123,32 @@ def test_reference_names_everything_public_and_nothing_else() -> None:
     text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| (?:&emsp;)?`(\w+)[(`]", text, re.M))
     assert named == set(tflrecover.__all__) - {"TFLRecoverError"}
+
+
+def public(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)} | {name for name in dir(kind) if name[0] != "_"}
+
+
+def test_reference_names_all_that_a_report_has() -> None:
+    section = (ROOT / "docs/reference.md").read_text(encoding="utf-8").split("\n## ")[3]
+    rows = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in re.findall(r"^\| (`.*?) \|.*\|(.*?)\|$", section, re.M)
+    }
+    named = {name for cell in rows for name in re.findall(r"`report\.(\w+)`", cell)}
+    methods = set(re.findall(r"`(to_\w+)`", section))
+    assert named | methods == public(tflrecover.Report)
+    items = {"differences": Difference, "ambiguities": Ambiguity, "assignments": Assignment, "constants": ConstantUse}
+    items |= {"checks": Check, "weight_checks": WeightCheck, "operators": OperatorCounts, "matches": Match}
+    for field, kind in items.items():
+        assert rows[f"`report.{field}`"] == public(kind), field
+
+
+def test_reference_names_every_command() -> None:
+    section = (ROOT / "docs/reference.md").read_text(encoding="utf-8").partition("## Commands")[2]
+    group = typer.main.get_command(cli.app)
+    nested = [f"mapping {name}" for name in group.commands["mapping"].commands]
+    for name in [*(name for name in group.commands if name != "mapping"), *nested]:
+        assert f"`{name}`" in section
 
 
 def test_reference_shows_which_error_is_a_kind_of_which() -> None:
