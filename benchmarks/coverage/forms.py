@@ -27,7 +27,7 @@ FORMS: tuple[tuple[str, str], ...] = (
     ("Flex operators", r"[Ff]lex"),
     ("custom operators", r"[Cc]ustom"),
     ("signatures", r"[Ss]ignature"),
-    ("dynamic batch or length", r"dynamic.?batch|shape_signature|shapeSignature|dynamic.?length"),
+    ("dynamic batch or length", r"dynamic.?batch|free.?(?:batch|size)|shape_signature|shapeSignature|dynamic.?length"),
     ("batch above one", r"batch_of_|batch=[2-9]"),
     ("from_saved_model", r"from_saved_model"),
     ("from_concrete_functions", r"from_concrete_functions"),
@@ -37,7 +37,7 @@ FORMS: tuple[tuple[str, str], ...] = (
     ("distributed variables", r"MirroredStrategy"),
     ("KerasHub backbones", r"keras_hub"),
     ("damaged files", r"damaged|truncated|InvalidFile"),
-    ("buffers behind the flatbuffer (over 2 GiB)", r"behind"),
+    ("buffers behind the flatbuffer (over 2 GiB)", r"buffers.behind"),
 )
 
 

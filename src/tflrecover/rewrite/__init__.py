@@ -211,7 +211,7 @@ INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merg
 OPTIONAL: frozenset[Rule] = frozenset(
     {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
-"""Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
+"""Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison/forms``)."""
 
 
 def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:

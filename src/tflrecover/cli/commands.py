@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from tflrecover import __version__
-from tflrecover.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.cli.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.cli.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 from tflrecover.mistaken import is_file
 from tflrecover.render.values import safe
 from tflrecover.saving import require_free, require_output, require_place, save, write_atomically
-from tflrecover.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 
 _LOG = logging.getLogger("tflrecover")
 
