@@ -10,6 +10,7 @@ from tflrecover.ops import tflite_reader
 from tflrecover.rewrite import canonicalize
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.fold import fold_products
+from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.lower import lower
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.scalars import scale_operands
@@ -191,3 +192,22 @@ def test_softmax_of_what_the_largest_was_subtracted_from():
 
     assert b.text(shifted(2))[0] == "SOFTMAX"
     assert b.text(shifted(1))[0] == "REDUCE_MAX SUB SOFTMAX"
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_rows_that_are_the_same_for_each_example_are_there_once_if_asked_for(is_folded):
+    b = Build((2, 3, 4))
+    table, places = kernel(5, 4), np.int32([[0, 2, 1]] * 2)
+    looked_up = b("GATHER", b.const(table), b.const(places), shape=(2, 3, 4), axis=0)
+    y = b("ADD", 0, b.const(table[places]) if is_folded else looked_up, shape=(2, 3, 4))
+    assert b.text(y)[0] == "ADD"
+    (op,) = with_rules(b, y, drop_repeats).ops()
+    weight = with_rules(b, y, drop_repeats).values[op.inputs[1]].weight
+    assert np.array_equal(evaluate(weight, Contents(graph_of(b, y))), table[places[0]])
+
+
+def test_rows_of_one_example_alone_stay():
+    b = Build((2, 3, 4))
+    y = b("ADD", 0, b.const(kernel(2, 3, 4)), shape=(2, 3, 4))
+    graph = with_rules(b, y, drop_repeats)
+    assert graph.values[next(graph.ops()).inputs[1]].shape == (2, 3, 4)

@@ -337,14 +337,6 @@ def test_steps_are_turned_round_before_an_axis_of_size_1_is_put_in():
     assert next(graph.ops()).attributes["axis"] == (0,)
 
 
-def test_rows_that_are_the_same_for_each_example_are_there_once():
-    b = Build((2, 3, 4))
-    rows = b("GATHER", b.const(kernel(5, 4)), b.const(np.int32([[0, 2, 1]] * 2)), shape=(2, 3, 4), axis=0)
-    text, graph = b.text(b("ADD", 0, rows, shape=(2, 3, 4)))
-    assert text == "ADD"
-    assert graph.values[next(graph.ops()).inputs[1]].shape == (3, 4)
-
-
 def test_condition_is_a_choice_whatever_it_is_handed():
     b = Build((2, 3), (1,))
     mark = b("THEN", b("RESHAPE", 1, b.const(np.zeros(0, np.int32)), shape=()), 0, shape=(2, 3))

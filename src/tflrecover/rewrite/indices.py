@@ -2,13 +2,14 @@
 
 GATHER(t, SELECT(i < 0, i + n, i)) = GATHER(t, i)     Keras counts negative indices from the end; others know none
 ONE_HOT(CAST(i)) = ONE_HOT(i)                         to wider integers, as Keras takes them
-x + GATHER(t, i, i, …) = x + GATHER(t, i)             for constant indices: broadcasting repeats the rows by itself
+x + c = x + c[0]                                      where a constant has the same for each example
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from tflrecover.ops.slicing import STRIDED_SLICE
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import elementwise, maker
 from tflrecover.rewrite.scalars import known_array, scalar
@@ -64,12 +65,16 @@ def _unwrapped(draft: Draft, value: int | None, size: int) -> int | None:
 
 
 def drop_repeats(draft: Draft) -> int:
-    """Rows of a table that a constant has once for each example, in the same order, are there once."""
+    """What a constant has once for each example, always the same, is there once: broadcasting repeats it by itself.
+
+    Where the code looks the same rows of a table up for each example, the file has them folded, each time.
+    """
     count = 0
     for op in elementwise(draft):
         for slot, value in enumerate(op.inputs):
             weight = draft.weight(value)
-            single = None if weight is None else _single(draft, weight)
+            is_whole = weight is not None and len(weight.shape) > 1 and weight.shape == draft.shape(op.outputs[0])
+            single = _single(draft, weight) if weight is not None and is_whole else None
             shapes = [single.shape if i == slot and single else draft.shape(v) for i, v in enumerate(op.inputs)]
             if single is not None and np.broadcast_shapes(*shapes) == draft.shape(op.outputs[0]):
                 inputs = (*op.inputs[:slot], draft.constant(single), *op.inputs[slot + 1 :])
@@ -80,7 +85,10 @@ def drop_repeats(draft: Draft) -> int:
 
 
 def _single(draft: Draft, weight: Weight) -> Weight | None:
-    """The rows of the first example, where those of all others are the same."""
+    """What a constant has for the first example, where it is the same for all others."""
+    known = known_array(draft, weight)
+    if known is not None and len(known) > 1 and (known == known[:1]).all():
+        return STRIDED_SLICE(weight, slices=(0,))
     if not isinstance(weight, Apply) or weight.function.name != "GATHER":
         return None
     table, indices = weight.args

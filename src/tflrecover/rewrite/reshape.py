@@ -197,6 +197,22 @@ def tile_broadcasts(draft: Draft) -> int:
     return count
 
 
+def squeeze_tiles(draft: Draft) -> int:
+    """``TILE(x)`` becomes ``RESHAPE(TILE(RESHAPE(x)))``, without the axes of one place that it leaves so."""
+    count = 0
+    for op in draft.of_type("TILE"):
+        before, after = draft.shape(op.inputs[0]), draft.shape(op.outputs[0])
+        kept = [axis for axis, n in enumerate(after) if n != 1]
+        if len(kept) == len(after):
+            continue
+        writer = Writer(draft, op)
+        narrow = writer.reshaped(op.inputs[0], tuple(before[axis] for axis in kept))
+        multiples = tuple(op.attributes["multiples"][axis] for axis in kept)
+        writer.finish(writer.reshaped(writer.add("TILE", (narrow,), multiples=multiples), after))
+        count += 1
+    return count
+
+
 def sink_broadcasts(draft: Draft) -> int:
     """``f(TILE(x)) = TILE(f(x))`` where TILE is what broadcasting does, and ``f`` takes number by number it alone."""
     count = 0
