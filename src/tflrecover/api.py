@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -90,10 +91,10 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
     from tflrecover.verification import measured
 
     with given_back():
-        comparison = compare(path, model, mapping)
+        # Only who is refused is told what the differences do, for which the traced graph is run.
+        comparison = compare(path, model, mapping, is_run=False)
         report = _report("port", comparison)
         assignments, variables = comparison.assignments, comparison.trace.variables
-        # The traced graph is larger than the weights of a small network, and a port that succeeds is done with it.
         refused = None if report.ok else comparison
         del comparison
     report = replace(report, weights=_statistics(assignments, variables))
@@ -103,8 +104,10 @@ def port(path: Any, model: Any, mapping: Any = None, *, strict: bool = True) -> 
             report = replace(report, differences=clear.differences, notes=clear.notes, rows=rows(clear))
         if strict:
             raise PortError(_refusal(report), report)
-    apply(assignments, variables)
-    return replace(report, applied=True)
+    del assignments
+    pending, report = deque(report.assignments), replace(report, assignments=())
+    written = apply((pending.popleft() for _ in range(len(pending))), variables)
+    return replace(report, assignments=written, applied=True)
 
 
 @given_back()

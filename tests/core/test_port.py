@@ -98,6 +98,18 @@ def test_strict_false_copies_what_is_sure():
     assert np.array_equal(bad.get_layer("dense").kernel, zoo.original("plain").get_layer("dense").kernel)
 
 
+def test_report_has_the_variables_in_the_models_order_with_the_numbers_that_they_now_have():
+    twin = zoo.randomize(zoo.plain(), 2)
+    report = tflrecover.port(zoo.file_of("plain"), twin)
+    assert [one.variable.split("/")[-1] for one in report.assignments] == [one.name for one in twin.variables]
+    for assignment, variable in zip(report.assignments, twin.variables, strict=True):
+        assert np.array_equal(assignment.value, variable.numpy())
+    # Training changes the model, not the report.
+    kept = report.assignments[0].value.copy()
+    twin.variables[0].assign_add(np.ones(kept.shape, "float32"))
+    assert np.array_equal(report.assignments[0].value, kept)
+
+
 def test_failed_write_gives_old_values_back(monkeypatch):
     from tflrecover.transfer.apply import apply
 

@@ -35,3 +35,12 @@ def test_a_graph_stays_whole_while_another_trace_has_it():
     del trace
     assert any(operation.type == "MatMul" for operation in other.graph.get_operations())
     assert other.graph.captures
+
+
+def test_a_graph_that_was_let_go_is_made_again_with_the_same_tensors():
+    trace = _trace()
+    graph, names = trace.graph, {value: tensor.name for value, tensor in trace.tensors.items()}
+    trace.function.let_go()
+    assert not graph.get_operations()
+    assert {value: tensor.name for value, tensor in trace.tensors.items()} == names
+    assert any(operation.type == "MatMul" for operation in trace.graph.get_operations())

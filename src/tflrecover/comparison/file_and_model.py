@@ -67,7 +67,12 @@ class Comparison(Outcome):
 
 
 def compare(
-    path: Path | TFLiteModel, model: Any, mapping: Any = None, shapes: Sequence[Shape] | None = None
+    path: Path | TFLiteModel,
+    model: Any,
+    mapping: Any = None,
+    shapes: Sequence[Shape] | None = None,
+    *,
+    is_run: bool = True,
 ) -> Comparison:
     """Compares a file with a model; changes neither.
 
@@ -76,6 +81,7 @@ def compare(
         model: A built Keras model.
         mapping: A path, a dict, a :class:`~tflrecover.Mapping`, or None.
         shapes: One per input of the file, to look at both sides on where these leave sizes free; None: any.
+        is_run: Whether the traced model is likely to be run. Else what it would be run from is given back.
     """
     from tflrecover.tracing.tracer import check
 
@@ -85,6 +91,8 @@ def compare(
     check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []
     for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
+        if not is_run:
+            reading.trace.function.let_go()
         # Who gives the shapes of the inputs has them looked at on those alone.
         comparison = _compared(file, reading, user) if shapes else _on_any_size(file, model, reading, user)
         if reading.is_certain:

@@ -17,7 +17,12 @@ def present(variables: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     Args:
         variables: Unique path to Keras variable.
     """
-    return {path: np.asarray(_read(variable)) for path, variable in variables.items()}
+    return {path: numbers(variable) for path, variable in variables.items()}
+
+
+def numbers(variable: Any) -> NDArray[Any]:
+    """The same of one variable."""
+    return np.asarray(_read(variable))
 
 
 def _read(variable: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function.autograph_util import py_func_from_autograph
@@ -26,20 +28,47 @@ from tflrecover.tracing.ownership import CallRecorder
 from tflrecover.tracing.standin import StandIn
 
 InputShapes = Sequence[Shape] | Mapping[str, Shape]
+Made = tuple[Any, Mapping[int, Any]]
+"""A function graph, and value id to tensor of it."""
 
 
-@dataclass(frozen=True, eq=False)
 class Function:
-    """A function graph of TensorFlow, which is taken apart as soon as nobody has this any more.
+    """What a model was traced into: a function graph of TensorFlow, and the tensors of it that hold values.
 
-    Its operators and itself refer to each other. To let the collector find that out takes twice as long.
+    It takes more memory than the weights of a small network, so it can be let go; it is made again when it is asked
+    for after that. It is taken apart as soon as nobody has it any more: its operators and itself refer to each other,
+    and to let the collector find that out takes twice as long.
     """
 
-    graph: Any
+    def __init__(self, made: Made, again: Callable[[], Made]) -> None:
+        """Holds it.
 
-    def __post_init__(self) -> None:
-        """Sees to the end; at that of the process nothing needs to be done."""
-        weakref.finalize(self, dismantle_func_graph, self.graph).atexit = False
+        Args:
+            made: The function graph, and value id to tensor.
+            again: Makes the same once more.
+        """
+        self._again = again
+        self._hold(made)
+
+    def _hold(self, made: Made) -> None:
+        self._made: Made | None = made
+        self._end = weakref.finalize(self, dismantle_func_graph, made[0])
+        # At the end of the process nothing needs to be done.
+        self._end.atexit = False
+
+    def let_go(self) -> None:
+        """Gives its memory back."""
+        self._made = None
+        self._end()
+        # What was made while tracing is young, and refers to itself.
+        gc.collect(0)
+
+    def made(self) -> Made:
+        """The function graph, and value id to tensor."""
+        if self._made is None:
+            self._hold(self._again())
+        assert self._made is not None
+        return self._made
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +81,6 @@ class Trace:
         function: What it was traced into.
         variables: Unique path to Keras variable, in the model's order.
         layers: Layer path to layer.
-        tensors: Value id to tensor of the function's graph.
         form: How the model was called.
         input_names: One per input of the graph; ``""`` where the model gives none.
         output_names: One per output; ``""`` where the model gives none.
@@ -65,17 +93,20 @@ class Trace:
     function: Function
     variables: Mapping[str, Any]
     layers: Mapping[str, Any]
-    tensors: Mapping[int, Any]
     form: Form
     input_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     layer_outputs: tuple[str, ...] = ()
-    literals: Mapping[int, Any] = field(default_factory=dict)
 
     @property
     def graph(self) -> Any:
         """The function graph that it was traced into."""
-        return self.function.graph
+        return self.function.made()[0]
+
+    @property
+    def tensors(self) -> Mapping[int, Any]:
+        """Value id to tensor of the function graph."""
+        return self.function.made()[1]
 
     def draft(self) -> Draft:
         """The graph in canonical terms, before any other rule."""
@@ -220,6 +251,35 @@ def trace_model(
     check(model)
     stage("trying another argument of a layer" if stand_ins else f"tracing the model {model.name!r}")
     form, shapes = _shapes(model, input_shapes, form)
+    again = partial(_imported, model, form, shapes, dtypes or ["float32"] * len(shapes), stand_ins)
+    first = again()
+    return Trace(
+        model,
+        first.source,
+        Function(first.function, lambda: again().function),
+        first.variables,
+        first.layers,
+        form,
+        form.names,
+        _output_names(model, first.result),
+        _layer_outputs(model, len(first.source.outputs)),
+    )
+
+
+class _Imported(NamedTuple):
+    """A function graph with the tensors that hold values, what was read of it, and what the model gave."""
+
+    function: Made
+    source: Graph
+    variables: Mapping[str, Any]
+    layers: Mapping[str, Any]
+    result: Any
+
+
+def _imported(
+    model: Any, form: Form, shapes: Sequence[Shape], dtypes: Sequence[str], stand_ins: Sequence[StandIn]
+) -> _Imported:
+    """A model called on symbolic inputs, and what was recorded of the call."""
     paths = LayerPaths(model)
     # Without the masks that its graph has, Keras makes them anew at each call, from the layers as they are then.
     masks = [StandIn(operation, None) for operation in paths.masks if stand_ins]
@@ -234,9 +294,7 @@ def trace_model(
     try:
         signature = [
             tf.TensorSpec(shape, declared or given, name=f"input_{i}")
-            for i, (shape, declared, given) in enumerate(
-                zip(shapes, form.dtypes, dtypes or ["float32"] * len(shapes), strict=True)
-            )
+            for i, (shape, declared, given) in enumerate(zip(shapes, form.dtypes, dtypes, strict=True))
         ]
         with recorder.recording(_patched_classes(model)), _first_replica(model):
             graph = _traced(run, signature)
@@ -246,18 +304,7 @@ def trace_model(
         ) from error
     variables = variable_paths(model, paths, _captured(graph))
     source, tensors = import_function(graph, recorder, paths, variables)
-    return Trace(
-        model,
-        source,
-        Function(graph),
-        variables,
-        dict(paths.items()),
-        tensors,
-        form,
-        form.names,
-        _output_names(model, structure[-1]),
-        _layer_outputs(model, len(source.outputs)),
-    )
+    return _Imported((graph, tensors), source, variables, dict(paths.items()), structure[-1])
 
 
 def _captured(graph: Any) -> list[Any]:

@@ -12,27 +12,39 @@ from tflrecover import tolerances
 from tflrecover.ir import Assignment
 
 
-def apply(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> None:
+def apply(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> tuple[Assignment, ...]:
     """Writes new values; if one cannot be written, those already written get their old values back.
 
     Args:
-        assignments: Those with a value are written.
+        assignments: Those with a value are written. Of an iterator that holds none that it has given, every value is
+            freed as soon as its variable has it.
         variables: Unique path to Keras variable.
+
+    Returns:
+        The assignments, with values that are those of the variables, not copied.
 
     Raises:
         Exception: whatever a variable raised; every variable then has its old value.
     """
+    from tflrecover.tracing.present import numbers
+
+    pending = sorted(enumerate(assignments), key=lambda item: 0 if item[1].value is None else item[1].value.nbytes)
     done: list[tuple[Any, Any]] = []
+    written: dict[int, Assignment] = {}
     try:
-        for assignment in assignments:
-            if assignment.value is None:
-                continue
-            variable = variables[assignment.variable]
-            done.append((variable, _held(variable)))
-            variable.assign(assignment.value)
+        while pending:
+            # The largest first: where its numbers were, there is room for those that the next variable takes.
+            place, assignment = pending.pop()
+            if assignment.value is not None:
+                variable = variables[assignment.variable]
+                done.append((variable, _held(variable)))
+                variable.assign(assignment.value)
+                assignment = replace(assignment, value=numbers(variable))
+            written[place] = assignment
     except BaseException:
         _restore(done)
         raise
+    return tuple(written[place] for place in range(len(written)))
 
 
 def held(assignments: Iterable[Assignment], variables: Mapping[str, Any]) -> tuple[Assignment, ...]:
