@@ -254,9 +254,9 @@ def transposed(
     return Lowered("TRANSPOSE_CONV", operands, attributes, shape=output)
 
 
-def constant_shape(source: Source, slot: int) -> Shape | None:
-    """A shape that is an operand."""
-    sizes = source.constant(slot)
+def given_shape(source: Source) -> Shape | None:
+    """The shape of the result, which is the first operand."""
+    sizes = source.constant(0)
     return None if sizes is None else tuple(int(size) for size in sizes)
 
 
@@ -265,7 +265,7 @@ def _tflite_transpose(source: Source) -> Lowered | None:
     if kernel is None:
         return None
     kernel = rearrange(kernel, TRANSPOSE_LAYOUT)
-    output = constant_shape(source, 0) or source.output_shape()
+    output = given_shape(source) or source.output_shape()
     made = transposed(source, 2, kernel, operand(source, 3), tflite_window(source.attributes), output)
     return replace(made, activation=activation(source))
 
@@ -275,7 +275,7 @@ def tf_transpose(source: Source) -> Lowered | None:
     kernel = source.weight(1)
     if kernel is None:
         return None
-    output = constant_shape(source, 0) or source.output_shape()
+    output = given_shape(source) or source.output_shape()
     output = channels_last(output, source.attributes) if output is not None else None
     return ordered(source, transposed(source, 2, kernel, None, tf_window(source.attributes), output))
 

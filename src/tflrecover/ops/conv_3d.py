@@ -12,8 +12,8 @@ from tflrecover.ops.conv import (
     TRANSPOSE_CONV,
     WINDOW,
     bias_of,
-    constant_shape,
     conv_shape,
+    given_shape,
     keras_conv,
     ordered,
     tf_transpose,
@@ -75,7 +75,7 @@ def _tflite_transpose_3d(source: Source) -> Lowered | None:
     kernel = source.weight(1)
     if kernel is None:
         return None
-    output = constant_shape(source, 0) or source.output_shape()
+    output = given_shape(source) or source.output_shape()
     made = transposed(source, 2, kernel, operand(source, 3), _window_3d(source.attributes), output)
     return replace(made, type="CONV_3D_TRANSPOSE", activation=activation(source))
 
