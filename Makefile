@@ -76,7 +76,7 @@ format: $(VENV)/.dev
 
 schema: $(VENV)/.dev
 	$(call write_schema,mapping,tflrecover.mapping.model)
-	$(call write_schema,report,tflrecover.report_schema)
+	$(call write_schema,report,tflrecover.report.schema)
 
 # $(call write_schema,FORMAT,MODULE): the file appears complete or not at all.
 define write_schema

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import tflrecover
 from tests.conftest import ROOT
 from tests.reports import POOL, different, same
-from tflrecover import cli, shell
+from tflrecover.cli import commands, shell
 from tflrecover.errors import MappingError, PortError
 from tflrecover.mapping import Mapping
 from tflrecover.report import Report
@@ -52,21 +52,21 @@ class SavableModel:
 @pytest.fixture(autouse=True)
 def files_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not there reaches the API, of which most of these tests have a recorder, by its name."""
-    loads = cli._loaded
+    loads = commands._loaded
 
     def loaded(file: str, model: str, mapping: str | None = None) -> tuple[Any, Any, Any]:
         if Path(file).exists():
             return loads(file, model, mapping)
         user = mapping if mapping is None or not Path(mapping).exists() else Mapping.load(mapping)
-        return file, cli.load_model(model), user
+        return file, commands.load_model(model), user
 
-    monkeypatch.setattr(cli, "_loaded", loaded)
+    monkeypatch.setattr(commands, "_loaded", loaded)
 
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> SavableModel:
     made = SavableModel()
-    monkeypatch.setattr(cli, "load_model", lambda target: made)
+    monkeypatch.setattr(commands, "load_model", lambda target: made)
     return made
 
 
@@ -81,7 +81,7 @@ def api(monkeypatch: pytest.MonkeyPatch):
 
 
 def run(*arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, list(arguments))
+    return CliRunner().invoke(commands.app, list(arguments))
 
 
 def assert_one_line_of_trouble(result: Any, *parts: str) -> None:
@@ -324,7 +324,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_model_from_a_function_in_the_current_folder(module: str) -> None:
-    assert type(cli.load_model(f"{module}:good")).__name__ == "Model"
+    assert type(commands.load_model(f"{module}:good")).__name__ == "Model"
 
 
 NO_MODEL = {

@@ -7,7 +7,7 @@ import pytest
 
 import tflrecover
 from tests.test_cli import assert_one_line_of_trouble, run
-from tflrecover import cli, shell
+from tflrecover.cli import commands, shell
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_recover_with_rounding(real: Path, tmp_path: Path) -> None:
 def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
     import numpy as np
 
-    from tflrecover.inputs import end_names
+    from tflrecover.comparison.inputs import end_names
 
     (name,) = end_names(tflrecover.read(real / "a.tflite"), "inputs")
     array = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
@@ -131,7 +131,7 @@ def test_a_wrong_file_does_not_wait_for_the_model(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.tflite").write_text("no file of TFLite's", encoding="utf-8")
-    monkeypatch.setattr(cli, "load_model", lambda target: pytest.fail("loaded"))
+    monkeypatch.setattr(commands, "load_model", lambda target: pytest.fail("loaded"))
     assert_one_line_of_trouble(run(command, str(tmp_path / "a.tflite"), "m:f"), "is not a TFLite file")
 
 

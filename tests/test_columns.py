@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import tflrecover
 from tests.reports import ACCEPTED, POOL, aligned, cell, same
-from tflrecover import cli, shell
+from tflrecover.cli import commands, shell
 from tflrecover.errors import UnknownLayer
 from tflrecover.ir import Difference
 from tflrecover.render import text
@@ -231,10 +231,10 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Runs a command of the command line that finds the report."""
 
     def invoke(command: str, report: Report, *options: str) -> Any:
-        monkeypatch.setattr(cli, "_loaded", lambda file, *_: (file, SimpleNamespace(save=Path.touch), None))
+        monkeypatch.setattr(commands, "_loaded", lambda file, *_: (file, SimpleNamespace(save=Path.touch), None))
         monkeypatch.setattr(tflrecover, command, lambda *_, **__: report, raising=False)
         output = ["-o", str(tmp_path / "out.keras"), "--force"] if command == "port" else []
-        return CliRunner().invoke(cli.app, [command, "a.tflite", "m:f", *output, *options])
+        return CliRunner().invoke(commands.app, [command, "a.tflite", "m:f", *output, *options])
 
     return invoke
 

@@ -10,7 +10,10 @@ import yaml
 
 import tflrecover
 from tests.conftest import ROOT
-from tflrecover import cli
+from tests.test_imports import imports_between_modules
+from tflrecover.checks import Check, WeightCheck
+from tflrecover.cli import app
+from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts
 from tflrecover.mapping import Mapping
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -52,7 +55,7 @@ def test_commands_of_a_workflow_are_commands(place: str, text: str) -> None:
     steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
     commands = [step["run"].split() for step in steps if step.get("run", "").startswith("tflrecover ")]
     assert commands
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     for _, name, *arguments in commands:
         group.commands[name].make_context(name, arguments)
 
@@ -117,10 +120,44 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in linked if not (page.parent / target).exists()] == []
 
 
+def test_design_lists_all_modules_from_the_bottom_up() -> None:
+    table = (ROOT / "docs/design.md").read_text(encoding="utf-8").partition("## Decisions")[0]
+    listed = [name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(\w+)", row)]
+    modules, uses = imports_between_modules()
+    assert sorted(listed) == sorted(modules)
+    assert [(one, other) for one, other in uses if listed.index(one) < listed.index(other)] == []
+
+
 def test_reference_names_everything_public_and_nothing_else() -> None:
     text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| (?:&emsp;)?`(\w+)[(`]", text, re.M))
     assert named == set(tflrecover.__all__) - {"TFLRecoverError"}
+
+
+def public(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)} | {name for name in dir(kind) if name[0] != "_"}
+
+
+def test_reference_names_all_that_a_report_has() -> None:
+    section = (ROOT / "docs/reference.md").read_text(encoding="utf-8").split("\n## ")[3]
+    rows = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in re.findall(r"^\| (`.*?) \|.*\|(.*?)\|$", section, re.M)
+    }
+    named = {name for cell in rows for name in re.findall(r"`report\.(\w+)`", cell)}
+    methods = set(re.findall(r"`(to_\w+)`", section))
+    assert named | methods == public(tflrecover.Report)
+    items = {"differences": Difference, "ambiguities": Ambiguity, "assignments": Assignment, "constants": ConstantUse}
+    items |= {"checks": Check, "weight_checks": WeightCheck, "operators": OperatorCounts, "matches": Match}
+    for field, kind in items.items():
+        assert rows[f"`report.{field}`"] == public(kind), field
+
+
+def test_reference_names_every_command() -> None:
+    section = (ROOT / "docs/reference.md").read_text(encoding="utf-8").partition("## Commands")[2]
+    group = typer.main.get_command(app)
+    nested = [f"mapping {name}" for name in group.commands["mapping"].commands]
+    for name in [*(name for name in group.commands if name != "mapping"), *nested]:
+        assert f"`{name}`" in section
 
 
 def test_reference_shows_which_error_is_a_kind_of_which() -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tflrecover
-from tflrecover import cli, shell
+from tflrecover.cli import commands, shell
 from tflrecover.ir import Graph, Op, Value
 from tflrecover.render.export import dot_text, graphml_text
 
@@ -74,7 +74,7 @@ def test_dot_is_one_statement_a_line(graph: Graph) -> None:
 def test_real_file(palm_2019: Path, tmp_path: Path) -> None:
     paths = tmp_path / "new" / "a.graphml", tmp_path / "a.dot"
     result = CliRunner().invoke(
-        cli.app, ["inspect", str(palm_2019), "--graphml", str(paths[0]), "--dot", str(paths[1])]
+        commands.app, ["inspect", str(palm_2019), "--graphml", str(paths[0]), "--dot", str(paths[1])]
     )
     assert result.exit_code == shell.SAME, result.output
     assert "CONV_2D 48" in result.stdout

@@ -27,6 +27,20 @@ def loaded_after(statement: str, tmp_path: Path) -> set[str]:
     return set(done.stdout.split())
 
 
+def imports_between_modules() -> tuple[set[str], set[tuple[str, str]]]:
+    """Modules and packages right below tflrecover, and which is imported by which when it is loaded."""
+    source = ROOT / "src/tflrecover"
+    modules = {path.stem for path in source.iterdir() if path.name[0] != "_" and path.suffix in ("", ".py")}
+    uses = set()
+    for path in source.rglob("*.py"):
+        mine = path.relative_to(source).parts[0].removesuffix(".py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tflrecover"):
+                inside = node.module.split(".")[1:2] or [one.name for one in node.names]
+                uses |= {(mine, other) for other in inside if mine in modules and other in modules and mine != other}
+    return modules, uses
+
+
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     assert loaded_after("import tflrecover", tmp_path).isdisjoint((*HEAVY, "numpy", "networkx"))
 

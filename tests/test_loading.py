@@ -11,7 +11,7 @@ import pytest
 import tflrecover
 from tests.conftest import ROOT
 from tests.test_cli import run
-from tflrecover.loading import load_model
+from tflrecover.cli.loading import load_model
 
 MODULE = """
 import keras

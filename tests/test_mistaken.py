@@ -79,6 +79,8 @@ def test_swapped_arguments(folder: Path) -> None:
         tflrecover.diff(tiny(), str(folder / "a.tflite"))
     with pytest.raises(tflrecover.InvalidFile, match=r"expected the path of a .tflite file or its bytes, got None$"):
         tflrecover.recover(None)
+    with pytest.raises(tflrecover.InvalidFile, match=r"^nets:unet: is package.module:name of a model, .* comes first"):
+        tflrecover.diff("nets:unet", str(folder / "a.tflite"))
 
 
 NO_MODELS = [

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.reports import check, different, same
 from tflrecover.ir import Difference
 from tflrecover.report import Report
-from tflrecover.report_schema import json_schema, schema_text
+from tflrecover.report.schema import json_schema, schema_text
 
 PUBLISHED = ROOT / "docs" / "report.schema.json"
 

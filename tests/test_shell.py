@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tflrecover.shell import waiting
+from tflrecover.cli.shell import waiting
 from tflrecover.stages import stage
 
 WAIT = 0.3

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tflrecover.api import diff, port, verify
-    from tflrecover.calibration import Calibration, calibrate
-    from tflrecover.effects import Effect, explain_mapping
     from tflrecover.errors import (
         EvaluationError,
         InputMismatch,
@@ -31,16 +29,18 @@ if TYPE_CHECKING:
         WeightlessFile,
         WrongBackend,
     )
-    from tflrecover.freezing import freeze
     from tflrecover.generation import generate
     from tflrecover.mapping import Mapping
+    from tflrecover.mapping_explain import Effect, explain_mapping
+    from tflrecover.mapping_init import init_mapping
     from tflrecover.ops import OpSpec, register_op
     from tflrecover.recovery import recover
     from tflrecover.report import Report
-    from tflrecover.settling import init_mapping
     from tflrecover.stages import progress
     from tflrecover.tflite import TFLiteModel, read
     from tflrecover.tracing import trace
+    from tflrecover.training.calibration import Calibration, calibrate
+    from tflrecover.training.freezing import freeze
 
 __version__ = "0.1.0"
 
@@ -85,18 +85,18 @@ __all__ = [
 
 # Where each name is defined; every name that is not listed is an error.
 _HOME = {
-    "Calibration": "calibration",
-    "Effect": "effects",
+    "Calibration": "training.calibration",
+    "Effect": "mapping_explain",
     "Mapping": "mapping",
     "OpSpec": "ops",
     "Report": "report",
     "TFLiteModel": "tflite",
-    "calibrate": "calibration",
-    "explain_mapping": "effects",
+    "calibrate": "training.calibration",
+    "explain_mapping": "mapping_explain",
     "diff": "api",
-    "freeze": "freezing",
+    "freeze": "training.freezing",
     "generate": "generation",
-    "init_mapping": "settling",
+    "init_mapping": "mapping_init",
     "port": "api",
     "progress": "stages",
     "read": "tflite",

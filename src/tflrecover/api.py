@@ -9,16 +9,16 @@ from typing import Any
 
 from tflrecover import mistaken
 from tflrecover.comparison import Outcome, compare
-from tflrecover.distributions import distributions
+from tflrecover.comparison.pairs import compare_files, compare_models, told
 from tflrecover.errors import PortError
 from tflrecover.insertion import with_lines
 from tflrecover.ir import Assignment, short_name
 from tflrecover.mapping.resolve import unused
 from tflrecover.memory import given_back
-from tflrecover.pairs import compare_files, compare_models, told
 from tflrecover.render.text import suggested
 from tflrecover.report import PAIR, Action, Report, WeightStatistics
-from tflrecover.rows import rows
+from tflrecover.report.distributions import distributions
+from tflrecover.report.rows import rows
 from tflrecover.tflite import TFLiteModel, read
 from tflrecover.trials import explained
 

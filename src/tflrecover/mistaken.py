@@ -98,6 +98,13 @@ def wrong_file(kind: str) -> str:
     return f"is {kind}, not a TFLite file{order}"
 
 
+def unopened(path: str, reason: str) -> str:
+    """What to say of a path that cannot be opened as a file."""
+    if _named(path):
+        return f"is package.module:name of a model, not the path of a .tflite file; {_ORDER}"
+    return f"cannot be opened: {reason}; give the path of a .tflite file"
+
+
 def file_for_model(path: str) -> str:
     """What to say of a TFLite file in the model's place."""
     return f"expected a Keras model, got {TFLITE}, {path!r}; {_ORDER}"
@@ -121,8 +128,14 @@ def instead_of_a_model(given: Any) -> str:
 def _path_for_model(path: str) -> str:
     if kind_of(path) == TFLITE or path.endswith(".tflite"):
         return file_for_model(path)
-    module, _, name = path.partition(":")
-    if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+    if named := _named(path):
+        module, name = named
         written = f"from {module} import {name}, and pass the model: {name}() where it is a function that makes one"
         return f"expected a Keras model, got the text {path!r}, as the command line takes it; in Python, {written}"
     return f"expected a Keras model, got the text {path!r}: load it first, keras.models.load_model({path!r})"
+
+
+def _named(text: str) -> tuple[str, str] | None:
+    """The module and the name of what is written as the command line names a model, or None."""
+    module, _, name = text.partition(":")
+    return (module, name) if all(part.isidentifier() for part in (*module.split("."), name)) else None

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tflrecover
-from tflrecover.distributions import BINS, MOST_NUMBERS, distributions
 from tflrecover.ir import Assignment
+from tflrecover.report.distributions import BINS, MOST_NUMBERS, distributions
 from tflrecover.tracing.present import present
 
 RNG = np.random.default_rng(0)

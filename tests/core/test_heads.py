@@ -11,8 +11,8 @@ from keras import layers
 
 import tflrecover
 from tests.core.lite import stripped
-from tflrecover.comparison import _undecided as undecided
 from tflrecover.comparison import compare
+from tflrecover.comparison.file_and_model import _undecided as undecided
 
 V = {"tflrecover": 1}
 

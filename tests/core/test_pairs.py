@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import tflrecover
 from tests.core.lite import converted, quantize, stripped
 from tests.test_imports import loaded_after
-from tflrecover import cli, shell
+from tflrecover.cli import commands, shell
 
 FAULTS = {
     "pool": ({"pool_size": 3}, "attribute", "pool_size", (2, 2), (3, 3)),
@@ -269,7 +269,7 @@ def test_command_line(tmp_path):
     zoo.original("affine").save(model)
 
     def run(*arguments):
-        found = CliRunner().invoke(cli.app, ["diff", *arguments])
+        found = CliRunner().invoke(commands.app, ["diff", *arguments])
         return found.exit_code, found.output
 
     page = tmp_path / "page.html"

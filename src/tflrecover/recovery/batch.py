@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.inputs import SIZES
+from tflrecover.comparison.inputs import SIZES
 from tflrecover.recovery.layers import TensorFlowFunction
 
 _log = logging.getLogger(__name__)

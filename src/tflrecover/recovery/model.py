@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
+from tflrecover.comparison.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
+from tflrecover.comparison.networks import FileNetwork
 from tflrecover.errors import TFLRecoverError, UnsupportedOperators
-from tflrecover.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
 from tflrecover.ir import Shape
-from tflrecover.networks import FileNetwork
 from tflrecover.ops.quantize import real_dtype
 from tflrecover.recovery import batch
 from tflrecover.recovery.assembly import Assembly

@@ -64,7 +64,7 @@ def _graph(graph: Graph, signature: Signature | None) -> Iterator[str]:
         called = {value: key for key, value in getattr(signature, f"{name}s").items()} if signature else {}
         for i, value in enumerate(ends):
             alias = f", in the signature {safe(called[value])!r}" if value in called else ""
-            yield f"  {name} {i:<4} {describe_value(graph.values[value])}{alias}"
+            yield f"  {f'{name} {i}':<10} {describe_value(graph.values[value])}{alias}"
     kinds = Counter(str(op.type) for op in graph.ops())
     custom = {str(op.type) for op in graph.ops() if op.custom}
     listed = ", ".join(f"{safe(k)}{' (custom)' if k in custom else ''} {n}" for k, n in kinds.most_common())

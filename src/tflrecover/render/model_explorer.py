@@ -149,7 +149,7 @@ def _tensor(cell: Cell) -> str:
 
 
 def _shown(value: Any) -> str:
-    from tflrecover.report import plain
+    from tflrecover.report.report import plain
 
     return cut(safe(plain(value)))
 
@@ -210,7 +210,7 @@ def _told(report: Report, rows: Sequence[Row]) -> Iterator[str]:
 
 def _errors(report: Report, nodes: Sequence[str | None]) -> dict[str, dict[str, Any]]:
     """Errors at the nodes that make what was compared; of several at one node, one that is out of tolerance."""
-    from tflrecover.report import plain
+    from tflrecover.report.report import plain
 
     first = report.first_divergence
     found: dict[str, dict[str, Any]] = {}

@@ -44,7 +44,6 @@ from tflrecover.rewrite.reshape import (
     fill_ranks,
     lower_ranks,
     merge_reshapes,
-    merge_transposes,
     reshape_units,
     sink_broadcasts,
     tile_broadcasts,
@@ -83,7 +82,6 @@ RULES: tuple[Rule, ...] = (
     tile_broadcasts,
     sink_broadcasts,
     drop_broadcasts,
-    merge_transposes,
     pack_steps,
     take_steps,
     take_apart,
@@ -152,7 +150,6 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     hoist_scales,
     factor_scales,
-    sink_reshapes,
     scale_operands,
     sink_reshapes,
     sink_layouts,
@@ -160,7 +157,6 @@ RULES: tuple[Rule, ...] = (
     merge_reshapes,
     drop_broadcast_reshapes,
     fill_ranks,
-    merge_common,
     center_norms,
     merge_affines,
     pad_with_zeros,
@@ -211,7 +207,7 @@ INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merg
 OPTIONAL: frozenset[Rule] = frozenset(
     {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
-"""Rules that hide what the two sides may well have alike: they run only where it proves more (``sides.py``)."""
+"""Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison/forms``)."""
 
 
 def canonicalize(draft: Draft, extra: Collection[Rule] = ()) -> Draft:

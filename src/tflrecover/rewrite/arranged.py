@@ -20,7 +20,7 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import TRANSPOSE, shaped
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.reductions import REDUCTIONS
-from tflrecover.rewrite.reshape import merge_transposes
+from tflrecover.rewrite.transposes import merge_transposes
 from tflrecover.rewrite.writer import Writer
 
 _MOVES = ("RESHAPE", "TRANSPOSE")

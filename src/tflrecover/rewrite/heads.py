@@ -19,8 +19,9 @@ from tflrecover.ops.slicing import STRIDED_SLICE, WHOLE
 from tflrecover.rewrite.common import lone_constant
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import array
-from tflrecover.rewrite.reshape import merge_reshapes, merge_transposes
+from tflrecover.rewrite.reshape import merge_reshapes
 from tflrecover.rewrite.scalars import known_array
+from tflrecover.rewrite.transposes import merge_transposes
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array, Literal, Weight
 

@@ -11,7 +11,6 @@ from tflrecover.ir import Op
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import elementwise
-from tflrecover.rewrite.transposes import merge_transpose
 from tflrecover.rewrite.writer import Writer
 
 
@@ -36,31 +35,6 @@ def merge_reshape(draft: Draft, op: Op) -> int:
         draft.redirect(op.outputs[0], value)
         count += 1
     return count
-
-
-def merge_transposes(draft: Draft) -> int:
-    """``TRANSPOSE(TRANSPOSE(x, p), q)`` becomes ``TRANSPOSE(x, p[q])``; one that moves no axis goes.
-
-    A REVERSE_V2 before it comes behind it.
-    """
-    count = 0
-    for op in draft.of_type("TRANSPOSE"):
-        before = draft.producer(op.inputs[0])
-        if before is not None and before.type == "REVERSE_V2" and draft.only_consumer(before.outputs[0]) is not None:
-            _swap_with_reverse(draft, op, before)
-            count += 1
-        else:
-            count += merge_transpose(draft, op)
-    return count
-
-
-def _swap_with_reverse(draft: Draft, op: Op, before: Op) -> None:
-    """``TRANSPOSE(REVERSE_V2(x))`` becomes ``REVERSE_V2(TRANSPOSE(x))``."""
-    axes = tuple(sorted(op.attributes["perm"].index(axis) for axis in before.attributes["axis"]))
-    middle = draft.new_value(draft.shape(op.outputs[0]), draft.values[op.outputs[0]].dtype)
-    draft.remove(before.id)
-    draft.replace(op.evolve(inputs=before.inputs, outputs=(middle,)))
-    draft.add(before.evolve(inputs=(middle,), outputs=op.outputs, attributes={"axis": axes}))
 
 
 def unit_reshapes(draft: Draft) -> int:

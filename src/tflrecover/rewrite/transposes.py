@@ -37,11 +37,16 @@ def sink_transposes(draft: Draft) -> int:
     listed = draft.ordered() if draft.has("TRANSPOSE") else ()
     for op_id in [op.id for op in listed if op.id not in draft.opaque]:
         op = draft.ops[op_id]
-        count += merge_transpose(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)
+        count += _merge(draft, op) if op.type == "TRANSPOSE" else _sink(draft, op)
     return count
 
 
-def merge_transpose(draft: Draft, op: Op) -> int:
+def merge_transposes(draft: Draft) -> int:
+    """``TRANSPOSE(TRANSPOSE(x, p), q)`` becomes ``TRANSPOSE(x, p[q])``; one that moves no axis goes."""
+    return sum(_merge(draft, op) for op in draft.of_type("TRANSPOSE"))
+
+
+def _merge(draft: Draft, op: Op) -> int:
     """One that stands behind another becomes one with it, and one that moves no axis goes."""
     perm = _perm(op)
     before = draft.producer(op.inputs[0])

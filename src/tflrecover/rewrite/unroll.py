@@ -1,7 +1,7 @@
 """``LOOP … END_LOOP`` with known trips becomes its iterations, one after the other.
 
 It is done on both sides, and only where one side has a loop and the other has it written out; see
-:mod:`tflrecover.sides`.
+:mod:`tflrecover.comparison.forms`.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ def forget_states(draft: Draft) -> tuple[Forgotten, ...]:
     """``STATE(initial) = 0``: every call begins anew, with zeros.
 
     It is done on both sides, and only where one side keeps states and the other does not, to see whether that is the
-    one difference; see :mod:`tflrecover.sides`.
+    one difference; see :mod:`tflrecover.comparison.forms`.
     """
     found = []
     for end in draft.of_type("NEXT_STATE"):

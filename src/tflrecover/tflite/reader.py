@@ -93,7 +93,7 @@ def _open(path: Source) -> tuple[str, memoryview]:
             return name, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidFile(f"cannot be opened: {reason}; give the path of a .tflite file", source=name) from error
+        raise InvalidFile(mistaken.unopened(name, reason), source=name) from error
 
 
 def _code(code: Any) -> tuple[str | int, bool]:

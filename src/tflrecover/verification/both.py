@@ -12,8 +12,8 @@ import numpy as np
 
 from tflrecover import tolerances
 from tflrecover.comparison import Comparison
+from tflrecover.comparison.inputs import end_names
 from tflrecover.errors import EvaluationError, InputMismatch
-from tflrecover.inputs import end_names
 from tflrecover.ir import Graph, called
 from tflrecover.stages import stage
 from tflrecover.tflite import flattened

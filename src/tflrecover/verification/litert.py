@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tflrecover.comparison.inputs import end_names, free_shape
 from tflrecover.errors import EvaluationError, MissingDependency
-from tflrecover.inputs import end_names, free_shape
 from tflrecover.ir import Op, Quantization, Shape, Value
 from tflrecover.tflite import TFLiteModel, flattened
 from tflrecover.tflite.nodedef import PREFIX

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tflrecover.comparison import Comparison
+from tflrecover.comparison.inputs import end_names
 from tflrecover.differences import describe
-from tflrecover.inputs import end_names
 from tflrecover.ir import Graph, Op
 from tflrecover.rewrite.common import freeze
 

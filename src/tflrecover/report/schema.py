@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from tflrecover.report import SCHEMA_VERSION, Report
+from tflrecover.report.report import SCHEMA_VERSION, Report
 
 # What JSON has no number for is its name, see Report.to_dict.
 _NUMBER: JsonSchemaValue = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tflrecover import differences
-from tflrecover.comparison import Outcome, accepted, refuse_weightless
+from tflrecover.comparison.file_and_model import refuse_weightless
+from tflrecover.comparison.forms import Facing, aligned
+from tflrecover.comparison.networks import FileNetwork, ModelNetwork, Network, Networks
+from tflrecover.comparison.outcome import Outcome, accepted
+from tflrecover.comparison.side import FileSide, ModelSide, Side
+from tflrecover.comparison.weights import other_constants, weight_checks
 from tflrecover.differences.between import far_apart, inputs_alone, other_order, retold, undecided
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, resolve
-from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks
 from tflrecover.report import PAIR
-from tflrecover.side import FileSide, ModelSide, Side
-from tflrecover.sides import Facing, aligned
 from tflrecover.tflite import quantized, read
 from tflrecover.transfer import System, plan, settle
-from tflrecover.transfer.checks import other_constants, weight_checks
 from tflrecover.transfer.constants import leaf_keys
 from tflrecover.transfer.equations import Equation, Fold
 from tflrecover.weight import Array, Key, keys

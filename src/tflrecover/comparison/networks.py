@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tflrecover.align.pins import pin
+from tflrecover.comparison.inputs import OTHER_SIZES, SIZES, FreeShape, end_names, fits, free_shape, resized
+from tflrecover.comparison.side import FileSide, ModelSide, Side, named_by_layer, with_paths
 from tflrecover.errors import InputMismatch, InvalidModel
-from tflrecover.inputs import OTHER_SIZES, SIZES, FreeShape, end_names, fits, free_shape, resized
 from tflrecover.ir import Shape
 from tflrecover.ops.quantize import real_dtype
-from tflrecover.side import FileSide, ModelSide, Side, named_by_layer, with_paths
 from tflrecover.tflite import TFLiteModel, flattened
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
+from tflrecover.comparison.side import Side
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
 from tflrecover.rewrite import ARRANGED, COMPOSED, OWN_NORMS, STEPS, Rule, canonicalize
@@ -32,7 +33,6 @@ from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
-from tflrecover.side import Side
 from tflrecover.stages import stage
 
 Aligner = Callable[[Sequence[int]], Alignment]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tflrecover.align import Alignment
 from tflrecover.align.order import ByOrder
+from tflrecover.comparison.inputs import end_names
 from tflrecover.differences import describe
 from tflrecover.differences.tails import quoted
-from tflrecover.inputs import end_names
 from tflrecover.ir import Ambiguity
 from tflrecover.tflite import TFLiteModel
 

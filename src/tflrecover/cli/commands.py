@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from tflrecover import __version__
-from tflrecover.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.cli.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.cli.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 from tflrecover.mistaken import is_file
 from tflrecover.render.values import safe
 from tflrecover.saving import require_free, require_output, require_place, save, write_atomically
-from tflrecover.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 
 _LOG = logging.getLogger("tflrecover")
 
@@ -32,9 +32,11 @@ app.add_typer(mapping_app, name="mapping")
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file.")]
 _MODEL = "A .keras or .h5 file, or package.module:name of a model or of a function that returns one."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
-MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", help="A mapping in YAML.")]
-JsonOption = Annotated[str | None, typer.Option("--json", help="Also write the report as JSON.")]
-HtmlOption = Annotated[str | None, typer.Option("--html", help="Also write the report as a page for a browser.")]
+MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", metavar="M.yaml", help="A mapping in YAML.")]
+JsonOption = Annotated[str | None, typer.Option("--json", metavar="OUT", help="Also write the report as JSON.")]
+HtmlOption = Annotated[
+    str | None, typer.Option("--html", metavar="OUT", help="Also write the report as a page for a browser.")
+]
 ExplorerOption = Annotated[
     str | None, typer.Option("--model-explorer", metavar="DIR", help="Also write a folder for Google's Model Explorer.")
 ]
@@ -126,7 +128,7 @@ def diff(
     layer: LayerOption = None,
     verbose: VerboseOption = False,
 ) -> int:
-    """Compare a file with a model, two files, or two models; none is changed."""
+    """Compare a file with a model, two files or two models. None is changed."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
@@ -161,7 +163,7 @@ def port(
     layer: LayerOption = None,
     verbose: VerboseOption = False,
 ) -> int:
-    """Copy a file's weights into a model and save it; folders on the way are made."""
+    """Copy a file's weights into a model and save it. Folders on the way are made."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
@@ -197,7 +199,7 @@ def recover(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Rebuild a file as a Keras model and save it; folders on the way are made."""
+    """Rebuild a file as a Keras model and save it. Folders on the way are made."""
     from tflrecover.source_files import source_files
     from tflrecover.tflite import read
 
@@ -243,7 +245,7 @@ def verify(
     layer: LayerOption = None,
     verbose: VerboseOption = False,
 ) -> int:
-    """Run a file and a model on the same inputs and compare every operator."""
+    """Run a file and a model on the same inputs. Every operator is compared."""
     import tflrecover
     from tflrecover.render.selection import Selection
 
@@ -263,7 +265,7 @@ def check(
     model: ModelArgument,
     verbose: VerboseOption = False,
 ) -> int:
-    """Check a mapping against a file and a model: every name must be there."""
+    """Check a mapping against a file and a model. Every name must be there."""
     import tflrecover
 
     with waiting():
@@ -284,7 +286,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite M.yaml if it is there.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Write a mapping to begin with: what is open, as proposals in comments."""
+    """Begin a mapping: what is open, as proposals in comments."""
     import tflrecover
 
     require_free(output, force)
@@ -300,10 +302,10 @@ def init(
 def explain(
     file: FileArgument,
     model: ModelArgument,
-    mapping: Annotated[str, typer.Option("--mapping", "-m", help="A mapping in YAML.")],
+    mapping: Annotated[str, typer.Option("--mapping", "-m", metavar="M.yaml", help="A mapping in YAML.")],
     verbose: VerboseOption = False,
 ) -> int:
-    """Say of each entry of a mapping whether it took effect or was not needed."""
+    """Say of each entry of a mapping whether it is needed."""
     import tflrecover
 
     with waiting():

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tflrecover import ops
+from tflrecover.comparison.inputs import end_names
 from tflrecover.errors import InvalidFile, TFLRecoverError
-from tflrecover.inputs import end_names
 from tflrecover.ir import Graph, short_name
 from tflrecover.ops.spec import Reader
 from tflrecover.rewrite.contents import Contents

@@ -9,7 +9,7 @@ import tflrecover
 from tests.core.lite import stripped
 from tests.core.test_align import anonymous
 from tflrecover.mapping import Mapping
-from tflrecover.settling import init_mapping
+from tflrecover.mapping_init import init_mapping
 
 HEADER = "# yaml-language-server: $schema=mapping.schema.json"
 

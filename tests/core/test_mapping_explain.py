@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import tflrecover
-from tflrecover.effects import explain_mapping
+from tflrecover.mapping_explain import explain_mapping
 
 V = "tflrecover: 1\n"
 

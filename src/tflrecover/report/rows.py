@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tflrecover.align import Alignment
-from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.attributes import differing
 from tflrecover.ir import Difference, Graph, Op
-from tflrecover.report import Cell, Row
+from tflrecover.report.report import Cell, Row
+
+if TYPE_CHECKING:
+    from tflrecover.comparison import Outcome
 
 OpId = int | str
 Place = tuple[OpId | None, OpId | None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflrecover.ir import Assignment
-from tflrecover.report import Distribution, WeightStatistics
+from tflrecover.report.report import Distribution, WeightStatistics
 
 Reals = NDArray[np.float64]
 

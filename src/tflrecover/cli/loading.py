@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from tflrecover import mistaken
-from tflrecover.classes import unknown_classes
+from tflrecover.cli.unknown_classes import unknown_classes
 from tflrecover.errors import EvaluationError, InvalidModel
 from tflrecover.stages import stage
 
@@ -192,7 +192,7 @@ def _is_installed(filename: str) -> bool:
     """Whether a source is part of Python, of what is installed, or of this library."""
     places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     return filename.startswith("<") or any(
-        Path(filename).is_relative_to(place) for place in (*places, str(Path(__file__).parent))
+        Path(filename).is_relative_to(place) for place in (*places, str(Path(__file__).parents[1]))
     )
 
 

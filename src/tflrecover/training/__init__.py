@@ -1,0 +1,1 @@
+"""What a ported or recovered model needs before it is trained."""
