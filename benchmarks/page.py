@@ -30,12 +30,17 @@ def compared() -> Report:
     Tracing is no part of that, nor is reading the file, nor the run that measures what a difference does.
     """
     import tflrecover
-    from tflrecover import comparison, tracing, verification
+    from tflrecover import tracing, verification
+    from tflrecover.comparison import file_and_model
 
     path, model = deep.file(), deep.model(pool_size=3)
     # What is loaded lazily belongs to none of them.
     tracing.trace_model(model)
-    parts = {"tracing": (tracing, "trace_model"), "reading": (comparison, "read"), "run": (verification, "measured")}
+    parts = {
+        "tracing": (tracing, "trace_model"),
+        "reading": (file_and_model, "read"),
+        "run": (verification, "measured"),
+    }
     spent: Counter[str] = Counter()
     with ExitStack() as stack:
         for name, (module, function) in parts.items():

@@ -1,6 +1,6 @@
 """The form in which an operator of the file is what a person would write as one layer.
 
-Fewer rules than for a comparison (``rewrite.RULES``): nothing may move, so that every layer
+Fewer rules than for a comparison (``rewrite.PHASES``): nothing may move, so that every layer
 stands where the file has it.
 """
 
