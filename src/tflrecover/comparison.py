@@ -17,12 +17,12 @@ from tflrecover.align import Alignment
 from tflrecover.checks import WeightCheck
 from tflrecover.differences import describe
 from tflrecover.differences.tails import quoted
-from tflrecover.errors import EvaluationError, WeightlessFile
+from tflrecover.errors import EvaluationError
 from tflrecover.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
 from tflrecover.ir import Ambiguity, Assignment, ConstantUse, Difference, Match, OperatorCounts, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
-from tflrecover.rewrite.variables import unfilled
+from tflrecover.networks import refuse_weightless
 from tflrecover.side import FileSide, ModelSide
 from tflrecover.sides import Facing, Sides, aligned
 from tflrecover.tflite import TFLiteModel, flattened, read
@@ -198,22 +198,6 @@ def _undecided(complete: list[Comparison]) -> Comparison:
         "\n".join(["inputs:", *lines]),
     )
     return replace(first, ambiguities=(*first.ambiguities, told))
-
-
-def refuse_weightless(file: TFLiteModel) -> None:
-    """Refuses a file whose weights live in variables that nothing fills.
-
-    Raises:
-        WeightlessFile: it is one.
-    """
-    names = unfilled(flattened(file))
-    if names:
-        raise WeightlessFile(
-            f"holds no weights: they live in resource variables that nothing initialises ({', '.join(names[:3])}, …; "
-            "converted with from_concrete_functions on a Keras 3 model, or after a conversion that failed?); "
-            "convert it again with TFLiteConverter.from_keras_model, in a new process",
-            source=file.source,
-        )
 
 
 def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapping:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tflrecover import differences
-from tflrecover.comparison import Outcome, accepted, refuse_weightless
+from tflrecover.comparison import Outcome, accepted
 from tflrecover.differences.between import far_apart, inputs_alone, other_order, retold, undecided
 from tflrecover.errors import EvaluationError, InvalidModel, MappingError
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, resolve
-from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks
+from tflrecover.networks import FileNetwork, ModelNetwork, Network, Networks, refuse_weightless
 from tflrecover.report import PAIR
 from tflrecover.side import FileSide, ModelSide, Side
 from tflrecover.sides import Facing, aligned

@@ -13,7 +13,7 @@ import keras
 from tflrecover.errors import TFLRecoverError, UnsupportedOperators
 from tflrecover.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
 from tflrecover.ir import Shape
-from tflrecover.networks import FileNetwork
+from tflrecover.networks import FileNetwork, refuse_weightless
 from tflrecover.ops.quantize import real_dtype
 from tflrecover.recovery import batch
 from tflrecover.recovery.assembly import Assembly
@@ -55,10 +55,12 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
 
     Raises:
         UnsupportedOperators: the file has operators that nothing in Keras can be.
+        WeightlessFile: its weights live in variables that nothing fills.
         ValueError: ``quantized`` is neither.
     """
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
+    refuse_weightless(file)
     stage(f"rebuilding {file.source}")
     try:
         with defaults():
