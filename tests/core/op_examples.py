@@ -261,7 +261,7 @@ NOT_EVALUATED: dict[str, str] = {
         "is several operators of the file; run against LiteRT in recovery/test_scores.py",
     ),
     **dict.fromkeys(
-        ["REPEAT_VECTOR"],
+        ["REPEAT_VECTOR", "TIME_DISTRIBUTED"],
         "is several operators of the file; run against LiteRT in recovery/test_steps.py",
     ),
     "LEARNED_TABLE": "is a constant of the file; run against LiteRT in recovery/test_tables.py",

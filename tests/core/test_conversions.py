@@ -88,6 +88,8 @@ def test_concrete_function_without_weights():
     empty = quietly(tf.lite.TFLiteConverter.from_concrete_functions([concrete(original)], original))
     with pytest.raises(tflrecover.WeightlessFile, match="from_keras_model"):
         tflrecover.port(empty, network(2))
+    with pytest.raises(tflrecover.WeightlessFile, match="from_keras_model"):
+        tflrecover.recover(empty)
 
 
 def test_concrete_function():

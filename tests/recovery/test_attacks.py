@@ -96,6 +96,29 @@ def test_operands_may_have_other_batches():
     np.testing.assert_allclose(tflrecover.recover(content)(x), run(content, x), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_a_resize_by_no_whole_factor_is_keras_own(method):
+    content = file(lambda x: tf.image.resize(x, (8, 7), method), (1, 5, 6, 2))
+    model = tflrecover.recover(content)
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Resizing"]
+    x = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype("float32")
+    np.testing.assert_allclose(model(x), run(content, x), rtol=0, atol=1e-6)
+    assert tflrecover.port(content, model).ok
+
+
+def test_outputs_are_called_in_the_source_as_in_the_file(tmp_path):
+    """Whether a layer makes them or a function."""
+
+    def heads(x):
+        largest, places = tf.nn.top_k(x, 2)
+        return {"output_0": largest, "output_1": places, "output_2": tf.nn.relu(x)}
+
+    source, *_ = tflrecover.generate(file(heads, (1, 6)), tmp_path / "made.py")
+    lines = [line.split(" = ") for line in source.read_text().splitlines() if 'name="output_' in line]
+    assert len(lines) == 3
+    assert all(f'name="{variable.strip()}"' in made for variable, made in lines)
+
+
 @pytest.mark.parametrize(
     "function",
     [

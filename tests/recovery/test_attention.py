@@ -5,11 +5,13 @@ import keras_models as zoo
 import numpy as np
 import pytest
 import recurrent_models as recurrent
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L
 from keras import ops
 
 import tflrecover
+from tests.core import lite
 from tests.core.file_builders import run
 from tests.recovery.recovering import kinds, recovered
 from tflrecover import tolerances
@@ -95,6 +97,22 @@ def test_is_one_layer_again_and_ported_back(name):
     assert kinds(model).count(attention) == 1
     assert not {"Dense", "Softmax"}.intersection(kinds(model))
     assert all(tensor.shape[0] is None for tensor in model.inputs)
+    assert tflrecover.port(content, model).ok
+
+
+def test_a_scale_of_halves_is_the_layers_own():
+    """The weights are the file's: the scale is what the layer has exactly, and a file rounds."""
+    inputs = keras.Input((5, 6), batch_size=1)
+    built = recurrent.randomize(keras.Model(inputs, heads(inputs)), 1)
+    converter = tf.lite.TFLiteConverter.from_keras_model(built)
+    lite.quantize(converter, "fp16")
+    content = lite.converted(converter)
+    model = tflrecover.recover(content)
+    assert kinds(model) == ["InputLayer", "MultiHeadAttention"]
+    x = np.random.default_rng(2).uniform(-1, 1, (1, 5, 6)).astype("float32")
+    np.testing.assert_allclose(model(x), run(content, x)[0], rtol=0, atol=tolerances.RELATIVE_HALF_STEP["float16"])
+    for mine, theirs in zip(model.get_weights(), built.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs.astype("float16"))
     assert tflrecover.port(content, model).ok
 
 

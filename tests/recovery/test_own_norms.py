@@ -3,6 +3,7 @@
 import keras
 import pytest
 import recurrent_models as recurrent
+import tf_keras
 from keras import layers as L
 from keras import ops
 
@@ -27,6 +28,16 @@ class Norm(keras.layers.Layer):
         mean = ops.mean(x, self.axes, keepdims=True)
         variance = ops.mean(ops.square(x - mean), self.axes, keepdims=True)
         return self.formula(x - mean, variance + 1e-3, self.gamma, self.beta)
+
+
+@pytest.mark.parametrize("shape", [SEQUENCE, IMAGE])
+def test_a_layer_norm_of_tf_keras(shape):
+    """It is a fused batch norm on other axes there, whose offset is zeros."""
+    inputs = tf_keras.layers.Input(shape, batch_size=1)
+    made = tf_keras.Model(inputs, tf_keras.layers.LayerNormalization()(inputs))
+    content = recurrent.convert(recurrent.randomize(made, 1), "builtin")
+    assert kinds(recovered(content))[1:] == ["LayerNormalization"]
+    assert assert_exact(content).inputs[0].shape == (None, *shape)
 
 
 FORMULAS = {

@@ -67,6 +67,14 @@ def test_what_is_repeated_is_one_layer(name, batch):
     assert tflrecover.port(content, model).ok
 
 
+def test_the_last_step_is_repeated():
+    """What gives it is a reshape in the file, and a layer only when the loop is one."""
+    content = file_of(lambda x: L.GRU(3, return_sequences=True)(L.RepeatVector(4)(L.GRU(8)(x))), batch=1)
+    model = recovered(content)
+    assert kinds(model) == ["InputLayer", "GRU", "RepeatVector", "GRU"]
+    assert tflrecover.port(content, model).ok
+
+
 def file_of(function, shape=SHAPE, batch=None):
     return recurrent.convert(recurrent.randomize(recurrent.model(function, shape, batch=batch), 1), "builtin")
 
@@ -103,3 +111,51 @@ def test_the_bias_behind_holes_trains():
     model = recovered(file_of(gated))
     assert [len(layer.weights) for layer in model.layers if layer.weights] == [2, 2, 2]
     assert all(np.any(layer.bias) for layer in model.layers if layer.weights)
+
+
+def frames(x):
+    """What is done with each image of a sequence, before all of them are looked at."""
+    x = L.TimeDistributed(L.Conv2D(4, 3, padding="same", activation="relu"))(x)
+    x = L.TimeDistributed(L.Flatten())(L.TimeDistributed(L.MaxPooling2D())(x))
+    return L.GRU(3, return_sequences=True)(x)
+
+
+DISTRIBUTED = {
+    "images": (frames, (3, 6, 6, 2), ["Conv2D", "MaxPooling2D", "Flatten"]),
+    "vectors": (
+        lambda x: L.TimeDistributed(L.Dense(4, activation="softmax"))(L.GRU(3, return_sequences=True)(x)),
+        SHAPE,
+        ["Dense"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTED)
+def test_what_is_done_with_each_step_is_one_layer(name, tmp_path):
+    """A file has the layer once for each step."""
+    function, shape, wanted = DISTRIBUTED[name]
+    content = file_of(function, shape, batch=1)
+    model = recovered(content)
+    inner = [type(layer.layer).__name__ for layer in model.layers if isinstance(layer, L.TimeDistributed)]
+    assert inner == wanted
+    assert len(model.layers) == len(wanted) + 2
+    assert tflrecover.port(content, model).ok
+    source, *_ = tflrecover.generate(content, tmp_path / "made.py")
+    assert source.read_text(encoding="utf-8").count("TimeDistributed") == len(wanted)
+
+
+def test_steps_that_differ_are_none_of_one_layer():
+    """One is made of another place, or by another kernel."""
+
+    def other_places(x):
+        dense = L.Dense(4)
+        return ops.stack([dense(x[:, place]) for place in (0, 2, 1)], 1)
+
+    def other_kernels(x):
+        return ops.stack([L.Dense(4)(x[:, place]) for place in range(3)], 1)
+
+    for function in (other_places, other_kernels):
+        content = file_of(function, (3, 4), batch=1)
+        model = recovered(content)
+        assert "TimeDistributed" not in kinds(model)
+        assert tflrecover.port(content, model).ok

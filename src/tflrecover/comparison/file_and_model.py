@@ -15,16 +15,16 @@ from tflrecover import differences
 from tflrecover.align import Alignment
 from tflrecover.comparison.forms import Facing, Sides, aligned
 from tflrecover.comparison.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
+from tflrecover.comparison.networks import refuse_weightless
 from tflrecover.comparison.outcome import Outcome, accepted
 from tflrecover.comparison.side import FileSide, ModelSide
 from tflrecover.comparison.undecided import ambiguities, assumptions, contradictions
 from tflrecover.differences import describe
 from tflrecover.differences.tails import quoted
-from tflrecover.errors import EvaluationError, WeightlessFile
+from tflrecover.errors import EvaluationError
 from tflrecover.ir import Ambiguity, Difference, Shape
 from tflrecover.mapping import Mapping as UserMapping
 from tflrecover.mapping import OpName, ResolvedMapping, resolve
-from tflrecover.rewrite.variables import unfilled
 from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
@@ -151,22 +151,6 @@ def _undecided(complete: list[Comparison]) -> Comparison:
         "\n".join(["inputs:", *lines]),
     )
     return replace(first, ambiguities=(*first.ambiguities, told))
-
-
-def refuse_weightless(file: TFLiteModel) -> None:
-    """Refuses a file whose weights live in variables that nothing fills.
-
-    Raises:
-        WeightlessFile: it is one.
-    """
-    names = unfilled(flattened(file))
-    if names:
-        raise WeightlessFile(
-            f"holds no weights: they live in resource variables that nothing initialises ({', '.join(names[:3])}, …; "
-            "converted with from_concrete_functions on a Keras 3 model, or after a conversion that failed?); "
-            "convert it again with TFLiteConverter.from_keras_model, in a new process",
-            source=file.source,
-        )
 
 
 def _resolve(user: UserMapping, file: TFLiteModel, trace: Trace) -> ResolvedMapping:

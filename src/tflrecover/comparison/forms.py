@@ -172,10 +172,7 @@ def _is_proved(sides: Sides) -> bool:
 
 def _lacks_a_scale(sides: Sides) -> bool:
     """Whether the file scales or shifts where the model does not: a layer behind could, but the file says who does."""
-    graphs = (sides.file, sides.keras)
-    both = (
-        (scaling(g, ops) for g, ops in zip(graphs, (one.file, one.keras), strict=True)) for one in sides.alignment.links
-    )
+    both = ((scaling(sides.file, one.file), scaling(sides.keras, one.keras)) for one in sides.alignment.links)
     return any(m is not None and t is None for mine, theirs in both for m, t in zip(mine, theirs, strict=True))
 
 
@@ -224,6 +221,12 @@ def _with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (*rules, *OWN_NORMS) if rules and is_one_sided else ()
 
 
+def _arranged_with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Such a norm along moved axes."""
+    arranged = _arranged_alike(both, found)
+    return (*OWN_NORMS, *arranged) if arranged and _written_alike(both, found) else ()
+
+
 def _units_as_reshapes(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Axes of size 1 are moved by reshapes, where there are such that may have taken a transpose in."""
     return (reshape_units,) if both.in_all_forms and count(found.file, "RESHAPE") else ()
@@ -257,6 +260,7 @@ _READINGS = (
     _Reading(_written_alike),
     _Reading(_with_own_norms),
     _Reading(_arranged_alike),
+    _Reading(_arranged_with_own_norms),
     _Reading(_units_as_reshapes),
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
@@ -335,8 +339,7 @@ def _pins(both: Facing, file: Graph, keras: Graph) -> Pins:
     side, mapping, names = both.theirs, both.mapping, both.mine.output_names
     given = max(side.output_names, side.layer_outputs, key=lambda given: len(set(given) & set(names)))
     possible = [[i for i, shape in enumerate(mine) if shape == wanted] for wanted in theirs]
-    is_numbered = both.mine.is_numbered
-    outputs = pin(names, given, possible, mapping.outputs, numbered=is_numbered)
-    numbered = numbered_only(names, given, possible, mapping.outputs) if is_numbered else frozenset[int]()
+    outputs = pin(names, given, possible, mapping.outputs, numbered=both.mine.is_numbered)
+    numbered = numbered_only(names, given, possible, mapping.outputs) if both.mine.is_numbered else frozenset[int]()
     inputs = {**both.inputs, **mapping.inputs}
     return Pins(inputs, outputs, mapping.match, both.numbered - mapping.inputs.keys(), numbered)

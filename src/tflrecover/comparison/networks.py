@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tflrecover.align.pins import pin
 from tflrecover.comparison.inputs import OTHER_SIZES, SIZES, FreeShape, end_names, fits, free_shape, resized
 from tflrecover.comparison.side import FileSide, ModelSide, Side, named_by_layer, with_paths
-from tflrecover.errors import InputMismatch, InvalidModel
+from tflrecover.errors import InputMismatch, InvalidModel, WeightlessFile
 from tflrecover.ir import Shape
 from tflrecover.ops.quantize import real_dtype
+from tflrecover.rewrite.variables import unfilled
 from tflrecover.tflite import TFLiteModel, flattened
 
 if TYPE_CHECKING:
@@ -214,4 +215,20 @@ def _shape(one: Input, other: Input, size: int | None) -> Shape:
     )
 
 
-__all__ = ["FileNetwork", "Input", "ModelNetwork", "Network", "Networks"]
+def refuse_weightless(file: TFLiteModel) -> None:
+    """Refuses a file whose weights live in variables that nothing fills.
+
+    Raises:
+        WeightlessFile: it is one.
+    """
+    names = unfilled(flattened(file))
+    if names:
+        raise WeightlessFile(
+            f"holds no weights: they live in resource variables that nothing initialises ({', '.join(names[:3])}, …; "
+            "converted with from_concrete_functions on a Keras 3 model, or after a conversion that failed?); "
+            "convert it again with TFLiteConverter.from_keras_model, in a new process",
+            source=file.source,
+        )
+
+
+__all__ = ["FileNetwork", "Input", "ModelNetwork", "Network", "Networks", "refuse_weightless"]

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tflrecover import differences
-from tflrecover.comparison.file_and_model import refuse_weightless
 from tflrecover.comparison.forms import Facing, aligned
-from tflrecover.comparison.networks import FileNetwork, ModelNetwork, Network, Networks
+from tflrecover.comparison.networks import FileNetwork, ModelNetwork, Network, Networks, refuse_weightless
 from tflrecover.comparison.outcome import Outcome, accepted
 from tflrecover.comparison.side import FileSide, ModelSide, Side
 from tflrecover.comparison.weights import other_constants, weight_checks

@@ -152,7 +152,9 @@ class _Writer:
         call = Call("layers.Identity", (tensor,), {}, object())
         self.given[call] = {"name": name}
         steps += self._made(call)
-        return steps[-1].outputs[0]
+        (made,) = steps[-1].outputs
+        self.made.stems[made] = name
+        return made
 
     def _number(self, made: Any, stem: str = "") -> int:
         """The number of a tensor, or of a layer that is called several times."""

@@ -31,12 +31,10 @@ class Describer:
 
     def describe(self, value: int) -> str:
         """What the file calls it, as an identifier; ``""`` where that is only a kind of layer."""
-        stem = re.sub(r"[^a-z0-9]+", "_", self.made.stems.get(value, "").removeprefix(self.prefix).lower()).strip("_")
-        while len(stem) > _LONGEST_NAME and "_" in stem:
-            stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
-        if _TELLING.search(re.sub(_KINDS, "", stem)) and stem[0].isalpha() and not keyword.iskeyword(stem):
-            return stem
-        return ""
+        stem = self.made.stems.get(value, "")
+        found = _identifier(stem.removeprefix(self.prefix))
+        # Where nearly all that has a name is an output, its number alone says nothing.
+        return found or (_identifier(stem) if value in self.outputs else "")
 
     def size(self, value: int) -> str:
         """Features by their height."""
@@ -49,3 +47,13 @@ class Describer:
             return ""
         number = f"output_{self.outputs.index(value) + 1}" if len(self.outputs) > 1 else "outputs"
         return self.describe(value) if len(self.outputs) > 1 and self.describe(value) else number
+
+
+def _identifier(name: str) -> str:
+    """A name as one of Python's; ``""`` where it is only a kind of layer."""
+    stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    while len(stem) > _LONGEST_NAME and "_" in stem:
+        stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
+    if _TELLING.search(re.sub(_KINDS, "", stem)) and stem[0].isalpha() and not keyword.iskeyword(stem):
+        return stem
+    return ""

@@ -95,7 +95,12 @@ class FormMaker:
         if getattr(keras.layers, kind.__name__, None) is not kind:
             raise Unwritable(f"{kind.__name__} is no layer of Keras's")
         names = [name for name in inspect.signature(kind).parameters if name in config]
-        given = shortest(kind, {name: getattr(layer, name, config[name]) for name in names})
+        # What it was given is in its configuration by name, as an activation is, or else serialized.
+        own = {
+            name: getattr(layer, name, config[name]) if isinstance(config[name], dict) else config[name]
+            for name in names
+        }
+        given = shortest(kind, own)
         target = f"layers.{kind.__name__}"
         return Made(target, tuple(self.constructor(kind, given, target)))
 

@@ -42,9 +42,11 @@ def _keras(builder: Builder, part: Part) -> Any:
     _, height, width, _ = part.output_shape
     # To the nearest, a whole factor gives the same with and without centres of pixels.
     fits = not a["align_corners"] and (a["half_pixel_centers"] or not is_linear)
+    interpolation = "bilinear" if is_linear else "nearest"
     if fits and all(isinstance(factor, int) for factor in a["size"]):
-        interpolation = "bilinear" if is_linear else "nearest"
         return builder.layer("UpSampling2D", part.args[0], size=a["size"], interpolation=interpolation)
+    if a["half_pixel_centers"] and not a["align_corners"]:
+        return builder.layer("Resizing", part.args[0], height=height, width=width, interpolation=interpolation)
     flags = {"align_corners": a["align_corners"], "half_pixel_centers": a["half_pixel_centers"]}
     name = "ResizeBilinear" if is_linear else "ResizeNearestNeighbor"
     return builder.tensorflow(f"raw_ops.{name}", images=part.args[0], size=(height, width), **flags)

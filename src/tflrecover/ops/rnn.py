@@ -30,17 +30,18 @@ def _weights(arrays: Any) -> tuple[Any, ...]:
 def _layer(builder: Builder, part: Part) -> Any:
     x, *weights, mask = part.args[: len(OPERANDS)]
     states = part.args[len(OPERANDS) :]
-    more = [list(states) or None, mask] if mask is not None else [list(states)] if states else []
     arguments = _arguments(part.attributes, weights[-1])
-    return builder.layer(part.attributes["cell"], x, *more, weights=_weights(weights), **arguments)
+    call = {} if mask is None else {"mask": mask}
+    call |= {"initial_state": list(states)} if states else {}
+    return builder.layer(part.attributes["cell"], x, weights=_weights(weights), call=call, **arguments)
 
 
 def _bidirectional(builder: Builder, part: Part) -> Any:
     x, mask, *weights = part.args
     cell = builder.unbuilt(part.attributes["cell"], **_arguments(part.attributes, weights[2]))
-    more = [None, mask] if mask is not None else []
+    call = {} if mask is None else {"mask": mask}
     mode = part.attributes["merge_mode"]
-    return builder.layer("Bidirectional", x, *more, weights=_weights(weights), layer=cell, merge_mode=mode)
+    return builder.layer("Bidirectional", x, weights=_weights(weights), call=call, layer=cell, merge_mode=mode)
 
 
 RECURRENT = OpSpec(

@@ -33,6 +33,7 @@ def recover(path: Any, *, quantized: Literal["float", "simulate"] = "float") -> 
 
     Raises:
         UnsupportedOperators: the file has operators that cannot be expressed; the error lists all of them.
+        WeightlessFile: its weights live in variables that nothing fills.
         InvalidFile: it cannot be read.
 
     Example:

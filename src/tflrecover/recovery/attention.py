@@ -187,7 +187,8 @@ def _scored(draft: Draft, product: Op, is_turned: bool, scale: float) -> tuple[P
     if query is None or key is None or query.size != key.size:
         return None
     root, total = math.sqrt(query.size), scale * query.scale * key.scale
-    if math.isclose(total * root, 1.0, rel_tol=_ROUNDING):
+    # Of a number that the layer has exactly, a file of halves has what rounding leaves.
+    if math.isclose(total * root, 1.0, rel_tol=_ROUNDING) or total == float(np.float16(1 / root)):
         return query, key
     return (query.scaled(root), key) if total == 1.0 else None
 

@@ -14,6 +14,7 @@ from tflrecover.ops.conv import is_no_bias
 from tflrecover.recovery.activations import ACTIVATIONS, is_plain
 from tflrecover.recovery.attention import fuse_attention
 from tflrecover.recovery.bidirectional import fuse_bidirectional
+from tflrecover.recovery.distributed import distribute_steps
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
 from tflrecover.recovery.recurrent import fuse_recurrent
@@ -35,7 +36,7 @@ from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
 from tflrecover.recovery.tables import learn_tables
 from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.recovery.unrolled import roll_steps
-from tflrecover.recovery.upsampling import fuse_upsampling
+from tflrecover.recovery.upsampling import fuse_upsampling, repeat_vectors
 from tflrecover.rewrite.affine import LINEAR, merge_affines, to_affine
 from tflrecover.rewrite.common import freeze, signature
 from tflrecover.rewrite.concatenations import nest_concatenations
@@ -128,6 +129,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_masked_softmax,
     fuse_recurrent,
     roll_steps,
+    repeat_vectors,
     lift_turns,
     fuse_bidirectional,
     fuse_silu,
@@ -145,6 +147,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     lift_rows,
     fuse_separable,
     fuse_causal,
+    distribute_steps,
     learn_tables,
     nest,
 )

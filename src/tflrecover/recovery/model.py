@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from tflrecover.comparison.inputs import OTHER_SIZES, SIZES, FreeShape, end_names
-from tflrecover.comparison.networks import FileNetwork
+from tflrecover.comparison.networks import FileNetwork, refuse_weightless
 from tflrecover.errors import TFLRecoverError, UnsupportedOperators
 from tflrecover.ir import Shape
 from tflrecover.ops.quantize import real_dtype
@@ -55,10 +55,12 @@ def recovered(file: TFLiteModel, *, quantized: str = "float") -> Recovered:
 
     Raises:
         UnsupportedOperators: the file has operators that nothing in Keras can be.
+        WeightlessFile: its weights live in variables that nothing fills.
         ValueError: ``quantized`` is neither.
     """
     if quantized not in ("float", "simulate"):
         raise ValueError(f"quantized must be 'float' or 'simulate', got {quantized!r}")
+    refuse_weightless(file)
     stage(f"rebuilding {file.source}")
     try:
         with defaults():

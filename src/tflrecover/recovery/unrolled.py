@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tflrecover import ops, tolerances
-from tflrecover.errors import EvaluationError
+from tflrecover.evaluation import evaluated
 from tflrecover.ir import Op
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.recovery.cells import Cell, State, cell_of, output_parts
@@ -228,34 +228,12 @@ def _computed(draft: Draft, value: int, given: Mapping[int, Array]) -> Array | N
         if missing:
             stack += missing
             continue
-        made = _evaluated(op, [None if operand is None else known[operand] for operand in op.inputs])
+        args = [None if operand is None else known[operand] for operand in op.inputs]
+        made = evaluated(op, args, draft.shape(op.outputs[0]))
         if made is None or one not in op.outputs[: len(made)]:
             return None
         known.update(zip(op.outputs, made, strict=False))
     return known[value]
-
-
-def _evaluated(op: Op, args: Sequence[Array | None]) -> Sequence[Array] | None:
-    spec = ops.by_name(op.type)
-    try:
-        if op.type in _LINEAR:
-            return [_LINEAR[op.type](*args)]
-        return None if spec is None or spec.evaluate is None else spec.results(args, op.attributes)
-    except EvaluationError:
-        return None
-
-
-def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:
-    made = x.reshape(-1, len(kernel)) @ kernel
-    return (made if bias is None else made + bias).reshape(*x.shape[:-1], -1)
-
-
-def _affine(x: Array, scale: Array | None, offset: Array | None) -> Array:
-    return np.asarray(x * (1 if scale is None else scale) + (0 if offset is None else offset))
-
-
-# Those that no expression of constants is made of have no evaluation of their own.
-_LINEAR: Mapping[str | int, Callable[..., Array]] = {"FULLY_CONNECTED": _dense, "AFFINE": _affine}
 
 
 def _replace(draft: Draft, found: _Layer) -> None:

@@ -1,7 +1,8 @@
 """Reshapes and repetitions that give each place along some axes several times in a row are an upsampling.
 
 Keras writes ``UpSampling1D``, ``2D`` and ``3D`` so, one axis after the other, and a converter merges the reshapes
-between them; that of a single step is a ``RepeatVector``.
+between them; that of a single step is a ``RepeatVector``, as soon as it is known to be one: what gives the last step of
+a sequence may be a reshape in the file, and a layer only later.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from tflrecover.ir import Op, Shape
 from tflrecover.recovery.moves import places
 from tflrecover.rewrite.draft import Draft, merged_origins
-from tflrecover.rewrite.match import maker
+from tflrecover.rewrite.match import bare, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Array
 
@@ -74,12 +75,21 @@ def _times(index: Array) -> Shape:
 
 
 def _replace(draft: Draft, back: Op, source: int, before: Shape, times: Shape, steps: list[Op]) -> None:
-    origins, write = merged_origins(*steps[::-1]), Writer(draft, back)
-    if draft.shape(source) == (before[0], before[-1]) and max(times) == math.prod(times):
-        n = max(times)
-        vectors = write.add("REPEAT_VECTOR", (source,), (before[0], n, before[-1]), n=n)
-        write.finish(write.reshaped(vectors, draft.shape(back.outputs[0])))
-        return
-    x = write.reshaped(source, before)
+    origins = merged_origins(*steps[::-1])
+    x = Writer(draft, back).reshaped(source, before)
     attributes = {"size": times[1:-1]}
     draft.replace(back.evolve(type="UPSAMPLING", inputs=(x,), attributes=attributes, origins=origins))
+
+
+def repeat_vectors(draft: Draft) -> int:
+    """A vector that is given an axis of its own and repeated along that is a ``RepeatVector``."""
+    count = 0
+    for op in draft.of_type("UPSAMPLING"):
+        source, n = bare(draft, op.inputs[0]), max(op.attributes["size"])
+        batch, *_, units = draft.shape(op.outputs[0])
+        if source is not None and draft.shape(source) == (batch, units) and n == math.prod(op.attributes["size"]):
+            write = Writer(draft, op)
+            vectors = write.add("REPEAT_VECTOR", (source,), (batch, n, units), n=n)
+            write.finish(write.reshaped(vectors, draft.shape(op.outputs[0])))
+            count += 1
+    return count

@@ -28,7 +28,7 @@ from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.moves import pass_moves
-from tflrecover.rewrite.negatives import subtract_negatives
+from tflrecover.rewrite.negatives import negate, subtract_negatives
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.padding import absorb_pads, pad_with_zeros
 from tflrecover.rewrite.parts import project_parts, slice_sums
@@ -111,6 +111,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         fuse_squared_difference,
         divide_by_root,
         subtract_negatives,
+        negate,
     ),
     "products of matrices, whatever reshapes and transposes are around them": (
         arrange,
@@ -201,7 +202,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
 _log = logging.getLogger(__name__)
 
 
-OWN_NORMS: tuple[Rule, ...] = (sink_units, center_norms)
+OWN_NORMS: tuple[Rule, ...] = (sink_units, negate, center_norms)
 COMPOSED: tuple[Rule, ...] = (factor_scales, transpose_fewer, split_units, scale_products, fuse_heads, select_scores)
 STEPS: tuple[Rule, ...] = (
     unroll_loops,

@@ -6,16 +6,13 @@ Where the results differ, the file cannot show what the operators make of its va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from tflrecover import ops
-from tflrecover.errors import EvaluationError
-from tflrecover.ir import Graph, Op, Shape
-from tflrecover.ops.spec import Attributes
-from tflrecover.ops.window import window_pads
+from tflrecover.evaluation import evaluated
+from tflrecover.ir import Graph
 from tflrecover.rewrite.contents import Contents
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.lower import lower
@@ -47,53 +44,13 @@ def _computed(draft: Draft, graph: Graph, given: dict[int, Array], *, is_cut: bo
     values = dict(given)
     for op in draft.ordered():
         args = [None if v is None else values[v] if v in values else _constant(draft, v) for v in op.inputs]
-        results = None if op.id in draft.opaque else _results(op, args, draft.shape(op.outputs[0]))
+        results = None if op.id in draft.opaque else evaluated(op, args, draft.shape(op.outputs[0]))
         if results is None:
             return None
         for value, result in zip(op.outputs, results, strict=False):
             is_rounded = is_cut and value in graph.values and value not in draft.outputs
             values[value] = clipped(result, graph.values[value]) if is_rounded else result
     return values.get(draft.outputs[0])
-
-
-def _results(op: Op, args: Sequence[Array | None], shape: Shape) -> Sequence[Array] | None:
-    spec, linear = ops.by_name(op.type), _LINEAR.get(str(op.type))
-    try:
-        if linear is not None:
-            return [linear(args, op.attributes).reshape(shape)]
-        return spec.results(args, op.attributes) if spec is not None and spec.evaluate is not None else None
-    except (EvaluationError, ValueError):
-        return None
-
-
-def _dense(args: Sequence[Any], attributes: Attributes) -> Array:
-    x, kernel, bias = args
-    return np.asarray(x.reshape(-1, len(kernel)) @ kernel + bias)
-
-
-def _convolution(args: Sequence[Any], attributes: Attributes) -> Array:
-    import tensorflow as tf
-
-    x, kernel, bias = args
-    pads = window_pads(x.shape[1:3], attributes)
-    padded = np.pad(x, ((0, 0), *pads, (0, 0))).astype(kernel.dtype)
-    dilation = list(attributes["dilation_rate"])
-    made = tf.nn.conv2d(padded, kernel, list(attributes["strides"]), "VALID", dilations=dilation)
-    return np.asarray(made + bias)
-
-
-def _product(args: Sequence[Any], attributes: Attributes) -> Array:
-    turned = (attributes["adj_x"], attributes["adj_y"])
-    x, y = (np.swapaxes(arg, -1, -2) if is_turned else arg for arg, is_turned in zip(args, turned, strict=True))
-    return np.asarray(np.matmul(x, y))
-
-
-# Those that no expression of constants is made of have no evaluation of their own.
-_LINEAR: Mapping[str, Callable[[Sequence[Any], Attributes], Array]] = {
-    "FULLY_CONNECTED": _dense,
-    "CONV_2D": _convolution,
-    "BATCH_MATMUL": _product,
-}
 
 
 def _constant(draft: Draft, value: int) -> Array:
