@@ -13,22 +13,15 @@ from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
+from tflrecover.one_sided import ONE_SIDED, count, reductions_that_keep
 from tflrecover.rewrite import ARRANGED, COMPOSED, OWN_NORMS, STEPS, Rule, canonicalize
-from tflrecover.rewrite.clamps import merge_exact_clamps
-from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.einsum import merge_axes
-from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.layouts import sink_layouts
-from tflrecover.rewrite.outer import join_outer_products
-from tflrecover.rewrite.pixels import repeat_pixels
-from tflrecover.rewrite.reductions import drop_reductions, is_over_one
+from tflrecover.rewrite.reductions import drop_kept_axes
 from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.scalars import known_array, scale_operands
-from tflrecover.rewrite.steps import lift_lone_biases
-from tflrecover.rewrite.sums import merge_sums
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
@@ -137,7 +130,7 @@ def _aligned_with_states(both: Facing, form: Form) -> Sides:
     That one does is then told as the difference that it is.
     """
     found = _aligned_in_forms(both, form)
-    states = [_count(graph, "STATE") for graph in (found.file, found.keras)]
+    states = [count(graph, "STATE") for graph in (found.file, found.keras)]
     if found.alignment.complete or all(states) or not any(states):
         return found
     blank = _aligned_in_forms(both, replace(form, forget=True))
@@ -161,6 +154,8 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
             found, form = other, form.by(*wanted)
         elif not found.alignment.complete and reading.tells(told, other) and _open(other) < _open(told):
             found = other
+            if reading.stays:
+                told, form = other, form.by(*wanted)
     if found.alignment.complete and _is_masked_otherwise(found):
         masked = _aligned_as(both, form.by(select_scores))
         found, form = (masked, form.by(select_scores)) if masked.alignment.complete else (found, form)
@@ -184,9 +179,15 @@ def _lacks_a_scale(sides: Sides) -> bool:
     return any(m is not None and t is None for mine, theirs in both for m, t in zip(mine, theirs, strict=True))
 
 
+def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Axes that a reduction keeps are put there by a reshape, where one side has more of such reductions."""
+    mine, theirs = (reductions_that_keep(graph) for graph in (found.file, found.keras))
+    return (drop_kept_axes,) if mine != theirs else ()
+
+
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """What one side may write otherwise is written so on both, where they have it in different numbers."""
-    return tuple(rule for rule, count in _ONE_SIDED.items() if count(found.file) != count(found.keras))
+    return tuple(rule for rule, number in ONE_SIDED.items() if number(found.file) != number(found.keras))
 
 
 def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -204,13 +205,13 @@ def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Norms and attention are brought to one form, in which no difference is told."""
-    is_rich = any(_count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
+    is_rich = any(count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
     return COMPOSED if is_rich and both.in_all_forms else ()
 
 
 def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Moved axes, too."""
-    is_moved = any(_count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
+    is_moved = any(count(graph, kind) for graph in (found.file, found.keras) for kind in ("TRANSPOSE", "RESHAPE"))
     return tuple(dict.fromkeys((*COMPOSED, *ARRANGED))) if is_moved and both.in_all_forms else ()
 
 
@@ -225,17 +226,17 @@ def _sunk_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 def _with_own_norms(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """A norm that one side alone writes as its formula, with a mean that is subtracted first, is written so on both."""
     rules = _written_alike(both, found)
-    is_one_sided = _count(found.file, "SUB") != _count(found.keras, "SUB")
+    is_one_sided = count(found.file, "SUB") != count(found.keras, "SUB")
     return (*rules, *OWN_NORMS) if rules and is_one_sided else ()
 
 
 def _units_as_reshapes(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Axes of size 1 are moved by reshapes, where there are such that may have taken a transpose in."""
-    return (reshape_units,) if both.in_all_forms and _count(found.file, "RESHAPE") else ()
+    return (reshape_units,) if both.in_all_forms and count(found.file, "RESHAPE") else ()
 
 
 def _loops(sides: Sides) -> tuple[int, int]:
-    return _count(sides.file, "LOOP"), _count(sides.keras, "LOOP")
+    return count(sides.file, "LOOP"), count(sides.keras, "LOOP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +246,17 @@ class _Reading:
     Attributes:
         rules: Which rules give it; none where there is nothing that they could bring together.
         tells: Whether differences may be told in it, too, by the sides as they are and in that form.
+        stays: Whether the readings after it are in that form, too, if differences are told in it.
     """
 
     rules: Callable[[Facing, Sides], tuple[Rule, ...]]
     tells: Callable[[Sides, Sides], bool] = lambda found, other: False
+    stays: bool = False
 
 
 _READINGS = (
+    # Who puts the axes of size 1 there hides nothing.
+    _Reading(_kept_otherwise, tells=lambda found, other: True, stays=True),
     _Reading(_one_sided),
     # How far reshapes sink hides nothing.
     _Reading(_sunk_alike, tells=lambda found, other: True),
@@ -297,59 +302,6 @@ def _is_masked_otherwise(sides: Sides) -> bool:
         for graph in (sides.file, sides.keras)
     )
     return any(low <= HIDDEN for low in mine ^ theirs)
-
-
-def _count(graph: Graph, kind: str) -> int:
-    return sum(op.type == kind for op in graph.ops())
-
-
-def _added_constants(graph: Graph) -> int:
-    sums = (op for op in graph.ops() if op.type == "ADD")
-    return sum(any(v is not None and graph.values[v].weight is not None for v in op.inputs) for op in sums)
-
-
-def _joined(graph: Graph) -> int:
-    return sum(len(op.inputs) for op in graph.ops() if op.type == "CONCATENATION")
-
-
-def _layers_of_one_input(graph: Graph) -> int:
-    dense = (op for op in graph.ops() if op.type == "FULLY_CONNECTED")
-    return sum((graph.values[op.inputs[1]].shape or ())[:1] == (1,) for op in dense if op.inputs[1] is not None)
-
-
-def _reductions_of_one(graph: Graph) -> int:
-    shapes = (
-        (op, () if not op.inputs or op.inputs[0] is None else graph.values[op.inputs[0]].shape) for op in graph.ops()
-    )
-    return sum(is_over_one(op, shape or ()) for op, shape in shapes)
-
-
-def _products_of_constants(graph: Graph) -> int:
-    products = (op for op in graph.ops() if op.type in ("FULLY_CONNECTED", "BATCH_MATMUL"))
-    return sum(all(v is None or graph.values[v].weight is not None for v in op.inputs) for op in products)
-
-
-def _offsets_of_sums(graph: Graph) -> int:
-    sums = {value for op in graph.ops() if op.type == "ADD" for value in op.outputs}
-    return sum(op.type == "AFFINE" and op.inputs[0] in sums for op in graph.ops())
-
-
-def _axes_of_products(graph: Graph) -> int:
-    return sum(len(op.attributes["equation"]) for op in graph.ops() if op.type == "EINSUM")
-
-
-# By what two graphs are told to differ in.
-_ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
-    repeat_pixels: partial(_count, kind="RESIZE_NEAREST_NEIGHBOR"),
-    flatten_concatenations: _joined,
-    join_outer_products: _layers_of_one_input,
-    fold_products: _products_of_constants,
-    merge_sums: _added_constants,
-    drop_reductions: _reductions_of_one,
-    lift_lone_biases: _offsets_of_sums,
-    merge_axes: _axes_of_products,
-    merge_exact_clamps: partial(_count, kind="MAXIMUM"),
-}
 
 
 def _aligned_as(both: Facing, form: Form) -> Sides:
