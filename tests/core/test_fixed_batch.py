@@ -7,7 +7,7 @@ import layer_models_more
 import numpy as np
 import pytest
 import recurrent_models
-from keras import layers
+from keras import layers, ops
 from model_kinds import convert_call
 
 import tflrecover
@@ -63,6 +63,24 @@ def test_ones_that_a_reshape_puts_behind_a_mean_are_kept_by_the_mean(activation)
         return x * layers.LayerNormalization()(y)
 
     assert_ports_one_example(layer_models.image(excite))
+
+
+def talking_heads(x):
+    """Scores have their heads last, where a dense layer mixes these; the converter scales before it moves axes."""
+    queries, keys, values = (layers.Reshape((6, 2, 4))(layers.Dense(8)(x)) for _ in range(3))
+    scores = layers.Dense(2)(ops.einsum("bqhd,bkhd->bqkh", queries, keys) * 0.5)
+    return layers.Dense(3)(ops.einsum("bqkh,bkhd->bqhd", layers.Dense(2)(ops.softmax(scores, 2)), values))
+
+
+def class_attention(x):
+    """One place asks all, so that the norm behind it has ones in front of its numbers."""
+    y = layers.MultiHeadAttention(2, 4)(x[:, :1], x)
+    return layers.Dense(3)(layers.LayerNormalization()(y)[:, 0])
+
+
+@pytest.mark.parametrize("function", [talking_heads, class_attention])
+def test_attention(function):
+    assert_ports_one_example(layer_models.steps(function))
 
 
 def test_another_difference_beside_kept_axes_is_told_alone():

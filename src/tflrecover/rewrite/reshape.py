@@ -191,7 +191,7 @@ def lower_ranks(draft: Draft) -> int:
         lead = len(shape) - rank
         if not rank or lead <= 0 or set(shape[:lead]) != {1}:
             continue
-        inputs = tuple(_without_lead(draft, value, rank) for value in op.inputs)
+        inputs = tuple(without_lead(draft, value, rank) for value in op.inputs)
         low = draft.new_value(shape[lead:], draft.values[op.outputs[0]].dtype)
         draft.replace(op.evolve(inputs=inputs, outputs=(low,)))
         made = Op(f"{op.id}.rank", "RESHAPE", (low,), op.outputs, {"target_shape": shape}, op.layer, op.origins)
@@ -200,7 +200,8 @@ def lower_ranks(draft: Draft) -> int:
     return count
 
 
-def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+def without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+    """The operand; a constant of more axes, of which those in front are ones, with that many."""
     weight = draft.weight(value)
     if weight is None or len(weight.shape) <= rank:
         return value
