@@ -83,6 +83,16 @@ def test_attention(function):
     assert_ports_one_example(layer_models.steps(function))
 
 
+def test_what_is_repeated_in_a_choice_is_repeated_behind_it():
+    """Indices below zero count from the end, which Keras and the converter choose before and behind repeating them."""
+
+    def found(x):
+        places = ops.argmax(layers.Dense(1)(x)[..., 0], axis=-1)
+        return ops.take_along_axis(layers.Dense(5)(x), ops.reshape(places, (-1, 1, 1)), axis=1)
+
+    assert_ports_one_example(layer_models.steps(found))
+
+
 def test_another_difference_beside_kept_axes_is_told_alone():
     def net(size):
         def excite(x):
