@@ -167,6 +167,8 @@ WEIGHTS = {
     "antisymmetric": param(lambda x, w: ops.matmul(x, w - ops.transpose(w)), (8, 8)),
     "squared": param(lambda x, a, b: ops.square(a) * x + ops.abs(b), (8,), (8,)),
     "shares": param(lambda x, w: ops.softmax(w)[0] * ops.tanh(x) + ops.softmax(w)[1] * x, (2,)),
+    "low_rank": param(lambda x, a, b: ops.matmul(x, ops.matmul(a, b)), (8, 2), (2, 5)),
+    "gram": param(lambda x, w: ops.matmul(x, ops.matmul(w, ops.transpose(w))), (8, 5)),
     "prototypes": param(lambda x, w: ops.sum(ops.square(x[:, :, None] - w), axis=-1), (4, 8)),
 }
 
@@ -179,5 +181,5 @@ def QUERIES(batch=None):
 
 # Formulas that no walk back gives the weight of: refused, never guessed.
 REFUSED = {
-    "gram": param(lambda x, w: ops.matmul(x, ops.matmul(w, ops.transpose(w))), (8, 5)),
+    "three_factors": param(lambda x, a, b, c: ops.matmul(x, ops.matmul(ops.matmul(a, b), c)), (8, 2), (2, 2), (2, 5)),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from tflrecover.align import Alignment, Pins, align
 from tflrecover.align.order import ByOrder, align_by_order
 from tflrecover.align.pins import numbered_only, pin
-from tflrecover.comparison.one_sided import ONE_SIDED, count, whole_constants
+from tflrecover.comparison.one_sided import ONE_SIDED, count, reductions_that_keep, whole_constants
 from tflrecover.comparison.side import Side
 from tflrecover.ir import Graph
 from tflrecover.mapping import ResolvedMapping
@@ -21,6 +21,7 @@ from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.layouts import sink_layouts
+from tflrecover.rewrite.reductions import drop_kept_axes
 from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
@@ -155,6 +156,8 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
             found, form = other, form.by(*wanted)
         elif not found.alignment.complete and reading.tells(told, other) and _open(other) < _open(told):
             found = other
+            if reading.stays:
+                told, form = other, form.by(*wanted)
     for rule, is_needed in ((select_scores, _is_masked_otherwise), (drop_repeats, _is_repeated_otherwise)):
         if found.alignment.complete and is_needed(found):
             other = _aligned_as(both, form.by(rule))
@@ -174,6 +177,12 @@ def _lacks_a_scale(sides: Sides) -> bool:
     """Whether the file scales or shifts where the model does not: a layer behind could, but the file says who does."""
     both = ((scaling(sides.file, one.file), scaling(sides.keras, one.keras)) for one in sides.alignment.links)
     return any(m is not None and t is None for mine, theirs in both for m, t in zip(mine, theirs, strict=True))
+
+
+def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """Axes that a reduction keeps are put there by a reshape, where one side has more of such reductions."""
+    mine, theirs = (reductions_that_keep(graph) for graph in (found.file, found.keras))
+    return (drop_kept_axes,) if mine != theirs else ()
 
 
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -243,13 +252,17 @@ class _Reading:
     Attributes:
         rules: Which rules give it; none where there is nothing that they could bring together.
         tells: Whether differences may be told in it, too, by the sides as they are and in that form.
+        stays: Whether the readings after it are in that form, too, if differences are told in it.
     """
 
     rules: Callable[[Facing, Sides], tuple[Rule, ...]]
     tells: Callable[[Sides, Sides], bool] = lambda found, other: False
+    stays: bool = False
 
 
 _READINGS = (
+    # Who puts the axes of size 1 there hides nothing.
+    _Reading(_kept_otherwise, tells=lambda found, other: True, stays=True),
     _Reading(_one_sided),
     # How far reshapes sink hides nothing.
     _Reading(_sunk_alike, tells=lambda found, other: True),

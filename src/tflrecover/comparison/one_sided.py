@@ -14,7 +14,7 @@ from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
-from tflrecover.rewrite.reductions import drop_reductions, is_over_one
+from tflrecover.rewrite.reductions import drop_reductions, is_over_one, keeps_axes
 from tflrecover.rewrite.reshape import squeeze_tiles
 from tflrecover.rewrite.steps import lift_lone_biases
 from tflrecover.rewrite.sums import merge_sums
@@ -54,6 +54,12 @@ def _products_of_constants(graph: Graph) -> int:
 def _offsets_of_sums(graph: Graph) -> int:
     sums = {value for op in graph.ops() if op.type == "ADD" for value in op.outputs}
     return sum(op.type == "AFFINE" and op.inputs[0] in sums for op in graph.ops())
+
+
+def reductions_that_keep(graph: Graph) -> int:
+    """How many reductions keep their axes, all of them before the last."""
+    reduced = ((op, op.inputs[0] if op.inputs else None) for op in graph.ops())
+    return sum(keeps_axes(op, len(graph.values[x].shape or ())) for op, x in reduced if x is not None)
 
 
 def _axes_of_tiles(graph: Graph) -> int:

@@ -37,7 +37,7 @@ from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.positions import plain_positions
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.products import split_products
-from tflrecover.rewrite.reductions import drop_front_axes, drop_reductions, reduce_along
+from tflrecover.rewrite.reductions import drop_front_axes, drop_kept_axes, drop_reductions, reduce_along
 from tflrecover.rewrite.reshape import (
     drop_broadcast_reshapes,
     drop_broadcasts,
@@ -105,6 +105,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         drop_reductions,
         reduce_along,
         drop_front_axes,
+        drop_kept_axes,
         sink_units,
         expand_functions,
         fuse_squares,
@@ -231,7 +232,7 @@ ONE_SIDED: tuple[Rule, ...] = (
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merge_exact_clamps}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
-    {scale_operands, sink_layouts, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
+    {scale_operands, sink_layouts, drop_kept_axes, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison/forms``)."""
 

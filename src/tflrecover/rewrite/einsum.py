@@ -7,6 +7,7 @@ from tflrecover.ops.einsum import batched, canonical_equation, sides
 from tflrecover.rewrite.axes import join_axes, split_axes, take_in_merged
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.match import bare
+from tflrecover.rewrite.moves import transpose_behind
 from tflrecover.rewrite.writer import Writer
 
 
@@ -105,8 +106,8 @@ def _take_in_operands(draft: Draft, op: Op) -> int:
 
 
 def _take_in_result(draft: Draft, op: Op) -> int:
-    after = draft.only_consumer(op.outputs[0])
-    if after is None or after.type != "TRANSPOSE":
+    after = transpose_behind(draft, op.outputs[0])
+    if after is None:
         return 0
     x, y, out = sides(op.attributes["equation"])
     moved = "".join(out[i] for i in after.attributes["perm"])

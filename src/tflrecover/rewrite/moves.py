@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from tflrecover import ops
+from tflrecover.ir import Op
 from tflrecover.rewrite.affine import pair_of
 from tflrecover.rewrite.draft import Draft
 
@@ -28,3 +30,45 @@ def pass_moves(draft: Draft) -> int:
         draft.add(scaling.evolve(id=f"{scaling.id} behind {op_id}", inputs=inputs, outputs=move.outputs))
         count += 1
     return count
+
+
+def transpose_behind(draft: Draft, value: int) -> Op | None:
+    """The TRANSPOSE that alone takes a value, once it stands before what lies between the two.
+
+    Scalings with one number for all may do so, and reshapes that only add axes of size 1.
+    """
+    after = draft.only_consumer(value)
+    if after is None or after.id in draft.opaque or after.type == "TRANSPOSE":
+        return None if after is None or after.id in draft.opaque else after
+    if not (_is_scaling(draft, after, value) or _adds_units(draft, after)):
+        return None
+    transpose = transpose_behind(draft, after.outputs[0])
+    if transpose is None:
+        return None
+    outside, is_reshape = draft.shape(after.outputs[0]), after.type == "RESHAPE"
+    kept = [axis for axis, n in enumerate(outside) if n != 1 or not is_reshape]
+    perm = tuple(kept.index(axis) for axis in transpose.attributes["perm"] if axis in kept)
+    made = draft.new_value(tuple(outside[kept[axis]] for axis in perm), draft.values[value].dtype)
+    inputs = tuple(made if taken == value else taken for taken in after.inputs)
+    attributes = {"target_shape": draft.shape(transpose.outputs[0])} if is_reshape else after.attributes
+    draft.remove(after.id)
+    moved = transpose.evolve(inputs=(value,), outputs=(made,), attributes={"perm": perm})
+    draft.replace(moved)
+    draft.add(after.evolve(inputs=inputs, outputs=transpose.outputs, attributes=attributes))
+    return moved
+
+
+def _is_scaling(draft: Draft, op: Op, value: int) -> bool:
+    """Whether it gives every number of a value the same sum or product."""
+    spec = ops.by_name(op.type)
+    if spec is None or not (spec.is_elementwise or op.type == "AFFINE"):
+        return False
+    rest = [draft.weight(other) for other in op.inputs if other is not None and other != value]
+    return draft.shape(op.outputs[0]) == draft.shape(value) and all(
+        w is not None and math.prod(w.shape) == 1 for w in rest
+    )
+
+
+def _adds_units(draft: Draft, op: Op) -> bool:
+    outside = draft.shape(op.outputs[0])
+    return op.type == "RESHAPE" and draft.shape(op.inputs[0]) == tuple(n for n in outside if n != 1)

@@ -1,7 +1,7 @@
 """Reductions over fewer axes, and with those in front kept by a RESHAPE.
 
 MEAN(x, (a, b)) = RESHAPE(MEAN(x, b))      where a has one place
-MEAN(x, a, keepdims=True) = RESHAPE(MEAN(x, a))      for the axes in front
+MEAN(x, a, keepdims=True) = RESHAPE(MEAN(x, a))      for the axes in front, or for all before the last
 MEAN(x, a) = RESHAPE(x)      where a has one place
 
 What has ones in front is what has them not, to whatever broadcasts: a converter leaves them out or in. PyTorch's layer
@@ -62,13 +62,30 @@ def _reduce(draft: Draft, op: Op, axes: tuple[int, ...]) -> None:
 
 def drop_front_axes(draft: Draft) -> int:
     """Reductions of the axes in front, which they keep, put the ones there by a RESHAPE."""
-    count = 0
-    for op in draft.of_type(*REDUCTIONS):
-        axes = op.attributes["axis"]
-        if not op.attributes["keepdims"] or axes != tuple(range(len(axes))) or not axes:
-            continue
-        writer = Writer(draft, op)
-        made = writer.add(str(op.type), op.inputs, **{**op.attributes, "keepdims": False})
-        writer.finish(writer.reshaped(made, draft.shape(op.outputs[0])))
-        count += 1
-    return count
+    ops = [op for op in draft.of_type(*REDUCTIONS) if op.attributes["axis"] == tuple(range(len(op.attributes["axis"])))]
+    return sum(_drop_kept(draft, op) for op in ops if op.attributes["axis"])
+
+
+def drop_kept_axes(draft: Draft) -> int:
+    """Reductions of axes before the last put the ones that they keep there by a RESHAPE.
+
+    A converter that knows all sizes has the one for the other. A norm reduces the last axis and keeps it.
+    """
+    ops = [op for op in draft.of_type(*REDUCTIONS) if keeps_axes(op, len(draft.shape(op.inputs[0])))]
+    return sum(_drop_kept(draft, op) for op in ops)
+
+
+def keeps_axes(op: Op, rank: int) -> bool:
+    """Whether an operator is a reduction that keeps its axes, all of them before the last of so many."""
+    if op.type not in REDUCTIONS or not op.attributes["keepdims"]:
+        return False
+    return max(op.attributes["axis"], default=rank) < rank - 1
+
+
+def _drop_kept(draft: Draft, op: Op) -> int:
+    if not op.attributes["keepdims"]:
+        return 0
+    writer = Writer(draft, op)
+    made = writer.add(str(op.type), op.inputs, **{**op.attributes, "keepdims": False})
+    writer.finish(writer.reshaped(made, draft.shape(op.outputs[0])))
+    return 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tflrecover import ops
@@ -165,7 +163,7 @@ def lower_ranks(draft: Draft) -> int:
         lead = len(shape) - rank
         if not rank or lead <= 0 or set(shape[:lead]) != {1}:
             continue
-        inputs = tuple(_without_lead(draft, value, rank) for value in op.inputs)
+        inputs = tuple(without_lead(draft, value, rank) for value in op.inputs)
         low = draft.new_value(shape[lead:], draft.values[op.outputs[0]].dtype)
         draft.replace(op.evolve(inputs=inputs, outputs=(low,)))
         made = Op(f"{op.id}.rank", "RESHAPE", (low,), op.outputs, {"target_shape": shape}, op.layer, op.origins)
@@ -174,7 +172,8 @@ def lower_ranks(draft: Draft) -> int:
     return count
 
 
-def _without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+def without_lead(draft: Draft, value: int | None, rank: int) -> int | None:
+    """The operand; a constant of more axes, of which those in front are ones, with that many."""
     weight = draft.weight(value)
     if weight is None or len(weight.shape) <= rank:
         return value
@@ -214,27 +213,36 @@ def squeeze_tiles(draft: Draft) -> int:
 
 
 def sink_broadcasts(draft: Draft) -> int:
-    """``f(TILE(x)) = TILE(f(x))`` where TILE is what broadcasting does, and ``f`` takes number by number it alone."""
+    """``f(TILE(x), TILE(y)) = TILE(f(x, y))`` where TILE is what broadcasting does, and ``f`` takes single numbers."""
     count = 0
     for op_id in [op.id for op in draft.ordered()] if draft.has("TILE") else ():
         op, spec = draft.ops[op_id], ops.by_name(draft.ops[op_id].type)
-        slots = [slot for slot, value in enumerate(op.inputs) if draft.weight(value) is None]
-        tile = draft.producer(op.inputs[slots[0]]) if len(slots) == 1 else None
-        if spec is None or tile is None or tile.type != "TILE" or len(op.outputs) != 1:
+        if spec is None or len(op.outputs) != 1:
             continue
-        is_single = spec.is_of_single_numbers or op.type == "CAST"
-        others = [draft.shape(value) for slot, value in enumerate(op.inputs) if slot not in slots]
-        inside, outside = draft.shape(tile.inputs[0]), draft.shape(tile.outputs[0])
-        if not (is_single or spec.is_elementwise) or any(math.prod(shape) != 1 for shape in others):
+        if not (spec.is_of_single_numbers or spec.is_elementwise or op.type == "CAST"):
             continue
-        if draft.shape(op.outputs[0]) != outside or any(a not in (1, b) for a, b in zip(inside, outside, strict=True)):
+        inputs = tuple(_before_broadcast(draft, value) for value in op.inputs)
+        inside = np.broadcast_shapes(*(draft.shape(value) for value in inputs if value is not None))
+        outside = draft.shape(op.outputs[0])
+        if inputs == op.inputs or inside == outside or len(inside) != len(outside):
             continue
         middle = draft.new_value(inside, draft.values[op.outputs[0]].dtype)
-        inputs = tuple(tile.inputs[0] if slot in slots else value for slot, value in enumerate(op.inputs))
         draft.replace(op.evolve(inputs=inputs, outputs=(middle,)))
-        draft.add(tile.evolve(id=f"{tile.id} behind {op_id}", inputs=(middle,), outputs=op.outputs))
+        multiples = tuple(n if m == 1 else 1 for m, n in zip(inside, outside, strict=True))
+        tile = Op(f"{op_id}.tile", "TILE", (middle,), op.outputs, {"multiples": multiples}, op.layer, op.origins)
+        draft.add(tile)
         count += 1
     return count
+
+
+def _before_broadcast(draft: Draft, value: int | None) -> int | None:
+    """What a value is before a TILE that only repeats axes of size 1."""
+    tile = draft.producer(value)
+    if tile is None or tile.type != "TILE" or tile.id in draft.opaque:
+        return value
+    inside, outside = draft.shape(tile.inputs[0]), draft.shape(value)
+    is_broadcast = len(inside) == len(outside) and all(a in (1, b) for a, b in zip(inside, outside, strict=True))
+    return tile.inputs[0] if is_broadcast else value
 
 
 def drop_broadcasts(draft: Draft) -> int:

@@ -14,7 +14,7 @@ from tflrecover.ir import Op, Shape
 from tflrecover.ops.shape import RESHAPE, only_moves_units
 from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.reshape import merge_reshape
+from tflrecover.rewrite.reshape import merge_reshape, without_lead
 from tflrecover.rewrite.writer import Writer
 
 Operands = tuple[int | None, ...]
@@ -88,8 +88,12 @@ def _sink(draft: Draft, op: Op) -> bool:
     if op.type == "GATHER":
         return _sink_indices(draft, op)
     spec = ops.by_name(op.type)
+    if spec is None or len(op.outputs) != 1:
+        return False
+    if spec.is_elementwise and _sink_lead(draft, op):
+        return True
     before = _reshape_before(draft, op)
-    if spec is None or len(op.outputs) != 1 or before is None or before.type != "RESHAPE":
+    if before is None or before.type != "RESHAPE":
         return False
     inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
     if not inside or not outside:
@@ -137,6 +141,31 @@ def _reshape_before(draft: Draft, op: Op) -> Op | None:
     values = [value for value in op.inputs if value is not None and draft.weight(value) is None]
     whole = [value for value in values if draft.shape(value) == draft.shape(op.outputs[0])] if len(values) > 1 else []
     return next((draft.producer(value) for value in whole or values), None)
+
+
+def _sink_lead(draft: Draft, op: Op) -> bool:
+    """``x + RESHAPE(y) = RESHAPE(x + y)`` where nothing else puts the ones there that are in front of the result."""
+    shape, bare = draft.shape(op.outputs[0]), [_before_lead(draft, value) for value in op.inputs]
+    rank = max((len(draft.shape(value)) for value in bare if draft.weight(value) is None), default=0)
+    lead = len(shape) - rank
+    if not rank or lead <= 0 or set(shape[:lead]) != {1}:
+        return False
+    low = draft.new_value(shape[lead:], draft.values[op.outputs[0]].dtype)
+    inputs = tuple(without_lead(draft, value, rank) for value in bare)
+    draft.replace(op.evolve(inputs=inputs, outputs=(low,)))
+    target = {"target_shape": shape}
+    draft.add(Op(f"{op.id}.lead", "RESHAPE", (low,), op.outputs, target, op.layer, op.origins))
+    return True
+
+
+def _before_lead(draft: Draft, value: int | None) -> int | None:
+    """What a value is before a RESHAPE that puts ones in front."""
+    before = draft.producer(value)
+    if before is None or before.type != "RESHAPE" or before.id in draft.opaque:
+        return value
+    inside, outside = draft.shape(before.inputs[0]), draft.shape(before.outputs[0])
+    lead = len(outside) - len(inside)
+    return before.inputs[0] if inside and lead > 0 and outside == (*(1,) * lead, *inside) else value
 
 
 def _sink_indices(draft: Draft, op: Op) -> bool:

@@ -2,7 +2,7 @@
 
 Learned queries, their norm and the kernel that projects them are one constant there. A kernel that is known from
 elsewhere tells the queries. Where nothing else takes it, the queries stay as they are in the model, and a kernel is
-found to them: the file says no more.
+found to them: the file says no more. Factors with few numbers between them become any that have their product.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ def settle_one_way(state: State, equations: Sequence[Equation]) -> None:
             present = {key: state.present[key]() for key in free}
             held = dict.fromkeys(free, "the file has only a product of it")
             _try(state, [equation], partial(_hold, present), held=held)
+    for equation in _open(state):
+        solved = dict.fromkeys(_unknown(state.solver, equation), "one of many pairs of factors of what the file has")
+        _try(state, [equation], partial(_split, equation, state), recipes=solved)
     for equation in [failure.equation for failure in state.failed]:
         # Frequencies of a rotation are a variable in some models: what the file has of them, their sine, is so already.
         unknown = _unknown(state.solver, equation) & state.present.keys()
@@ -152,6 +155,20 @@ def _try(
 
 def _hold(present: Mapping[Key, Array], solver: Solver) -> None:
     solver.known.update(present)
+
+
+def _split(equation: Equation, state: State, solver: Solver) -> None:
+    """Two factors of a product, where fewer numbers lie between them than rows or columns: any pair of them will do."""
+    part, target = solver.innermost(equation.keras, np.asarray(evaluate(equation.file, state.env)))
+    if not isinstance(part, Apply) or part.function.name != "PRODUCT" or target.ndim != 2:
+        raise Unsolvable("no product of two unknowns")
+    left, sizes, right = np.linalg.svd(np.asarray(target, np.float64), full_matrices=False)
+    between = part.args[1].shape[0]
+    if between > len(sizes):
+        raise Unsolvable("more numbers between two factors than the product has")
+    roots = np.sqrt(sizes[:between])
+    solver.solve(part.args[0], left[:, :between] * roots)
+    solver.solve(part.args[1], roots[:, None] * right[:between])
 
 
 def _factors(state: State) -> list[_Factor]:
