@@ -57,3 +57,12 @@ def test_the_bias_of_one_of_two_products_comes_behind_their_sum(biases, is_lifte
     )
     text, _ = written(b, b("ADD", x, h, shape=(1, 4)), lift_lone_biases)
     assert text.split().count("AFFINE") == is_lifted
+
+
+def test_an_axis_of_size_one_goes_between_a_product_and_the_sum():
+    b = Build((1, 1, 3))
+    x = b("FULLY_CONNECTED", 0, b.const(kernel(4, 3)), b.const(kernel(4)), shape=(1, 1, 4))
+    h = b("FULLY_CONNECTED", 0, b.const(kernel(4, 3) + 1), None, shape=(1, 4))
+    total = b("ADD", b("RESHAPE", x, shape=(1, 4)), h, shape=(1, 4))
+    text, _ = written(b, total, lift_lone_biases)
+    assert text.split().count("AFFINE") == 1

@@ -102,3 +102,21 @@ def test_texts_are_moved_and_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert np.array_equal(loaded(tf.constant([[b"x", b"y"]])), [[b"x", b"y", b"a", b"", "ü".encode()]])
+
+
+def _compared(text):
+    """A file that asks whether texts are one of the code's."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 3), tf.string)])
+    def function(x):
+        return tf.cast(tf.equal(x, text), tf.float32)
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
+
+
+def test_a_text_of_the_code_is_compared_as_it_is():
+    model = recover(_compared("one"))
+    np.testing.assert_array_equal(model(np.array([[b"one", b"two", b"one"]])), [[1, 0, 1]])
+    assert tflrecover.port(_compared("one"), model).ok
+    with pytest.raises(tflrecover.PortError):
+        tflrecover.port(_compared("two"), model)

@@ -100,8 +100,10 @@ def shared_model(alignment: Alignment, layers: Layers, path: str | None) -> str 
 
 
 def shown(value: Array | None) -> Any:
-    """A small constant as plain numbers, to the digits that float32 has; None for a large one."""
+    """A small constant as plain numbers, to the digits that float32 has, or as texts; None for a large one."""
     if value is None or value.size > _SHOWN:
         return None
-    numbers = tuple(float(f"{number:.7g}") for number in np.ravel(value))
-    return numbers[0] if len(numbers) == 1 else numbers
+    listed = tuple(
+        one.decode("utf-8", "replace") if isinstance(one, bytes) else float(f"{one:.7g}") for one in np.ravel(value)
+    )
+    return listed[0] if len(listed) == 1 else listed

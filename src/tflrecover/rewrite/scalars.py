@@ -21,7 +21,7 @@ def scalar(draft: Draft, value: int | None, neutral: float) -> float | None:
     if value is None:
         return neutral
     known = None if weight is None else known_array(draft, weight)
-    if known is None or known.size != 1 or known.dtype.kind == "c":
+    if known is None or known.size != 1 or known.dtype.kind in "cOSU":
         return None
     return float(known.reshape(-1)[0])
 

@@ -19,7 +19,7 @@ from tflrecover.ops.slicing import WHOLE
 from tflrecover.rewrite.affine import absorb_affines
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import array, maker
+from tflrecover.rewrite.match import array, bare, maker
 from tflrecover.rewrite.reshape import merge_reshapes
 from tflrecover.rewrite.sink import sink_reshapes
 from tflrecover.rewrite.slices import take_apart
@@ -119,20 +119,27 @@ def _behind_sums(draft: Draft, counts: tuple[int, ...]) -> int:
     """Where as many of both have a bias."""
     count = 0
     for op in draft.of_type("ADD"):
-        layers = [maker(draft, value, "FULLY_CONNECTED") for value in op.inputs]
-        found = [layer for layer in layers if layer is not None and draft.only_consumer(layer.outputs[0]) is not None]
+        # An axis of size 1 may have gone between a layer and the sum.
+        layers = [(maker(draft, bare(draft, value), "FULLY_CONNECTED"), value) for value in op.inputs]
+        found = [
+            layer
+            for layer, value in layers
+            if layer is not None
+            and all(draft.only_consumer(v) is not None for v in (layer.outputs[0], value) if v is not None)
+        ]
         biases = [draft.weight(layer.inputs[2]) for layer in found if len(layer.inputs) > 2]
         known = [bias for bias in biases if bias is not None]
         of_a_layer = sum(not is_no_bias(bias) for bias in known)
         if len(known) != 2 or known[0].shape != known[1].shape or of_a_layer not in counts:
             continue
         write = Writer(draft, op)
-        bare = []
-        for layer in found:
+        parts = []
+        for layer, value in zip(found, op.inputs, strict=True):
             none = draft.constant(no_bias(layer.attributes["units"]))
             shape = draft.shape(layer.outputs[0])
-            bare.append(write.add("FULLY_CONNECTED", (*layer.inputs[:2], none), shape, **layer.attributes))
-        total = write.add("ADD", tuple(bare), draft.shape(op.outputs[0]))
+            made = write.add("FULLY_CONNECTED", (*layer.inputs[:2], none), shape, **layer.attributes)
+            parts.append(write.reshaped(made, draft.shape(value)))
+        total = write.add("ADD", tuple(parts), draft.shape(op.outputs[0]))
         write.finish(write.add("AFFINE", (total, None, draft.constant(ADD(*known))), draft.shape(op.outputs[0])))
         count += 1
     return count

@@ -49,8 +49,14 @@ def _limits(equation: Equation) -> tuple[float, float, float] | None:
     return low, high, 0.0
 
 
+# Kinds of arrays of texts.
+TEXTS = "OSU"
+
+
 def half_step(weight: Weight, target: Array) -> float:
-    """What rounding to the stored types may have changed in the numbers of an expression."""
+    """What rounding to the stored types may have changed in the numbers of an expression; texts are none."""
+    if target.dtype.kind in TEXTS:
+        return 0.0
     relative = _sum(weight, tolerances.HALF_STEP) + _sum(weight, tolerances.RELATIVE_HALF_STEP)
     absolute = _sum(weight, tolerances.SUBNORMAL_HALF_STEP)
     # A bias has the step of the products it is added to, whatever its own size.

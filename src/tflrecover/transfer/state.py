@@ -15,7 +15,7 @@ from tflrecover.ops.elementwise import ADD
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation
-from tflrecover.transfer.rounding import drift, growth, half_step, slack, step
+from tflrecover.transfer.rounding import TEXTS, drift, growth, half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, alike, deviates, holds_one_way, holds_product, is_moved
 from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, recipe
 
@@ -266,6 +266,8 @@ class State:
         got = np.asarray(evaluate(equation.keras, known))
         if np.array_equal(got, target):
             return 0.0, got
+        if target.dtype.kind in TEXTS:
+            return 1.0, got
         # What a model stores in 16 bits, and what the second of two files stores as integers, is rounded there too.
         theirs = half_step(equation.keras, target)
         allowed = slack(equation, target, rounded)
