@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tflrecover.comparison import Comparison
@@ -15,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 # Where more is missing, it is another network, and no lines make it this one.
 _MOST = 8
+# A line that makes a layer, and the beginning of a message, which names operators.
+_LAYER = re.compile(r"layers\.(\w+)\(")
+_OPERATORS = re.compile(r"add .*?(?= after '|: the file has )")
 
 
 def with_lines(comparison: Comparison) -> Comparison:
@@ -53,7 +57,16 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
         written = ()
     if not written:
         return difference
-    return replace(difference, message=f"{difference.message}: insert `{'`, then `'.join(written)}`")
+    return replace(difference, message=f"{_called(difference.message, written)}: insert `{'`, then `'.join(written)}`")
+
+
+def _called(message: str, written: Sequence[str]) -> str:
+    """What is missing by the names of the layers that it is, where it was told by those of several operators."""
+    made = [_LAYER.match(line) for line in written]
+    names = " + ".join(found[1] for found in made if found is not None)
+    told = _OPERATORS.match(message)
+    is_several = told is not None and " + " in told[0] and None not in made
+    return f"add {names}{message[told.end() :]}" if told is not None and is_several else message
 
 
 def _origins(ops: Iterable[Op]) -> set[int | str]:

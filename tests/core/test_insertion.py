@@ -85,6 +85,15 @@ def test_layers_that_are_missing_are_written(network, layer, written):
     assert message(network, layer).endswith(f"the model has nothing for it: insert {written}")
 
 
+@pytest.mark.parametrize(
+    ("case", "name"),
+    {"norm": "LayerNormalization", "groups": "GroupNormalization", "loop": "LSTM"}.items(),
+)
+def test_what_is_several_operators_is_named_as_the_layer_that_it_is(case, name):
+    network, layer, _ = CASES[case]
+    assert message(network, layer).startswith(f"add {name} after 'before': the file has ")
+
+
 def test_what_a_folded_norm_was_is_not_written():
     assert message(image, lambda x: L.BatchNormalization()(x)).endswith("nothing for it")
 

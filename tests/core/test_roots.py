@@ -262,3 +262,85 @@ def test_a_function_with_a_factor_behind_in_another_model():
     first, second = (zoo.randomize(gated(name), 1) for name in ("hard_sigmoid", "sigmoid"))
     assert len(tflrecover.diff(first, second).differences) == 1
     assert len(tflrecover.diff(zoo.convert(first), zoo.convert(second)).differences) == 1
+
+
+def ending(is_flat=True, resized=(8, 8)):
+    image = keras.Input((12, 12, 3), name="image")
+    x = L.CenterCrop(6, 6, name="crop")(L.Resizing(*resized, name="resize")(image) if resized else image)
+    x = L.Conv2D(4, 3, name="stem")(x)
+    x = L.Flatten(name="flat")(x) if is_flat else x
+    x = L.Dense(6, name="trunk")(x)
+    return keras.Model(image, L.Dense(3, name="head")(x))
+
+
+def test_a_flatten_before_a_dense_layer():
+    difference = root(ending, is_flat=False)
+    assert difference.kind == "missing"
+    assert "insert `layers.Flatten()`" in difference.message
+
+
+def test_a_crop_of_the_middle_follows_what_it_is_taken_from():
+    difference = root(ending, resized=None)
+    assert (difference.kind, difference.tflite_type) == ("missing", "RESIZE_BILINEAR")
+
+
+def flat_end(is_flat=True):
+    image = keras.Input((4, 4, 3), name="image")
+    x = L.Conv2D(3, 1, activation="softmax", name="head")(L.GlobalAveragePooling2D(keepdims=True, name="pool")(image))
+    return keras.Model(image, L.Flatten(name="flat")(x) if is_flat else x)
+
+
+def test_a_flatten_at_the_end_is_one_difference_with_its_output():
+    assert root(flat_end, is_flat=False).kind == "missing"
+
+
+def causal(merge=L.Add):
+    steps = keras.Input((6, 4), name="steps")
+    x = L.Conv1D(4, 2, padding="causal", activation="relu", name="first")(steps)
+    y = L.Conv1D(4, 2, padding="causal", dilation_rate=2, activation="relu", name="second")(x)
+    x = L.ReLU(name="act")(merge(name="merge")([x, y]))
+    return keras.Model(steps, L.Dense(3, name="head")(x[:, -1]))
+
+
+def test_a_concatenation_behind_which_steps_are_taken():
+    assert named(root(causal, merge=L.Concatenate)) == ("attribute", "merge", "layer")
+
+
+def attending(is_shared=False):
+    steps = keras.Input((4, 6), name="steps")
+    layers = [L.MultiHeadAttention(2, 3, name=name) for name in ("first", "first" if is_shared else "second")]
+    layers = layers[:1] * 2 if is_shared else layers
+    x = L.ReLU(name="act")(layers[0](steps, steps))
+    return keras.Model(steps, L.Dense(3, name="head")(layers[1](x, x)))
+
+
+def test_shared_attention_that_should_be_two():
+    difference = root(attending, is_shared=True)
+    assert (difference.kind, difference.keras_layer) == ("constant", "first")
+    assert difference.message.startswith("call a layer of its own in the place of one of the 2 calls of layer 'first'")
+
+
+def batched(size=8):
+    image = keras.Input((size, size, 3), name="image")
+    x = ops.reshape(L.Conv2D(4, 1, name="stem")(image), (-1, 16, 4))
+    x = ops.matmul(ops.softmax(ops.matmul(x, ops.transpose(x, (0, 2, 1))), axis=-1), x)
+    return keras.Model(image, L.Dense(3, name="head")(x))
+
+
+def test_a_product_for_each_of_several_is_that_of_one():
+    difference = root(batched, {"size": 4}, size=8)
+    assert (difference.kind, difference.attribute) == ("shape", "shape")
+
+
+def crossed(is_wide=True):
+    query, memory = keras.Input((4, 6), name="query"), keras.Input((5, 7), name="memory")
+    x = L.LayerNormalization(name="norm")(query)
+    y = x if is_wide else L.Dense(5, name="surplus")(x)
+    y = L.Add(name="sum")([y, L.MultiHeadAttention(2, 3, name="attention")(y, memory)])
+    return keras.Model([query, memory], L.Dense(3, name="head")(y))
+
+
+def test_a_layer_too_many_whose_pair_is_another():
+    """What attention is made of was made for the other width, and is made anew with it."""
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(crossed(), 1)), crossed(is_wide=False)).differences
+    assert (difference.kind, difference.keras_layer) == ("extra", "surplus")

@@ -39,6 +39,12 @@ def around(x, kind=L.LSTM):
 
 
 @steps
+def one_way(x, both=True):
+    layer = L.GRU(4, return_sequences=True, unroll=True, name="memory")
+    return (L.Bidirectional(layer, merge_mode="sum", name="memory") if both else layer)(x)
+
+
+@steps
 def gru(x, **settings):
     return L.GRU(5, unroll=True, name="gru", **settings)(x)
 
@@ -127,6 +133,24 @@ def shortened(x, cropping=(1, 0)):
     return L.Conv1D(3, 2, name="conv")(L.Cropping1D(cropping, name="crop")(L.Conv1D(4, 1, activation="relu")(x)))
 
 
+@steps
+def squeezed(x, scale=True):
+    x = L.LayerNormalization(scale=scale, name="norm")(L.Conv1D(8, 2, padding="causal", name="before")(x))
+    return L.Conv1D(4, 2, padding="causal", dilation_rate=2, name="behind")(L.ReLU()(x))
+
+
+@images
+def windows(x, kind=L.Conv2D):
+    return kind(4, 2, strides=2, activation="relu", name="windows")(x)
+
+
+def prepared(scale=0.25):
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = L.Rescaling(scale, name="rescaling")(inputs)
+    x = L.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3], name="normalization")(x)
+    return keras.Model(inputs, L.Conv2D(3, 3, padding="same", name="head")(x))
+
+
 FAULTS = {
     "sides of a cropping of steps": (shortened, {"cropping": (0, 1)}, "crop", "cropping", (1, 0)),
     "amounts of a cropping of steps": (shortened, {"cropping": (1, 1)}, "crop", "cropping", (1, 0)),
@@ -148,6 +172,10 @@ FAULTS = {
     "epsilon": (norm, {"epsilon": 0.1}, "norm", "epsilon", 0.001),
     "no center": (norm, {"center": False}, "norm", "center", True),
     "no scale": (norm, {"scale": False}, "norm", "scale", True),
+    "scale after another way to part of it": (squeezed, {"scale": False}, "norm", "scale", True),
+    "one way of two": (one_way, {"both": False}, "memory", "layer", "Bidirectional(GRU, merge_mode='sum')"),
+    "convolution in two": (windows, {"kind": L.SeparableConv2D}, "windows", "layer", "Conv2D"),
+    "one number for several": (prepared, {"scale": 0.5}, "rescaling", "scale", 0.25),
     "reset": (gru, {"reset_after": False}, "gru", "reset_after", True),
     "backwards": (gru, {"go_backwards": True}, "gru", "go_backwards", False),
     "biases of a cell": (lstm, {"use_bias": False}, "lstm", "use_bias", True),
@@ -358,3 +386,8 @@ def test_a_shared_layer_behind_is_built_anew_once():
     (difference,) = tflrecover.diff(file, build(units=8)).differences
     told = difference.keras_layer, difference.attribute, difference.tflite_value, difference.keras_value
     assert told == ("rnn", "units", 4, 8)
+
+
+def test_only_what_takes_the_same_arguments_is_of_a_kind():
+    kinds = {one.value for one in candidates(L.CenterCrop(2, 2), "crop", (), ()) if one.argument == "layer"}
+    assert kinds <= {"Resizing", "RandomCrop"}

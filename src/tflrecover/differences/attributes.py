@@ -19,7 +19,7 @@ from tflrecover.ir import Difference, Op, Shape
 from tflrecover.rewrite.common import freeze
 
 
-def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
+def _from_the_end(places: Sequence[Any], shape: Sequence[int]) -> tuple[Any, ...]:
     """Slices as a cropping tells them, single places likewise; those that add axes as they are."""
     if any(isinstance(place, str) for place in places) or len(places) > len(shape):
         return tuple(places)
@@ -27,6 +27,25 @@ def _from_the_end(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
         (place[0], place[1] and place[1] - n, place[2]) if isinstance(place, tuple) else place - n
         for place, n in zip(places, shape, strict=False)
     )
+
+
+def _besides_ones(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
+    """Slices without the axes of size 1 that they take whole: there may be more of them or less."""
+    if any(isinstance(place, str) for place in places) or len(places) > len(shape):
+        return tuple(places)
+    kept = [(place, n) for place, n in zip(places, shape, strict=False) if (place, n) != ((None, None, 1), 1)]
+    return _from_the_end([place for place, _ in kept], [n for _, n in kept])
+
+
+def _around_the_middle(places: Sequence[Any], shape: Sequence[int]) -> tuple[Any, ...]:
+    """Slices as how much they take, and how far its middle is from that of what they are taken from."""
+    if any(not isinstance(place, tuple) for place in places) or len(places) > len(shape):
+        return tuple(places)
+    whole = [
+        ((place[0] or 0), n if place[1] is None else place[1], place[2])
+        for place, n in zip(places, shape, strict=False)
+    ]
+    return tuple((end - begin, begin + end - n, step) for (begin, end, step), n in zip(whole, shape, strict=False))
 
 
 def _as_parts(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
@@ -51,13 +70,23 @@ def _axes_from_the_end(axes: Any, shape: Shape) -> Any:
     return axes - len(shape) if isinstance(axes, int) and axes >= 0 else axes
 
 
+def _of_one_example(equation: Any, shape: Shape) -> Any:
+    """An equation without the axes that all operands and the result have: it is the same for each of their places."""
+    operands, arrow, made = str(equation).partition("->")
+    common = set(made).intersection(*operands.split(",")) if arrow else set()
+    kept = [axis for axis in str(equation) if axis not in common]
+    names = {axis: i for i, axis in enumerate(dict.fromkeys(axis for axis in kept if axis.isalpha()))}
+    return tuple(names.get(axis, axis) for axis in kept)
+
+
 # Attributes whose value may follow from the shapes before them: what they are apart from those. A target shape tells
 # where a tensor goes, not what is computed.
 _APART_FROM_SHAPES: Mapping[str, tuple[Callable[[Any, Shape], Any], ...]] = {
     "target_shape": (lambda value, shape: None,),
-    "slices": (_from_the_end, _as_parts),
+    "slices": (_from_the_end, _as_parts, _besides_ones, _around_the_middle),
     "size": (_in_pixels,),
     "axis": (_axes_from_the_end,),
+    "equation": (_of_one_example,),
 }
 
 _DATA_FORMATS = ("channels_last", "channels_first")

@@ -9,7 +9,7 @@ import numpy as np
 
 from tflrecover.align import Alignment
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers, bias_argument, models_around
+from tflrecover.differences.layers import Layers, around, bias_argument
 from tflrecover.ir import Difference, Op, Origin
 from tflrecover.ops.conv import is_no_bias
 from tflrecover.transfer.state import Failure
@@ -43,10 +43,13 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     theirs = equation.keras.shape if is_shape else shown(failure.keras_value)
     values = "" if is_shape or mine is None or theirs is None else f" ({mine} in the file, {theirs} in the model)"
     where = describe.in_file(alignment.file, f)
+    layer = describe.layer_of(k)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
     if not is_shape and not isinstance(equation.keras, Literal) and (calls := calls_of(alignment, k)) > 1:
-        model = shared_model(alignment, layers, describe.layer_of(k))
-        what, whose = ("layer", describe.in_keras(k)) if model is None else ("model", f"model {model!r}")
+        outer = shared_around(alignment, layers, layer)
+        what = "model" if hasattr(layers.get(outer or ""), "compile") else "layer"
+        whose = describe.in_keras(k) if outer is None else f"{what} {outer!r}"
+        layer = outer if outer is not None and what == "layer" else layer
         told = (
             f"call a {what} of its own in the place of one of the {calls} calls of {whose}: the weights are others at "
             f"{where} ({equation.role}: {failure.reason})"
@@ -65,7 +68,7 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
         describe.file_index(f),
         describe.file_type(f),
         describe.file_name(alignment.file, f),
-        describe.layer_of(k),
+        layer,
         role,
         mine,
         theirs,
@@ -89,13 +92,13 @@ def calls_of(alignment: Alignment, op: Op) -> int:
     return 0 if layer is None else sum(describe.layer_of(other) == layer for other in listed)
 
 
-def shared_model(alignment: Alignment, layers: Layers, path: str | None) -> str | None:
-    """The outermost model around a layer that is called as often as the layer: with all that is in it."""
+def shared_around(alignment: Alignment, layers: Layers, path: str | None) -> str | None:
+    """The outermost model or layer around a layer that is called as often as the layer: with all that is in it."""
     counts = Counter(describe.layer_of(op) for op in alignment.keras.ops if not describe.is_weightless([op]))
-    for model in models_around(layers, path or ""):
-        inside = [name for name in counts if name is not None and model in models_around(layers, name)]
+    for outer in around(layers, path or ""):
+        inside = [name for name in counts if name is not None and outer in around(layers, name)]
         if len(inside) > 1 and counts[path] > 1 and all(counts[name] == counts[path] for name in inside):
-            return model
+            return outer
     return None
 
 

@@ -14,17 +14,15 @@ from tflrecover.differences import constants, describe, wiring
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.found import Found
 from tflrecover.differences.functions import function_name
-from tflrecover.differences.layers import Layers, activation_of, class_of, needs_none
+from tflrecover.differences.layers import Layers, activation_of, needs_none
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.moved import moved
 from tflrecover.differences.padded import padded
 from tflrecover.differences.regions import Region, open_regions, replacements
+from tflrecover.differences.reshapes import has_as_many, is_shift, makes_other_rows, on_other_shapes
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, keys
-
-# Layers that are there for another shape.
-_SHAPING = ("Reshape", "Flatten", "Permute")
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -77,12 +75,14 @@ def _grouped(found: Iterable[Found]) -> tuple[Difference, ...]:
         (roots if item.is_root and not is_again else rest).append(item)
         if item.is_root:
             said.add(says)
+    if not roots:
+        # Of what moves with others something did; what is connected otherwise follows from it.
+        roots = [item for item in rest if item.difference.kind in ("missing", "extra")] or rest
+        rest = [item for item in rest if item not in roots]
     for item in rest:
         before = [i for i, root in enumerate(roots) if root.place <= item.place]
         if before or roots:
             followers.setdefault(before[-1] if before else 0, []).append(item.difference)
-    if not roots:
-        return tuple(item.difference for item in rest)
     return tuple(
         replace(root.difference, consequences=(*root.difference.consequences, *followers.get(i, ())))
         for i, root in enumerate(roots)
@@ -171,41 +171,16 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
         if id(region) not in done:
             yield _missing(alignment, region, layers)
     elsewhere = describe.layers_of(keras.ops[k] for k in alignment.pairs.values())
-    resized = set(describe.layers_of(_on_other_shapes(alignment)))
-    reshaped = _has_as_many(alignment)
+    resized = set(describe.layers_of(on_other_shapes(alignment)))
+    reshaped = has_as_many(alignment)
     for region in theirs:
         if id(region) not in done:
             nodes = [keras.ops[node] for node in region.nodes]
             told = describe.extra(keras, nodes, layers, elsewhere)
             # A layer that has a part per step has more of them because more steps come in.
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
-            follows = follows or set(region.nodes) <= set(misled) or _is_shift(keras, region, layers, reshaped)
+            follows = follows or set(region.nodes) <= set(misled) or is_shift(keras, region, layers, reshaped)
             yield Found(_place(alignment, region), told, is_root=not follows)
-
-
-def _is_shift(side: View, region: Region, layers: Layers, has_moved: bool = True) -> bool:
-    """Whether a region only gives tensors another shape, and no layer is there to do that, or the file has it too.
-
-    Where that stands depends on the operators beside it, so that it moves when those are others.
-    """
-    listed = [side.ops[node] for node in region.nodes]
-    classes = {class_of(layers, describe.layer_of(op)) for op in listed}
-    return all(op.type == "RESHAPE" for op in listed) and (has_moved or classes.isdisjoint(_SHAPING))
-
-
-def _has_as_many(alignment: Alignment) -> bool:
-    """Whether the file has as many reshapes without a counterpart as the model."""
-    mine = sum(op.type == "RESHAPE" and f not in alignment.pairs for f, op in enumerate(alignment.file.ops))
-    return mine >= sum(op.type == "RESHAPE" and k not in alignment.back for k, op in enumerate(alignment.keras.ops))
-
-
-def _on_other_shapes(alignment: Alignment) -> Iterator[Op]:
-    """Operators of the model that take other shapes than their counterparts in the file."""
-    file, keras = alignment.file, alignment.keras
-    for f, k in alignment.pairs.items():
-        mine, theirs = file.ops[f], keras.ops[k]
-        if [shape_of(file.graph, v) for v in mine.inputs[:1]] != [shape_of(keras.graph, v) for v in theirs.inputs[:1]]:
-            yield theirs
 
 
 def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
@@ -218,8 +193,8 @@ def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
     before = [alignment.keras.ops[alignment.pairs[f]] for f in region.sources if f >= 0]
     is_called_again = any(constants.calls_of(alignment, op) > 1 for op in before)
     said = (after, name, tuple(op.type for op in nodes)) if is_called_again else None
-    is_shift = _is_shift(file, region, {})
-    return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not is_shift, said)
+    moves = is_shift(file, region, {}) and not makes_other_rows(alignment, region)
+    return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not moves, said)
 
 
 def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | None:
@@ -392,7 +367,7 @@ def _cause(alignment: Alignment, failure: Failure, difference: Difference, layer
         return None
     if keys(failure.equation.keras):
         # Of a layer whose weights cannot be the file's, kernel and bias are one, wherever it is called; so is a model.
-        return constants.shared_model(alignment, layers, layer) or layer
+        return constants.shared_around(alignment, layers, layer) or layer
     # A function of numbers is one: a sum in the place of a product has another scale and another offset.
     is_argument = hasattr(layers.get(layer), failure.equation.role)
     return None if is_argument else (layer, failure.equation.file_op)

@@ -44,11 +44,6 @@ def needs_none(layer: Any, argument: str) -> bool:
     return parameter is not None and parameter.default is None
 
 
-def is_of_keras(layer: Any) -> bool:
-    """Whether a layer's class is Keras's own: what it computes inside no user has written."""
-    return type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
-
-
 def is_kind_of_activation(layer: Any) -> bool:
     """Whether a layer of Keras's own is an activation, with arguments that say which."""
     return type(layer).__module__.rpartition(".")[0].endswith((".activation", ".activations"))
@@ -68,8 +63,8 @@ def owners(layers: Layers) -> dict[str, str]:
     return found
 
 
-def models_around(layers: Layers, path: str) -> list[str]:
-    """Paths of the models that a layer is in, the outermost first."""
+def around(layers: Layers, path: str) -> list[str]:
+    """Paths of the models and layers that a layer is in, the outermost first."""
     layer = layers.get(path)
-    models = [(name, one) for name, one in layers.items() if hasattr(one, "compile") and one is not layer]
-    return [name for name, one in models if any(layer is inner for inner in one._flatten_layers(include_self=False))]
+    others = [(name, one) for name, one in layers.items() if hasattr(one, "_flatten_layers") and one is not layer]
+    return [name for name, one in others if any(layer is inner for inner in one._flatten_layers(include_self=False))]

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tflrecover.align import Alignment
-from tflrecover.align.view import INPUT, OUTPUT, View
+from tflrecover.align.view import INPUT, OUTPUT, Edge, View
+from tflrecover.differences.wiring import LAYOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,13 @@ class Region:
         nodes: In topological order.
         sources: Matched nodes that lead into it, as nodes of the file; ``-1 - i`` for input ``i`` of the file.
         targets: Matched nodes that it leads to, likewise; ``-1 - i`` for output ``i`` of the file.
+        values: Like ``sources``, where what only brings a value into another shape is seen through.
     """
 
     nodes: tuple[int, ...]
     sources: frozenset[int]
     targets: frozenset[int]
+    values: frozenset[int]
 
 
 def regions(
@@ -58,20 +61,32 @@ def regions(
 def _region(
     side: View, nodes: list[int], matched: Mapping[int, int], inputs: Mapping[int, int], outputs: Mapping[int, int]
 ) -> Region:
-    sources: set[int] = set()
+    before = [edge for node in nodes for edge in side.operands[node] if edge.source not in nodes]
+    sources, values = (
+        {found for edge in edges if (found := _in_the_file(edge, matched, inputs)) is not None}
+        for edges in (before, [_unshaped(side, edge, matched) for edge in before])
+    )
     targets: set[int] = set()
     for node in nodes:
-        for edge in side.operands[node]:
-            if edge.source in matched:
-                sources.add(matched[edge.source])
-            elif edge.source == INPUT and edge.slot in inputs:
-                sources.add(-1 - inputs[edge.slot])
         for consumer, position, _ in side.consumers[node]:
             if consumer == OUTPUT:
                 targets.update({-1 - outputs[position]} if position in outputs else ())
             elif consumer in matched:
                 targets.add(matched[consumer])
-    return Region(tuple(nodes), frozenset(sources), frozenset(targets))
+    return Region(tuple(nodes), frozenset(sources), frozenset(targets), frozenset(values))
+
+
+def _in_the_file(edge: Edge, matched: Mapping[int, int], inputs: Mapping[int, int]) -> int | None:
+    if edge.source == INPUT and edge.slot in inputs:
+        return -1 - inputs[edge.slot]
+    return matched.get(edge.source)
+
+
+def _unshaped(side: View, edge: Edge, matched: Mapping[int, int]) -> Edge:
+    """Where a value comes from before it was brought into another shape."""
+    while edge.source in matched and side.ops[edge.source].type in LAYOUT:
+        edge = side.operands[edge.source][0]
+    return edge
 
 
 def open_regions(alignment: Alignment) -> tuple[list[Region], list[Region]]:
@@ -87,16 +102,21 @@ def open_regions(alignment: Alignment) -> tuple[list[Region], list[Region]]:
 
 
 def replacements(mine: Collection[Region], theirs: Collection[Region]) -> list[tuple[Region, Region]]:
-    """Regions that fill the same hole on both sides."""
+    """Regions that fill the same hole on both sides; then those that do but for where a reshape stands."""
     taken: set[int] = set()
     pairs = []
-    for region in mine:
-        found = [
-            other
-            for other in theirs
-            if id(other) not in taken and other.sources == region.sources and other.targets == region.targets
-        ]
-        if len(found) == 1 and (region.sources or region.targets):
-            taken.add(id(found[0]))
-            pairs.append((region, found[0]))
+    for ends in (_hole, _hole_of_values):
+        for region in mine:
+            found = [other for other in theirs if id(other) not in taken and ends(other) == ends(region)]
+            if len(found) == 1 and any(ends(region)) and id(region) not in taken:
+                taken.update((id(region), id(found[0])))
+                pairs.append((region, found[0]))
     return pairs
+
+
+def _hole(region: Region) -> tuple[frozenset[int], frozenset[int]]:
+    return region.sources, region.targets
+
+
+def _hole_of_values(region: Region) -> tuple[frozenset[int], frozenset[int]]:
+    return region.values, region.targets

@@ -45,6 +45,7 @@ class CallRecorder:
         self._known = known
         self._stand_ins = stand_ins
         self._anew: dict[int, Any] = {}
+        self._running: list[Any] = []
         # By the graph itself: the id of one that is gone may be that of the next.
         self._intervals: dict[Any, list[tuple[int, int, Any]]] = {}
         self._thread = threading.get_ident()
@@ -63,9 +64,12 @@ class CallRecorder:
                 return original(operation, *args, **kwargs)
             graph = v1.get_default_graph()
             start = graph.version
+            around = tuple(self._running)
+            self._running.append(operation)
             try:
-                return standin.call(self._stand_ins, self._anew, original, operation, *args, **kwargs)
+                return standin.call(self._stand_ins, self._anew, around, original, operation, *args, **kwargs)
             finally:
+                self._running.pop()
                 self._intervals.setdefault(graph, []).append((start, graph.version, operation))
 
         return call

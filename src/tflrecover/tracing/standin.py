@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tflrecover.classes import is_of_keras
+
 
 @dataclass(frozen=True, eq=False)
 class StandIn:
@@ -30,6 +32,7 @@ class StandIn:
 def call(
     stand_ins: Sequence[StandIn],
     anew: dict[int, Any],
+    around: Sequence[Any],
     original: Callable[..., Any],
     operation: Any,
     *args: Any,
@@ -40,6 +43,7 @@ def call(
     Args:
         stand_ins: Who takes whose calls.
         anew: By the ``id`` of a layer what was built anew in its place: one for all of its calls.
+        around: The calls that this one is made in, the innermost last.
         original: The ``__call__`` of the class.
         operation: The layer that is called.
         *args: What it is called with.
@@ -55,10 +59,19 @@ def call(
     try:
         return original(operation, *args, **kwargs)
     except Exception:
-        if not stand_ins or not hasattr(operation, "get_config"):
+        if not stand_ins or not hasattr(operation, "get_config") or _is_part(operation, around):
             raise
         anew[id(operation)] = type(operation).from_config(unbuilt(operation.get_config()))
         return original(anew[id(operation)], *args, **kwargs)
+
+
+def _is_part(operation: Any, around: Sequence[Any]) -> bool:
+    """Whether a layer was made by one of Keras's own, which makes all of its parts for the shapes that it is called on.
+
+    A model takes its layers as they are, whoever wrote its class.
+    """
+    outer = around[-1] if around else None
+    return operation is not outer and is_of_keras(outer) and not hasattr(outer, "compile")
 
 
 def _taken(stand_in: StandIn, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from tflrecover.differences.layers import class_of
 from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
 from tflrecover.memory import given_back
-from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, removal, turned
+from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, both_ways, removal, turned
 from tflrecover.trials.suspects import Suspects, opened
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _explained(comparison: T) -> T:
             left = _left(comparison, [*settled, candidate.stand_in], rest)
             if left is not None and _explains(suspects, candidate, [d for d in rest if d not in left], left):
                 best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
-            if best is not None and not any(best[1].path in suspects.concerned(d) for d in best[0]):
+            if best is not None and not any(best[1].path in suspects.nearby(d) for d in best[0]):
                 break
         if best is not None:
             left, candidate = best
@@ -83,13 +83,15 @@ def _explained(comparison: T) -> T:
 def _attempts(
     suspects: Suspects, settled: Sequence[StandIn]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: what a difference says, other axes, no such layer, then any."""
+    """What is tried together, of which the best counts: what a difference says, a way that is likely, then any."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
     for path in suspects.turned:
         yield partial(turned, suspects.layers[path], path)
     for path in suspects.along:
         yield partial(_along, suspects, path)
+    for path in suspects.one_way:
+        yield partial(both_ways, suspects.layers[path], path)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     known = -1

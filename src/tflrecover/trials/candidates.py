@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import heapq
 import inspect
+import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
+from tflrecover.classes import is_of_keras
 from tflrecover.ir import Difference
 from tflrecover.ops.spec import comparable
-from tflrecover.trials.hints import Hints
+from tflrecover.trials.hints import WORDS, Hints
 
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn
@@ -30,13 +33,24 @@ _IDLE_CALL = ("training", "mask")
 # Arguments of every layer, which its class need not list.
 _OF_ALL = ("name", "trainable", "dtype")
 # Packages of Keras that hold one kind of layer.
-_KINDS = (".normalization", ".activation", ".activations")
+_KINDS = (".normalization", ".activation", ".activations", ".convolutional")
+# Of how many axes a class takes windows.
+_RANK = re.compile(r"\dD")
 # Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
 _DATA_FORMATS = ("channels_last", "channels_first")
 # Arguments that are factors of one size.
 _FACTORS = (("num_heads", "key_dim"),)
+
+# What a layer too many leads to, where its pair is the counterpart of another.
+_OF_ONE_TOO_MANY = ("extra", "wiring")
+# Of a few ways of which nothing says which, each is as likely as one of so many.
+_AS_SOON = 2
+# As likely as one of so many: what another argument would explain by one number.
+_UNLIKELY = 100
+# Numbers that a file may have as float16 are equal up to that.
+_ROUNDED = 1e-3
 
 _Place = tuple[str, ...]
 
@@ -64,11 +78,11 @@ class Candidate:
     also: tuple[str, Any, Any] | None = None
 
 
-def removal(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+def removal(layer: Any, path: str, found: Sequence[Difference], rank: int = 0) -> Iterator[Candidate]:
     """The model without a layer; whatever differs."""
     from tflrecover.tracing.standin import StandIn, identity
 
-    yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)))
+    yield Candidate(path, REMOVED, None, None, StandIn(layer, identity(layer)), rank)
 
 
 def turned(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -106,16 +120,23 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     yield from _divided(layer, path, config, hints)
     siblings = _siblings(layer) if config else []
     options = [
-        (_rank(place[-1] in named, value == comparable(_default(layer, place)), len(values)), place, have, value)
+        (
+            _rank(place[-1] in named, value == comparable(_default(layer, place)), _ways(have, value, len(values))),
+            place,
+            have,
+            value,
+        )
         for place, have in _arguments(config)
         if not (is_missing and have == "linear")
         for values in [hints.values(place[-1], have, _default(layer, place))]
         for value in values
+        for ways in [_ways(have, value, len(values))]
     ]
     options += [(len(siblings), (), type(layer), sibling) for sibling in siblings]
-    yield from heapq.merge(
-        _built_otherwise(layer, path, config, options), _wrapping(layer, path, config), key=attrgetter("rank")
-    )
+    others = [_wrapping(layer, path, config), both_ways(layer, path, found)]
+    if len(found) > 1 and any(difference.kind in _OF_ONE_TOO_MANY for difference in found):
+        others.append(removal(layer, path, found, _AS_SOON))
+    yield from heapq.merge(_built_otherwise(layer, path, config, options), *others, key=attrgetter("rank"))
 
 
 def _built_otherwise(
@@ -150,6 +171,31 @@ def _wrapping(layer: Any, path: str, config: Mapping[str, Any]) -> Iterator[Cand
                 yield _candidate(path, (), type(inner), kind, StandIn(layer, made), len(siblings))
 
 
+def both_ways(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+    """A recurrent layer that goes both ways, or of two that do the one that goes forward; whatever differs."""
+    from tflrecover.tracing.standin import StandIn
+
+    public = _public(type(layer)) if is_of_keras(layer) else {}
+    if not isinstance(layer, (public.get("RNN", ()), public.get("Bidirectional", ()))):
+        return
+    one = getattr(layer, "forward_layer", layer)
+    have, inner = type(layer).__name__, type(one).__name__
+    if one is layer:
+        made = [
+            (
+                f"Bidirectional({inner}, merge_mode={mode!r})",
+                _made(public["Bidirectional"], other, {"merge_mode": mode}),
+            )
+            for mode in WORDS["merge_mode"]
+            if (other := _built(type(layer), configuration(layer))) is not None
+        ]
+    else:
+        made = [(inner, _built(type(one), configuration(one)))]
+    for rank, (value, other) in enumerate(made, _AS_SOON):
+        if other is not None:
+            yield Candidate(path, SIBLING, have, value, StandIn(layer, other), rank)
+
+
 def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> Iterator[Candidate]:
     """Other factors of a size, as the file has them next to each other: heads and what is in each."""
     from tflrecover.tracing.standin import StandIn
@@ -165,6 +211,16 @@ def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> 
 def _rank(is_named: bool, is_default: bool, count: int) -> int:
     """What was named comes first, then what a class takes by itself or has no third way, then what takes few values."""
     return 0 if is_named else 1 if is_default else count
+
+
+def _ways(have: Any, value: Any, count: int) -> int:
+    """How many values there are to take; more where several numbers change together, for which one would do."""
+    if not isinstance(value, tuple) or not any(type(n) is float for n in value):
+        return count
+    is_one_factor = all(
+        math.isclose(a * have[0], b * value[0], rel_tol=_ROUNDED) for a, b in zip(value, have, strict=False)
+    )
+    return count + _UNLIKELY if is_one_factor and len(value) > 1 else count
 
 
 def _candidate(path: str, place: _Place, have: Any, value: Any, stand_in: StandIn, rank: int) -> Candidate:
@@ -273,8 +329,28 @@ def _siblings(layer: Any) -> list[Any]:
     base = type(layer).__mro__[1]
     if "keras" not in base.__module__ or base.__name__ in ("Operation", "object"):
         return []
-    kinds: list[Any] = _neighbours(type(layer)) if base.__name__ == "Layer" else base.__subclasses__()
-    return [kind for kind in kinds if kind is not type(layer) and "keras" in kind.__module__]
+    kinds: list[Any] = [] if base.__name__ == "Layer" else base.__subclasses__()
+    kinds = list(dict.fromkeys([*kinds, *_neighbours(type(layer))]))
+    return [kind for kind in kinds if kind is not type(layer) and _takes_as_much(kind, type(layer))]
+
+
+def _public(cls: Any) -> dict[str, Any]:
+    """The public layers of the Keras that a class is of."""
+    return dict(vars(sys.modules[cls.__module__.partition(".")[0]].layers))
+
+
+def _takes_as_much(kind: Any, cls: Any) -> bool:
+    """Whether a public class takes tensors of as many axes, and whatever another one cannot be made without."""
+    if kind not in _public(cls).values():
+        return False
+    taken = inspect.signature(kind.__init__).parameters
+    asked = [
+        name
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    ranks = [_RANK.findall(one.__name__) for one in (kind, cls)]
+    return ranks[0] == ranks[1] and all(name in taken for name in asked)
 
 
 def _neighbours(cls: Any) -> list[Any]:
@@ -282,6 +358,7 @@ def _neighbours(cls: Any) -> list[Any]:
     package = cls.__module__.rpartition(".")[0]
     if not package.endswith(_KINDS):
         return []
-    public = vars(sys.modules[package.partition(".")[0]].layers)
-    kinds = (kind for kind in public.values() if isinstance(kind, type) and kind.__module__.startswith(f"{package}."))
+    kinds = (
+        kind for kind in _public(cls).values() if isinstance(kind, type) and kind.__module__.startswith(f"{package}.")
+    )
     return list(dict.fromkeys(kinds))

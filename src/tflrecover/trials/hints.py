@@ -13,7 +13,7 @@ from tflrecover.ir import Difference
 from tflrecover.ops.spec import comparable
 
 # Arguments that take one of a few words, by the end of their names.
-_WORDS: Mapping[str, tuple[str, ...]] = {
+WORDS: Mapping[str, tuple[str, ...]] = {
     "activation": (
         *("linear", "relu", "sigmoid", "tanh", "silu", "gelu", "elu", "relu6", "hard_sigmoid", "softmax"),
         *("leaky_relu", "softplus", "selu", "hard_silu", "softsign", "exponential", "mish"),
@@ -87,7 +87,7 @@ class Hints:
             have: The model's value.
             default: What the class itself would take; ``inspect.Parameter.empty``: nothing.
         """
-        words = next((words for end, words in _WORDS.items() if key.endswith(end)), ())
+        words = next((words for end, words in WORDS.items() if key.endswith(end)), ())
         found: list[Any] = []
         if isinstance(have, str) or (have is None and words):
             told = [word for word in self.words if word in words]

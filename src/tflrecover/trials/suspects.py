@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from tflrecover.align.view import INPUT
+from tflrecover.classes import is_of_keras
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
-from tflrecover.differences.layers import Layers, is_kind_of_activation, is_of_keras, owners
+from tflrecover.differences.layers import Layers, is_kind_of_activation, owners
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.ir import Difference, Op
 from tflrecover.ops import by_name
+from tflrecover.ops.spec import comparable
 from tflrecover.rewrite.clamps import RANGES
 from tflrecover.trials.candidates import SIBLING, Candidate, candidates, configuration
 from tflrecover.trials.hints import DIGITS
@@ -24,6 +26,10 @@ _MOST_SUSPECTS = 6
 def opened(comparison: Outcome) -> list[Difference]:
     """Differences that the mapping does not accept."""
     return [difference for difference in comparison.differences if not difference.accepted]
+
+
+def _has_weights(op: Op) -> bool:
+    return not describe.is_weightless([op])
 
 
 class Suspects:
@@ -56,6 +62,8 @@ class Suspects:
 
     def _says_all(self, difference: Difference) -> bool:
         """Whether nothing else could be behind a difference that is the only one."""
+        if self._goes_one_way(difference):
+            return False
         if self._is_between_layers(difference):
             return True
         if difference.kind in ("missing", "extra") and self._holds_weights(difference):
@@ -106,6 +114,21 @@ class Suspects:
         keras = (op for k, op in enumerate(alignment.keras.ops) if k not in alignment.back)
         alone += [op for op in keras if describe.layer_of(op) in paths]
         return not describe.is_weightless(alone)
+
+    def _goes_one_way(self, difference: Difference) -> bool:
+        """Whether what is missing may be the other way of a recurrent layer: it has kernels for its steps and state."""
+        listed = (op for op in self._comparison.alignment.file.ops if op.id in difference.operators)
+        return difference.kind == "missing" and sum(map(_has_weights, listed)) > 1 and bool(self._recurrent(difference))
+
+    def _recurrent(self, difference: Difference) -> list[str]:
+        """The recurrent layers that may be behind a difference."""
+        return [path for path in self.nearby(difference) if hasattr(self.layers.get(path), "go_backwards")]
+
+    @property
+    def one_way(self) -> list[str]:
+        """Those of them that may have to go both ways."""
+        lacking = filter(self._goes_one_way, self._found)
+        return [path for difference in lacking for path in sorted(self._recurrent(difference)) if path in self.paths]
 
     @property
     def arguments(self) -> list[Difference]:
@@ -169,6 +192,9 @@ class Suspects:
         given = configuration(self.layers[path]) if path in self.layers else {}
         if difference.kind != "attribute" or difference.attribute == SIBLING or difference.attribute not in given:
             return False
+        # A part of a layer has another value than was given: a separable convolution has one of one position.
+        if comparable(given[difference.attribute]) == difference.tflite_value:
+            return False
         # An operator's axes are those of a layer that is told one axis only by name: a group norm has two.
         have = difference.keras_value
         return not (isinstance(given[difference.attribute], int) and isinstance(have, tuple) and len(have) > 1)
@@ -177,6 +203,11 @@ class Suspects:
         """Paths of the layers that a difference is about."""
         named = (difference.keras_layer, *difference.layers)
         return {self._owners.get(path, path) for path in named if path is not None}
+
+    def nearby(self, difference: Difference) -> set[str]:
+        """Paths of the layers that may be behind a difference, be they named or next to it."""
+        near = {self._owners.get(path, path) for path in self._near(difference)}
+        return near | self.concerned(difference)
 
     @cached_property
     def _paired(self) -> set[str]:
@@ -200,7 +231,7 @@ class Suspects:
             if difference.kind not in ("attribute", "constant") or self.is_clear(difference):
                 return named
             # What no layer was given may be what transposes, reshapes or scalings of several have become together.
-            made = [op for op in keras.graph.ops() if describe.layer_of(op) in named]
+            made = [op for op in keras.graph.ops() if not set(named).isdisjoint(describe.layers_within([op]))]
             # Weights make up for what scales before them.
             edges = [edge for k, op in enumerate(keras.ops) if op in made for edge in keras.operands[k]]
             made += [keras.graph.op(op_id) for edge in edges for op_id in edge.through]
