@@ -75,6 +75,11 @@ def is_layer(value: Any) -> bool:
     return is_one and not isinstance(value, type)
 
 
+def is_of_keras(layer: Any) -> bool:
+    """Whether a layer's class is Keras's own: what it computes inside no user has written."""
+    return type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
+
+
 def is_file(value: Any) -> bool:
     """Whether it is meant for a TFLite file: bytes, or the path of one or of what is called so."""
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -15,11 +15,6 @@ _BUILTIN = ("keras", "builtins")
 _CONFIGURATION = "model_config"
 
 
-def is_of_keras(layer: Any) -> bool:
-    """Whether a layer's class is Keras's own: what it computes inside no user has written."""
-    return type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
-
-
 def unknown_classes(path: str, keras: Any) -> list[str]:
     """Names of the classes and functions in a model file that are registered nowhere, each with its module.
 

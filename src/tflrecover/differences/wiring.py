@@ -6,11 +6,11 @@ from collections.abc import Container, Hashable, Iterator, Sequence
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import INPUT, Edge, View
-from tflrecover.classes import is_of_keras
 from tflrecover.differences import describe
 from tflrecover.differences.found import Found
 from tflrecover.differences.layers import Layers, owners
 from tflrecover.ir import Difference, called
+from tflrecover.mistaken import is_of_keras
 
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
 """Pair of nodes to its operands that are not the same, side by side."""

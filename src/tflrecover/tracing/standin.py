@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tflrecover.classes import is_of_keras
+from tflrecover.mistaken import is_of_keras
 
 
 @dataclass(frozen=True, eq=False)

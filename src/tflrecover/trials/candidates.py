@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
-from tflrecover.classes import is_of_keras
 from tflrecover.ir import Difference
+from tflrecover.mistaken import is_of_keras
 from tflrecover.ops.spec import comparable
 from tflrecover.trials.hints import WORDS, Hints
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from tflrecover.align.view import INPUT
-from tflrecover.classes import is_of_keras
 from tflrecover.comparison import Outcome
 from tflrecover.differences import describe
 from tflrecover.differences.layers import Layers, is_kind_of_activation, owners
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.ir import Difference, Op
+from tflrecover.mistaken import is_of_keras
 from tflrecover.ops import by_name
 from tflrecover.ops.spec import comparable
 from tflrecover.rewrite.clamps import RANGES
