@@ -61,12 +61,12 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
 
 
 def _called(message: str, written: Sequence[str]) -> str:
-    """What is missing by the names of the layers that it is, where it was told by those of several operators."""
+    """What is missing by the names of the layers that it is, where it is more operators than were named."""
     made = [_LAYER.match(line) for line in written]
     names = " + ".join(found[1] for found in made if found is not None)
     told = _OPERATORS.match(message)
-    is_several = told is not None and " + " in told[0] and None not in made
-    return f"add {names}{message[told.end() :]}" if told is not None and is_several else message
+    is_many = told is not None and told[0].endswith(" operators)") and None not in made
+    return f"add {names}{message[told.end() :]}" if told is not None and is_many else message
 
 
 def _origins(ops: Iterable[Op]) -> set[int | str]:

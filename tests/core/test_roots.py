@@ -344,3 +344,16 @@ def test_a_layer_too_many_whose_pair_is_another():
     """What attention is made of was made for the other width, and is made anew with it."""
     (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(crossed(), 1)), crossed(is_wide=False)).differences
     assert (difference.kind, difference.keras_layer) == ("extra", "surplus")
+
+
+def twins(has_both=True):
+    one, two = keras.Input((8, 8, 3), name="one"), keras.Input((8, 8, 3), name="two")
+    first = L.Conv2D(3, 3, activation="relu", name="first")
+    second = L.Conv2D(4, 3, activation="relu", name="second")
+    ends = [second(first(x) if has_both else x) for x in (one, two)]
+    x = L.GlobalMaxPooling2D(name="pool")(L.Subtract(name="apart")(ends))
+    return keras.Model([one, two], L.Dense(3, name="head")(x))
+
+
+def test_what_is_missing_in_front_of_each_call_of_a_layer():
+    assert root(twins, has_both=False).kind == "missing"

@@ -190,9 +190,13 @@ def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
     after = _after(alignment, region)
     name = function_name(file, region.nodes) or like_a_layer(nodes, alignment.keras, layers)
     told = describe.missing(file, nodes, after, name)
-    before = [alignment.keras.ops[alignment.pairs[f]] for f in region.sources if f >= 0]
-    is_called_again = any(constants.calls_of(alignment, op) > 1 for op in before)
-    said = (after, name, tuple(op.type for op in nodes)) if is_called_again else None
+    before, behind = (
+        [alignment.keras.ops[alignment.pairs[f]] for f in sorted(ends) if f >= 0]
+        for ends in (region.sources, region.targets)
+    )
+    is_called_again = any(constants.calls_of(alignment, op) > 1 for op in (*before, *behind))
+    places = after, *describe.layers_of(behind)
+    said = (places, name, tuple(op.type for op in nodes)) if is_called_again else None
     moves = is_shift(file, region, {}) and not makes_other_rows(alignment, region)
     return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not moves, said)
 
