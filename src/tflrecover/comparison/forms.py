@@ -190,6 +190,15 @@ def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return tuple(rule for rule, amount in ONE_SIDED.items() if amount(found.file) != amount(found.keras))
 
 
+def _repeated_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """So are constants that repeat themselves for each example."""
+    return (*_one_sided(both, found), *_repeats(found)) if _repeats(found) else ()
+
+
+def _repeats(found: Sides) -> tuple[Rule, ...]:
+    return (drop_repeats,) if _is_repeated_otherwise(found) else ()
+
+
 def _without_loops(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Loops are written out: the one side may have as a loop what the other has unrolled."""
     mine, theirs = _loops(found)
@@ -206,7 +215,7 @@ def _steps_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
 def _written_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """Norms and attention are brought to one form, in which no difference is told."""
     is_rich = any(count(found.file, kind) for kind in ("RSQRT", "EINSUM"))
-    return COMPOSED if is_rich and both.in_all_forms else ()
+    return (*COMPOSED, *_repeats(found)) if is_rich and both.in_all_forms else ()
 
 
 def _arranged_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
@@ -264,6 +273,7 @@ _READINGS = (
     # Who puts the axes of size 1 there hides nothing.
     _Reading(_kept_otherwise, tells=lambda found, other: True, stays=True),
     _Reading(_one_sided),
+    _Reading(_repeated_alike),
     # How far reshapes sink hides nothing.
     _Reading(_sunk_alike, tells=lambda found, other: True),
     # What one side has written out as steps can only be told apart step by step. Where both have loops, but each in a

@@ -11,7 +11,6 @@ from tflrecover.rewrite.clamps import merge_exact_clamps
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.einsum import merge_axes
 from tflrecover.rewrite.fold import fold_products
-from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.outer import join_outer_products
 from tflrecover.rewrite.pixels import repeat_pixels
 from tflrecover.rewrite.reductions import drop_reductions, is_over_one, keeps_axes
@@ -80,7 +79,6 @@ def _axes_of_products(graph: Graph) -> int:
 ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
     repeat_pixels: partial(count, kind="RESIZE_NEAREST_NEIGHBOR"),
     flatten_concatenations: _joined,
-    drop_repeats: whole_constants,
     squeeze_tiles: _axes_of_tiles,
     join_outer_products: _layers_of_one_input,
     fold_products: _products_of_constants,

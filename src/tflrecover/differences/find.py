@@ -194,9 +194,9 @@ def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
         [alignment.keras.ops[alignment.pairs[f]] for f in sorted(ends) if f >= 0]
         for ends in (region.sources, region.targets)
     )
-    is_called_again = any(constants.calls_of(alignment, op) > 1 for op in (*before, *behind))
-    places = after, *describe.layers_of(behind)
-    said = (places, name, tuple(op.type for op in nodes)) if is_called_again else None
+    is_after, is_before = (any(constants.calls_of(alignment, op) > 1 for op in ops) for ops in (before, behind))
+    place = after if is_after else tuple(describe.layers_of(behind)) if is_before else None
+    said = None if place is None else (place, name, tuple(op.type for op in nodes))
     moves = is_shift(file, region, {}) and not makes_other_rows(alignment, region)
     return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not moves, said)
 

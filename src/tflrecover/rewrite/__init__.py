@@ -221,7 +221,6 @@ ARRANGED: tuple[Rule, ...] = (arrange, channels_last, scale_products)
 ONE_SIDED: tuple[Rule, ...] = (
     repeat_pixels,
     flatten_concatenations,
-    drop_repeats,
     squeeze_tiles,
     join_outer_products,
     fold_products,
@@ -232,7 +231,7 @@ ONE_SIDED: tuple[Rule, ...] = (
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merge_exact_clamps}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
-    {scale_operands, sink_layouts, drop_kept_axes, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
+    {scale_operands, sink_layouts, drop_kept_axes, drop_repeats, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison/forms``)."""
 
