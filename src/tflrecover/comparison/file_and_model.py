@@ -91,10 +91,9 @@ def compare(
     check(model, [free_shape(file.graph.values[v]) for v in file.graph.inputs])
     found: list[Comparison] = []
     for reading in islice(readings(file, model, user, shapes), _MOST_READINGS):
-        if not is_run:
-            reading.trace.function.let_go()
         # Who gives the shapes of the inputs has them looked at on those alone.
-        comparison = _compared(file, reading, user) if shapes else _on_any_size(file, model, reading, user)
+        first = _compared(file, reading, user, is_run=is_run)
+        comparison = first if shapes else _on_any_size(first, model, user, is_run=is_run)
         if reading.is_certain:
             return comparison
         found.append(comparison)
@@ -102,14 +101,14 @@ def compare(
     return _undecided(complete) if len(complete) > 1 else (complete or found)[0]
 
 
-def _on_any_size(file: TFLiteModel, model: Any, reading: Reading, user: UserMapping) -> Comparison:
+def _on_any_size(first: Comparison, model: Any, user: UserMapping, *, is_run: bool) -> Comparison:
     """The comparison; where sizes are free and nothing differs, it must be so on other sizes too."""
-    first = _compared(file, reading, user)
+    file, reading = first.file, first.reading
     if not first.alignment.complete or first.differences or not has_free_sizes(file, reading):
         return first
     for other in on_other_sizes(file, model, reading):
         try:
-            second = _compared(file, other, user)
+            second = _compared(file, other, user, is_run=is_run)
         except EvaluationError:
             # A table of positions is only so long.
             continue
@@ -125,7 +124,9 @@ def _listed(reading: Reading) -> str:
     return ", ".join(str(list(shape)) for shape in reading.shapes.values())
 
 
-def _compared(file: TFLiteModel, reading: Reading, user: UserMapping) -> Comparison:
+def _compared(file: TFLiteModel, reading: Reading, user: UserMapping, *, is_run: bool) -> Comparison:
+    if not is_run:
+        reading.trace.function.let_go()
     resolved = _resolve(user, file, reading.trace)
     mine = FileSide(file, reading.resized(flattened(file)), file.signature() is not None)
     return _solved(

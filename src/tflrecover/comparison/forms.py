@@ -192,7 +192,8 @@ def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
 
 def _repeated_alike(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """So are constants that repeat themselves for each example."""
-    return (*_one_sided(both, found), *_repeats(found)) if _repeats(found) else ()
+    repeats = _repeats(found)
+    return (*_one_sided(both, found), *repeats) if repeats else ()
 
 
 def _repeats(found: Sides) -> tuple[Rule, ...]:

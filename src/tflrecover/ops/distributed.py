@@ -7,7 +7,7 @@ and what follows ``x`` are its constants.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tflrecover.ir import Shape
@@ -26,6 +26,8 @@ class Step:
         output_shape: Shape of its result.
         shapes: Of its operands.
         keras: What makes its layers.
+        args: What it is called on, once it is.
+        results: How many it has.
     """
 
     type: str
@@ -34,38 +36,16 @@ class Step:
     output_shape: Shape
     shapes: tuple[Shape, ...]
     keras: KerasBuilder
+    args: tuple[Any, ...] = ()
+    results: int = 1
+
+    def shape(self, slot: int) -> Shape:
+        """Of an operand."""
+        return self.shapes[slot]
 
     def made(self, builder: Any, args: tuple[Any, ...]) -> Any:
         """What a builder makes of it."""
-        return self.keras(builder, _StepPart(self, args))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _StepPart:
-    """See :class:`tflrecover.ops.spec.Part`."""
-
-    step: Step
-    args: tuple[Any, ...]
-    results: int = 1
-
-    @property
-    def type(self) -> str:
-        return self.step.type
-
-    @property
-    def attributes(self) -> Attributes:
-        return self.step.attributes
-
-    @property
-    def dtype(self) -> str:
-        return self.step.dtype
-
-    @property
-    def output_shape(self) -> Shape:
-        return self.step.output_shape
-
-    def shape(self, slot: int) -> Shape:
-        return self.step.shapes[slot]
+        return self.keras(builder, replace(self, args=args))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

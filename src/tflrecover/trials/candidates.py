@@ -120,12 +120,7 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     yield from _divided(layer, path, config, hints)
     siblings = _siblings(layer) if config else []
     options = [
-        (
-            _rank(place[-1] in named, value == comparable(_default(layer, place)), _ways(have, value, len(values))),
-            place,
-            have,
-            value,
-        )
+        (_rank(place[-1] in named, value == comparable(_default(layer, place)), ways), place, have, value)
         for place, have in _arguments(config)
         if not (is_missing and have == "linear")
         for values in [hints.values(place[-1], have, _default(layer, place))]
