@@ -146,17 +146,17 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
     that repeat themselves, unless one side alone has them so.
     """
     found = told = _aligned_as(both, form)
-    for reading in _READINGS:
-        wanted = () if _is_proved(found) else reading.rules(both, told)
+    for notation in _NOTATIONS:
+        wanted = () if _is_proved(found) else notation.rules(both, told)
         if not wanted:
             continue
         other = _aligned_as(both, form.by(*wanted))
         is_better = _is_proved(other) or (other.alignment.complete and not found.alignment.complete)
         if is_better and not _lacks_a_scale(other):
             found, form = other, form.by(*wanted)
-        elif not found.alignment.complete and reading.tells(told, other) and _open(other) < _open(told):
+        elif not found.alignment.complete and notation.tells(told, other) and _open(other) < _open(told):
             found = other
-            if reading.stays:
+            if notation.stays:
                 told, form = other, form.by(*wanted)
     for rule, is_needed in ((select_scores, _is_masked_otherwise), (drop_repeats, _is_repeated_otherwise)):
         if found.alignment.complete and is_needed(found):
@@ -256,13 +256,13 @@ def _loops(sides: Sides) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """A form that may prove more than the sides as they are.
+class _Notation:
+    """A way to write both sides that may prove more than how they are written.
 
     Attributes:
-        rules: Which rules give it; none where there is nothing that they could bring together.
-        tells: Whether differences may be told in it, too, by the sides as they are and in that form.
-        stays: Whether the readings after it are in that form, too, if differences are told in it.
+        rules: Which rules write them so; none where there is nothing that they could bring together.
+        tells: Whether differences may be told in it, too, by the sides as they are and written so.
+        stays: Whether the notations after it build on it, if differences are told in it.
     """
 
     rules: Callable[[Facing, Sides], tuple[Rule, ...]]
@@ -270,22 +270,22 @@ class _Reading:
     stays: bool = False
 
 
-_READINGS = (
+_NOTATIONS = (
     # Who puts the axes of size 1 there hides nothing.
-    _Reading(_kept_otherwise, tells=lambda found, other: True, stays=True),
-    _Reading(_one_sided),
-    _Reading(_repeated_alike),
+    _Notation(_kept_otherwise, tells=lambda found, other: True, stays=True),
+    _Notation(_one_sided),
+    _Notation(_repeated_alike),
     # How far reshapes sink hides nothing.
-    _Reading(_sunk_alike, tells=lambda found, other: True),
+    _Notation(_sunk_alike, tells=lambda found, other: True),
     # What one side has written out as steps can only be told apart step by step. Where both have loops, but each in a
     # form of its own, all of them have to be pairs when they are written out.
-    _Reading(_without_loops, tells=lambda found, other: len(set(_loops(found))) > 1 or not _open(other)),
-    _Reading(_steps_alike),
-    _Reading(_written_alike),
-    _Reading(_with_own_norms),
-    _Reading(_arranged_alike),
-    _Reading(_arranged_with_own_norms),
-    _Reading(_units_as_reshapes),
+    _Notation(_without_loops, tells=lambda found, other: len(set(_loops(found))) > 1 or not _open(other)),
+    _Notation(_steps_alike),
+    _Notation(_written_alike),
+    _Notation(_with_own_norms),
+    _Notation(_arranged_alike),
+    _Notation(_arranged_with_own_norms),
+    _Notation(_units_as_reshapes),
 )
 """What is tried, in this order, where the sides as they are do not prove to be the same."""
 

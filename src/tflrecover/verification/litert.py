@@ -148,15 +148,15 @@ class FileRun:
             try:
                 self._run = start(file.content, given)
             except Failed:
-                if not any(op.custom for op in file.graph.ops()) or not self._stood_in(start, given):
+                if not any(op.custom for op in file.graph.ops()) or not self._substituted(start, given):
                     raise
         self._shapes: dict[int, Shape | None] = {}
 
-    def _stood_in(self, start: Start, given: dict[int, Array]) -> bool:
+    def _substituted(self, start: Start, given: dict[int, Array]) -> bool:
         """Runs the file with custom operators evaluated, from those that need no other to those that do."""
-        from tflrecover.verification.standins import by_depth, stand_ins, without
+        from tflrecover.verification.substitutes import by_depth, substitutes, without
 
-        found, values = stand_ins(self._file), self._file.graph.values
+        found, values = substitutes(self._file), self._file.graph.values
         if not found:
             return False
         content = without(self._file.content, found)

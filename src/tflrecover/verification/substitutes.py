@@ -1,4 +1,4 @@
-"""Runs a file although LiteRT lacks some of its custom operators: their own evaluation stands in for them."""
+"""Runs a file although LiteRT lacks some of its custom operators: what we know of them is computed in their place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Known = Callable[[int], Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StandIn:
+class Substitute:
     """An operator of the file that is evaluated.
 
     Attributes:
@@ -55,7 +55,7 @@ class StandIn:
         return None if value is None else known(value)
 
 
-def stand_ins(file: TFLiteModel) -> tuple[StandIn, ...]:
+def substitutes(file: TFLiteModel) -> tuple[Substitute, ...]:
     """Every custom operator of the main graph that can be evaluated, in file order."""
     graph = flattened(file)
     draft = lower(graph, ops.tflite_reader, Contents(graph))
@@ -65,21 +65,21 @@ def stand_ins(file: TFLiteModel) -> tuple[StandIn, ...]:
         read = draft.ops.get(op.id)
         spec = ops.by_name(read.type) if read is not None and op.custom and op.id not in draft.opaque else None
         if spec is not None and read is not None and spec.evaluate is not None and read.outputs == op.outputs:
-            found.append(StandIn(int(op.id), op.outputs, depth, read, spec, draft))
+            found.append(Substitute(int(op.id), op.outputs, depth, read, spec, draft))
             depth += 1
         depths.update(dict.fromkeys(op.outputs, depth))
     return tuple(one for one in found if one.index < len(file.graph))
 
 
-def by_depth(found: Sequence[StandIn]) -> Mapping[int, Sequence[StandIn]]:
+def by_depth(found: Sequence[Substitute]) -> Mapping[int, Sequence[Substitute]]:
     """Those that can be evaluated after the same run."""
-    groups = defaultdict[int, list[StandIn]](list)
+    groups = defaultdict[int, list[Substitute]](list)
     for one in found:
         groups[one.depth].append(one)
     return dict(sorted(groups.items()))
 
 
-def without(content: bytes | memoryview, found: Sequence[StandIn]) -> bytes:
+def without(content: bytes | memoryview, found: Sequence[Substitute]) -> bytes:
     """The file without these operators: their results are inputs, their operands outputs, which no delegate keeps.
 
     Raises:
