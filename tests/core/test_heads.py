@@ -63,6 +63,21 @@ def test_order_that_nothing_bears_out_is_said(ages):
     assert same_answers(original, twin)
 
 
+def test_order_of_a_signature_is_told_where_shapes_tell_which_is_which():
+    """The weights are the same either way; who takes results by their number gets others."""
+
+    def heads(sizes):
+        inputs = keras.Input((7,))
+        return keras.Model(inputs, [layers.Dense(size)(inputs) for size in sizes])
+
+    file = zoo.convert(zoo.randomize(heads([4, 5]), 1))
+    told = "The file's signature numbers its outputs in another order than the model's: "
+    for sizes, is_told in (([4, 5], False), ([5, 4], True)):
+        report = tflrecover.diff(file, heads(sizes))
+        assert report.ok
+        assert any(note.startswith(told) for note in report.notes) is is_told
+
+
 def test_order_that_names_bear_out_is_certain(ages):
     file, original = ages
     twin = zoo.randomize(two_heads(["age", "sex"]), 2)

@@ -60,7 +60,8 @@ def pin(
     open_ = [j for j in range(len(keras_names)) if j not in pairs.values()]
     named = _by_name(free, open_, file_names, keras_names)
     if numbered and not named and is_square:
-        named = _by_number(free, open_, file_names)
+        by_number = numbers(file_names)
+        named = {i: by_number[i] for i in free} if {by_number.get(i) for i in free} == set(open_) else {}
     # Names that contradict the shapes are no evidence at all; of two alone, that they are alone is enough.
     if all(i in possible[j] for i, j in named.items()):
         pairs.update(named)
@@ -105,7 +106,6 @@ def _by_name(
     }
 
 
-def _by_number(free: list[int], open_: list[int], file_names: Sequence[str]) -> dict[int, int]:
-    numbers = {i: int(found[1]) for i in free if (found := _NUMBERED.match(file_names[i]))}
-    complete = len(numbers) == len(free) and set(numbers.values()) == set(open_)
-    return numbers if complete else {}
+def numbers(names: Sequence[str]) -> dict[int, int]:
+    """Number of an end to the one that a signature's name for it says, as ``output_2`` does."""
+    return {i: int(found[1]) for i, name in enumerate(names) if (found := _NUMBERED.match(name))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -13,6 +13,7 @@ import numpy as np
 
 from tflrecover import differences
 from tflrecover.align import Alignment
+from tflrecover.align.pins import numbers
 from tflrecover.comparison.forms import Facing, Sides, aligned
 from tflrecover.comparison.inputs import Reading, end_names, free_shape, has_free_sizes, on_other_sizes, readings
 from tflrecover.comparison.networks import refuse_weightless
@@ -237,11 +238,27 @@ def _excused(alignment: Alignment, told: Sequence[Difference], skip: Collection[
     return {key for weight in weights if weight is not None for key in keys(weight)}
 
 
+def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[str]:
+    """Ends that a signature numbers in another order than the model has them, where their shapes tell which is which.
+
+    It is no difference: the weights are the same. Who takes results by their number gets others.
+    """
+    if file.signature() is None or alignment.ambiguous:
+        return
+    for end, pairs in (("input", alignment.inputs), ("output", alignment.outputs)):
+        names = end_names(file, f"{end}s")
+        numbered = numbers(names)
+        if sorted(numbered.values()) == sorted(pairs.values()) and any(pairs.get(i) != n for i, n in numbered.items()):
+            order = ", ".join(f"{names[i]} is the model's {j}" for i, j in sorted(pairs.items()))
+            yield f"The file's signature numbers its {end}s in another order than the model's: {order}."
+
+
 def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
     notes = []
     for end, pairs in alignment.reordered():
         order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)
         notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
+    notes += _numbered_otherwise(file, alignment)
     if outcome.partial:
         notes.append(
             f"The file has only a part of {', '.join(outcome.partial)}: what the model reads of it on inputs of these "
