@@ -1,37 +1,39 @@
-"""What the model lacks, as the lines to insert."""
+"""What the model lacks, as the lines to write."""
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tflrecover.comparison import Comparison
 from tflrecover.ir import Difference, Graph, Op
 from tflrecover.rewrite.draft import Draft
 
-_log = logging.getLogger(__name__)
-
 # Where more is missing, it is another network, and no lines make it this one.
 _MOST = 8
-# A line that makes a layer, and the beginning of a message, which names operators.
-_LAYER = re.compile(r"layers\.(\w+)\(")
-_OPERATORS = re.compile(r"add .*?(?= after '|: the file has )")
+# A line that makes a layer or calls a function, and how a message begins that names operators.
+_CALL = re.compile(r"layers\.Activation\(activation=\"(\w+)\"|layers\.(\w+)\(|(ops\.\w+)\(")
+_OPERATORS = re.compile(r"(add|make .*? compute) (.*?)(?= after '|: the file has )")
+# What moves axes is a part of a layer that is named already.
+_MOVES = ("Reshape", "Permute", "keras.ops.reshape", "keras.ops.transpose")
+_AND, _MANY = " + ", " operators)"
 
 
 def with_lines(comparison: Comparison) -> Comparison:
-    """The comparison, with the layers that would be what is missing told with it, where these are few.
+    """The comparison, with what would be there instead told with what is missing or another, where that is few lines.
 
     Args:
         comparison: A file and a model.
     """
     graph = comparison.alignment.file.graph
-    lacking = [one for one in comparison.differences if one.kind == "missing" and not _is_scaling(one, graph)]
+    lacking = [one for one in comparison.differences if _OPERATORS.match(one.message) and not _is_scaling(one, graph)]
     if not 0 < len(lacking) <= _MOST:
         return comparison
     draft = comparison.both.mine.draft(comparison.both.mapping.custom_ops)
+    # Reshapes that one behind them has taken over would be ends of a part.
+    draft.prune()
     told = {id(one): _told(one, graph, draft) for one in lacking}
     return replace(comparison, differences=tuple(told.get(id(one), one) for one in comparison.differences))
 
@@ -47,28 +49,32 @@ def _is_scaling(difference: Difference, graph: Graph) -> bool:
 def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     from tflrecover.generation.lines import lines
 
-    mine = _origins(op for op in graph.ops() if op.id in difference.operators)
-    others = _origins(op for op in graph.ops() if op.id not in difference.operators)
-    try:
-        written = lines(draft, mine, others - mine)
-    # A part of a network need not be one that Keras takes; without this advice the difference is told as well.
-    except Exception as error:
-        _log.debug("no lines for %s: %s: %s", difference.tflite_name, type(error).__name__, error)
-        written = ()
+    mine = [op for op in graph.ops() if op.id in difference.operators]
+    others = [op for op in graph.ops() if op.id not in difference.operators]
+    # An activation has the same origin as the convolution that it is fused into.
+    own = _within(draft, mine) - {op.id for op in others}
+    written = lines(draft, own, _within(draft, others) - own)
     if not written:
         return difference
-    return replace(difference, message=f"{_called(difference.message, written)}: insert `{'`, then `'.join(written)}`")
+    asked = "insert" if difference.kind == "missing" else "write"
+    called = _called(difference, written)
+    return replace(called, message=f"{called.message}: {asked} `{'`, then `'.join(written)}`")
 
 
-def _called(message: str, written: Sequence[str]) -> str:
-    """What is missing by the names of the layers that it is, where it is more operators than were named."""
-    made = [_LAYER.match(line) for line in written]
-    names = " + ".join(found[1] for found in made if found is not None)
-    told = _OPERATORS.match(message)
-    is_many = told is not None and told[0].endswith(" operators)") and None not in made
-    return f"add {names}{message[told.end() :]}" if told is not None and is_many else message
+def _called(difference: Difference, written: Sequence[str]) -> Difference:
+    """With the names of what the lines call in the place of more operators; one that moves axes has one already."""
+    told = _OPERATORS.match(difference.message)
+    found = [_CALL.match(line) for line in written]
+    names = [one[1] or one[2] or f"keras.{one[3]}" for one in found if one is not None]
+    is_short = told is not None and told[2].count(_AND) > len(names) and set(names).isdisjoint(_MOVES)
+    if told is None or not (is_short or told[2].endswith(_MANY)):
+        return difference
+    name = _AND.join(names)
+    value = name if difference.tflite_value == told[2] else difference.tflite_value
+    return replace(difference, message=f"{told[1]} {name}{difference.message[told.end() :]}", tflite_value=value)
 
 
-def _origins(ops: Iterable[Op]) -> set[int | str]:
-    """The file's own operators that canonical ones come from."""
-    return {origin.op for op in ops for origin in op.origins}
+def _within(draft: Draft, ops: Sequence[Op]) -> set[int | str]:
+    """Those of the draft that canonical ones come from."""
+    origins = {origin.op for op in ops for origin in op.origins}
+    return {op.id for op in draft.ops.values() if any(origin.op in origins for origin in op.origins)}

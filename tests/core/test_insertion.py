@@ -4,6 +4,7 @@ import keras
 import keras_models as zoo
 import numpy as np
 import pytest
+import recurrent_models as recurrent
 from keras import layers as L
 
 import tflrecover
@@ -92,6 +93,58 @@ def test_layers_that_are_missing_are_written(network, layer, written):
 def test_what_is_several_operators_is_named_as_the_layer_that_it_is(case, name):
     network, layer, _ = CASES[case]
     assert message(network, layer).startswith(f"add {name} after 'before': the file has ")
+
+
+@pytest.mark.parametrize("case", ["norm", "groups", "loop"])
+def test_what_stands_in_the_place_of_another_layer_is_written(case):
+    network, layer, written = CASES[case]
+    content = zoo.convert(zoo.randomize(network(layer), 1))
+    (difference,) = tflrecover.diff(content, network(lambda x: L.Activation("sigmoid", name="there")(x))).differences
+    assert difference.tflite_value == written.removeprefix("`layers.").partition("(")[0]
+    assert difference.message.startswith(f"make layer 'there' compute {difference.tflite_value}: the file has it at ")
+    assert difference.message.endswith(f"the model computes sigmoid: write {written}")
+
+
+@pytest.mark.parametrize(
+    ("layer", "written"),
+    [
+        (lambda: L.GRU(8, return_sequences=True), "`layers.GRU(units=8, return_sequences=True)`"),
+        (
+            lambda: L.Bidirectional(L.LSTM(4, return_sequences=True)),
+            "`layers.Bidirectional(layer=layers.LSTM(units=4, return_sequences=True))`",
+        ),
+    ],
+    ids=["loop", "two loops"],
+)
+def test_loop_over_a_list_is_written(layer, written):
+    """What it begins with, and what makes the list, are no canonical operators."""
+    content = recurrent.convert(zoo.randomize(steps(lambda x: layer()(x), batch_size=None), 1), "flex")
+    (difference,) = tflrecover.diff(content, steps(lambda x: x, batch_size=None)).differences
+    assert difference.message.endswith(f"the model has nothing for it: insert {written}")
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    {
+        "sum": (lambda x: keras.ops.sum(x, axis=-1, keepdims=True), "keras.ops.sum"),
+        "exp": (keras.ops.exp, "keras.ops.exp"),
+        "flip": (lambda x: keras.ops.flip(x, axis=1), "keras.ops.flip"),
+    }.values(),
+    ids=["sum", "exp", "flip"],
+)
+def test_functions_have_the_names_that_keras_has_for_them(function, name):
+    assert message(steps, function).startswith(f"add {name} after 'before': ")
+
+
+def test_fused_activation_is_written_without_its_convolution():
+    def network(is_there):
+        inputs = keras.Input((8, 8, 3))
+        x = L.Conv2D(4, 3, name="before")(inputs)
+        return keras.Model(inputs, L.Conv2D(4, 3)(L.ReLU()(x) if is_there else x))
+
+    content = zoo.convert(zoo.randomize(network(True), 1))
+    (difference,) = tflrecover.diff(content, network(False)).differences
+    assert difference.message.endswith("insert `layers.ReLU()`")
 
 
 def test_what_a_folded_norm_was_is_not_written():

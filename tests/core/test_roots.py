@@ -188,7 +188,7 @@ def spectrum(has_log=True, deviation=2.0):
 def test_a_function_is_missing_between_constants():
     difference = root(spectrum, has_log=False)
     assert difference.kind == "missing"
-    assert difference.message.startswith("add LOG")
+    assert difference.message.startswith("add keras.ops.log")
 
 
 def test_a_divisor_behind_a_difference():

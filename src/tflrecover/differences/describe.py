@@ -10,6 +10,7 @@ from tflrecover.align.view import View
 from tflrecover.differences.layers import Layers, class_of, owners
 from tflrecover.ir import Difference, Graph, Op, Shape, at_operator
 from tflrecover.ops import by_name
+from tflrecover.ops.keras import Function
 
 # Lists longer than this are told by their ends.
 _LISTED = 4
@@ -54,7 +55,25 @@ LAYER_NAMES = {
     "RESIZE_NEAREST_NEIGHBOR": "UpSampling2D(interpolation='nearest')",
     "MEAN": "GlobalAveragePooling2D",
     "REDUCE_MAX": "GlobalMaxPooling2D",
-    "SELECT_V2": "keras.ops.where",
+    "LAYER_NORMALIZATION": "LayerNormalization",
+    "GROUP_NORMALIZATION": "GroupNormalization",
+    "RMS_NORMALIZATION": "RMSNormalization",
+    "UNIT_NORMALIZATION": "UnitNormalization",
+    "LOG_SOFTMAX": "log_softmax",
+    "DIV": "keras.ops.divide",
+    "SUM": "keras.ops.sum",
+    "REDUCE_MIN": "keras.ops.min",
+    "REDUCE_PROD": "keras.ops.prod",
+    "CUMSUM": "keras.ops.cumsum",
+    "EINSUM": "keras.ops.einsum",
+    "BATCH_MATMUL": "keras.ops.matmul",
+    "GATHER": "keras.ops.take",
+    "ONE_HOT": "keras.ops.one_hot",
+    "PACK": "keras.ops.stack",
+    "ARG_MAX": "keras.ops.argmax",
+    "ARG_MIN": "keras.ops.argmin",
+    "BROADCAST_TO": "keras.ops.broadcast_to",
+    "MIRROR_PAD": "keras.ops.pad",
 }
 
 
@@ -65,7 +84,7 @@ _RANKS = range(3, 6)
 
 def layer_name(op: Op, graph: Graph | None = None) -> str:
     """The operator under its Keras name, that for its rank where it is known in which graph it stands."""
-    name = LAYER_NAMES.get(str(op.type), str(op.type))
+    name = LAYER_NAMES.get(str(op.type)) or _function_name(op)
     shape = graph.values[op.inputs[0]].shape if graph is not None and op.inputs and op.inputs[0] is not None else None
     if op.type == "TILE" and shape is not None:
         return _repeating(op, shape)
@@ -74,6 +93,12 @@ def layer_name(op: Op, graph: Graph | None = None) -> str:
     if op.type not in _PER_RANK or shape is None or len(shape) not in _RANKS:
         return name
     return name.replace("2D", f"{len(shape) - 2}D")
+
+
+def _function_name(op: Op) -> str:
+    """The function of Keras's that an operator is; its type where it is none."""
+    spec = by_name(op.type)
+    return f"keras.ops.{spec.keras.name}" if spec is not None and isinstance(spec.keras, Function) else str(op.type)
 
 
 def sliced(places: Sequence[Any], shape: Shape) -> str:

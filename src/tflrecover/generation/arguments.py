@@ -43,3 +43,14 @@ def shortest(kind: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         elif (short := _short(value)) is not value and configuration({**arguments, name: short}) == wanted:
             arguments = {**arguments, name: short}
     return arguments
+
+
+def of_layer(layer: Any) -> dict[str, Any]:
+    """Arguments that make such a layer."""
+    kind, config = type(layer), layer.get_config()
+    names = [name for name in inspect.signature(kind).parameters if name in config]
+    # What it was given is in its configuration by name, as an activation is, or else serialized.
+    own = {
+        name: getattr(layer, name, config[name]) if isinstance(config[name], dict) else config[name] for name in names
+    }
+    return shortest(kind, own)

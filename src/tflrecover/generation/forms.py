@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tflrecover.generation.arguments import default, shortest
+from tflrecover.generation.arguments import default, of_layer
 from tflrecover.generation.literals import INLINE, Unwritable, literal, zeros
 from tflrecover.generation.steps import Argument, Built, Made, Several, Slot, Tensor, Tree
 from tflrecover.recovery.builder import NestedModel
@@ -91,18 +91,11 @@ class FormMaker:
 
     def _layer(self, layer: Any) -> Tree:
         """A layer that another is given, such as the cell of a recurrent one."""
-        kind, config = type(layer), layer.get_config()
+        kind = type(layer)
         if getattr(keras.layers, kind.__name__, None) is not kind:
             raise Unwritable(f"{kind.__name__} is no layer of Keras's")
-        names = [name for name in inspect.signature(kind).parameters if name in config]
-        # What it was given is in its configuration by name, as an activation is, or else serialized.
-        own = {
-            name: getattr(layer, name, config[name]) if isinstance(config[name], dict) else config[name]
-            for name in names
-        }
-        given = shortest(kind, own)
         target = f"layers.{kind.__name__}"
-        return Made(target, tuple(self.constructor(kind, given, target)))
+        return Made(target, tuple(self.constructor(kind, of_layer(layer), target)))
 
     def constructor(self, kind: Any, given: dict[str, Any], target: str) -> list[Argument]:
         """Arguments that any layer of the class writes, in the order of the signature."""

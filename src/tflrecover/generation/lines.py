@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import keras
 import numpy as np
 
-from tflrecover.generation.arguments import shortest
+from tflrecover.generation.arguments import of_layer, shortest
 from tflrecover.generation.literals import Unwritable, literal
-from tflrecover.ir import Op
 from tflrecover.ops.quantize import real_dtype
 from tflrecover.recovery.assembly import Assembly
 from tflrecover.recovery.builder import Call, ModelBuilder
@@ -20,51 +20,60 @@ from tflrecover.recovery.model import defaults
 from tflrecover.recovery.names import Names
 from tflrecover.rewrite.draft import Draft, OpId
 
+_log = logging.getLogger(__name__)
+
 # More are no line to insert, but a part of a network.
 _MOST_CALLS, _MOST_OPERATORS = 6, 150
 # More numbers are no source.
 _MOST_NUMBERS = 8
 # What a file puts around an operator that has other axes than the layer.
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
+# How that is written.
+_MOVES = ("layers.Reshape", "layers.Permute", "ops.reshape", "ops.transpose")
 
 
-def lines(draft: Draft, operators: Collection[OpId], others: Collection[OpId]) -> tuple[str, ...]:
+def lines(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> tuple[str, ...]:
     """The calls that operators of a file are, as source, in order.
 
     Args:
         draft: The file in canonical terms, before any other rule; it is not changed.
-        operators: Indices of operators of the file.
-        others: Indices of those that are known to be something else.
+        operators: Ids of operators of the draft.
+        others: Ids of those that are known to be something else.
 
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
     """
     first: tuple[str, ...] = ()
     for part in _parts(draft, operators, others):
-        found = _written(draft, part)
+        try:
+            found = _written(draft, part)
+        # A part of a network need not be one that Keras takes; with more of it, it may be.
+        except Exception as error:
+            _log.debug("operators %s are no lines: %s: %s", sorted(map(str, part)), type(error).__name__, error)
+            continue
         if found and not _is_in_parts(found):
             return found
         first = first or found
     return first
 
 
-def _parts(draft: Draft, operators: Collection[OpId], others: Collection[OpId]) -> Iterator[set[OpId]]:
+def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[set[OpId]]:
     """Those operators, and with what stands between and around them: together they may be one layer."""
-    inside = {op.id for op in draft.ops.values() if _is_of(op, operators)}
+    inside = set(operators)
     yield inside
-    whole = inside | {op_id for op_id in _between(draft, inside) if not _is_of(draft.ops[op_id], others)}
+    free = draft.ops.keys() - others
+    # What moves axes on the way may have been taken for a part of what comes behind.
+    moves = {op.id for op in draft.of_type(*_LAYOUT)}
+    whole = inside | (_between(draft, inside) & (free | moves))
+    whole |= _only_for(draft, whole, free)
     if whole != inside:
         yield whole
     yield whole | _around(draft, whole)
 
 
-def _is_of(op: Op, operators: Collection[OpId]) -> bool:
-    return any(origin.op in operators for origin in op.origins)
-
-
 def _is_in_parts(written: Sequence[str]) -> bool:
     """Whether functions or moved axes are among them, which are in a layer where there is more of it."""
-    return any(line.startswith(("layers.Reshape(", "layers.Permute(", "ops.")) for line in written)
+    return any(line.startswith((*_MOVES, "ops.")) for line in written)
 
 
 def _between(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
@@ -78,6 +87,16 @@ def _between(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
         if any(user.id in before for value in op.outputs for user, _ in draft.consumers(value)):
             before.add(op.id)
     return after & before
+
+
+def _only_for(draft: Draft, inside: Collection[OpId], free: Collection[OpId]) -> set[OpId]:
+    """Free operators whose results nobody else takes: what a loop begins with, and the list that it walks over."""
+    found = set(inside)
+    for op in reversed(draft.ordered()):
+        users = [user.id for value in op.outputs for user, _ in draft.consumers(value)]
+        if op.id in free and users and found.issuperset(users) and set(op.outputs).isdisjoint(draft.outputs):
+            found.add(op.id)
+    return found
 
 
 def _around(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
@@ -102,12 +121,21 @@ def _written(draft: Draft, inside: Collection[OpId]) -> tuple[str, ...]:
         known = {value: _input(part, value) for value in part.inputs}
         assembly = Assembly(part, builder, False, known)
         assembly.run()
-        if assembly.missing or len(builder.calls) > _MOST_CALLS:
+        calls = _without_flattening(builder.calls, [known[value] for value in part.inputs])
+        if assembly.missing or len(calls) > _MOST_CALLS:
             return ()
         try:
-            return tuple(map(_source, builder.calls))
+            return tuple(map(_source, calls))
         except Unwritable:
             return ()
+
+
+def _without_flattening(calls: Sequence[Call], inputs: Sequence[Any]) -> Sequence[Call]:
+    """Without what the layer behind moves itself: a result with the axes of what goes in is one for it already."""
+    axes = [tuple(value.shape[:-1]) for value in inputs]
+    while len(calls) > 1 and calls[-1].target in _MOVES and [tuple(calls[-1].args[0].shape[:-1])] == axes:
+        calls = calls[:-1]
+    return calls
 
 
 def _part(draft: Draft, inside: Collection[OpId]) -> Draft:
@@ -146,9 +174,13 @@ def _source(call: Call) -> str:
         # A part of a batch norm or of another layer that scales.
         raise Unwritable(call.target)
     kind = getattr(keras.layers, call.target.removeprefix("layers."))
-    made = f"{call.target}({', '.join(_listed(shortest(kind, call.arguments)))})"
+    made = _made(kind, shortest(kind, call.arguments))
     # With what else a layer is called says what it computes.
     return f"{made}({_given(call, call.named)})" if call.named else made
+
+
+def _made(kind: type, arguments: Mapping[str, Any]) -> str:
+    return f"layers.{kind.__name__}({', '.join(_listed(arguments))})"
 
 
 def _is_per_channel(equation: str) -> bool:
@@ -166,6 +198,8 @@ def _listed(arguments: Mapping[str, Any]) -> list[str]:
 def _literal(value: Any) -> str:
     if is_tensor(value):
         return "x"
+    if isinstance(value, keras.layers.Layer):
+        return _made(type(value), of_layer(value))
     if isinstance(value, np.ndarray) and value.size > _MOST_NUMBERS:
         raise Unwritable("many numbers")
     return literal(value)

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tflrecover.ops import sums
 from tflrecover.ops.spec import Builder, KerasBuilder, Part
 
 
-def function(name: str, *attributes: str, **fixed: Any) -> KerasBuilder:
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of ``keras.ops`` on all operands.
+
+    Attributes:
+        name: Its name there.
+        attributes: Of the operator, which are handed on under their own names.
+        fixed: What else it is given.
+        is_elementwise: Whether it works number by number on operands that broadcasting repeats.
+    """
+
+    name: str
+    attributes: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    is_elementwise: bool = False
+
+    def __call__(self, builder: Builder, part: Part) -> Any:
+        """Calls it."""
+        args = aligned(builder, part) if self.is_elementwise else part.args
+        return builder.ops(self.name, *args, **{key: part.attributes[key] for key in self.attributes}, **self.fixed)
+
+
+def function(name: str, *attributes: str, **fixed: Any) -> Function:
     """A function of ``keras.ops`` on all operands; ``attributes`` are handed on under their own names."""
+    return Function(name, attributes, fixed)
 
-    def build(builder: Builder, part: Part) -> Any:
-        return builder.ops(name, *part.args, **{key: part.attributes[key] for key in attributes}, **fixed)
 
-    return build
+def elementwise(name: str) -> Function:
+    """A function of ``keras.ops`` that works number by number on operands that broadcasting repeats."""
+    return Function(name, is_elementwise=True)
 
 
 def layer(kind: str, *attributes: str, **fixed: Any) -> KerasBuilder:
@@ -31,15 +56,6 @@ def tensorflow(name: str, *attributes: str, **fixed: Any) -> KerasBuilder:
 
     def build(builder: Builder, part: Part) -> Any:
         return builder.tensorflow(name, *part.args, **{key: part.attributes[key] for key in attributes}, **fixed)
-
-    return build
-
-
-def elementwise(name: str) -> KerasBuilder:
-    """A function of ``keras.ops`` that works number by number on operands that broadcasting repeats."""
-
-    def build(builder: Builder, part: Part) -> Any:
-        return builder.ops(name, *aligned(builder, part))
 
     return build
 
