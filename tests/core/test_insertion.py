@@ -128,9 +128,10 @@ def test_loop_over_a_list_is_written(layer, written):
     {
         "sum": (lambda x: keras.ops.sum(x, axis=-1, keepdims=True), "keras.ops.sum"),
         "exp": (keras.ops.exp, "keras.ops.exp"),
+        "mean": (lambda x: keras.ops.mean(x, axis=-1, keepdims=True), "keras.ops.mean"),
         "flip": (lambda x: keras.ops.flip(x, axis=1), "keras.ops.flip"),
     }.values(),
-    ids=["sum", "exp", "flip"],
+    ids=["sum", "exp", "mean", "flip"],
 )
 def test_functions_have_the_names_that_keras_has_for_them(function, name):
     assert message(steps, function).startswith(f"add {name} after 'before': ")

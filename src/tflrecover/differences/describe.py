@@ -80,6 +80,8 @@ LAYER_NAMES = {
 # Operators that one name stands for whatever the rank, and Keras has a layer per rank for.
 _PER_RANK = frozenset({"MEAN", "REDUCE_MAX", "PAD"})
 _RANKS = range(3, 6)
+# Along other axes than those of height and width no layer does it.
+_REDUCTIONS = {"MEAN": "keras.ops.mean", "REDUCE_MAX": "keras.ops.max"}
 
 
 def layer_name(op: Op, graph: Graph | None = None) -> str:
@@ -92,6 +94,8 @@ def layer_name(op: Op, graph: Graph | None = None) -> str:
         return sliced(places, shape or ())
     if op.type not in _PER_RANK or shape is None or len(shape) not in _RANKS:
         return name
+    if op.type in _REDUCTIONS and op.attributes.get("axis") != tuple(range(1, len(shape) - 1)):
+        return _REDUCTIONS[str(op.type)]
     return name.replace("2D", f"{len(shape) - 2}D")
 
 
