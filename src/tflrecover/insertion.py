@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from tflrecover.comparison import Comparison
@@ -50,7 +50,7 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     mine = _origins(op for op in graph.ops() if op.id in difference.operators)
     others = _origins(op for op in graph.ops() if op.id not in difference.operators)
     try:
-        written = lines(draft, mine, others - mine)
+        written = lines(draft, mine, others - mine, _shared(draft, mine & others, difference.operators))
     # A part of a network need not be one that Keras takes; without this advice the difference is told as well.
     except Exception as error:
         _log.debug("no lines for %s: %s: %s", difference.tflite_name, type(error).__name__, error)
@@ -58,6 +58,12 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     if not written:
         return difference
     return replace(difference, message=f"{_called(difference.message, written)}: insert `{'`, then `'.join(written)}`")
+
+
+def _shared(draft: Draft, origins: Collection[int | str], own: Collection[int | str]) -> set[int | str]:
+    """What is not missing, though it comes from the same of the file: what an activation was fused with."""
+    kept = {origin.op for op_id in own if op_id in draft.ops for origin in draft.ops[op_id].origins}
+    return {op.id for op in draft.ops.values() if op.id not in own and {o.op for o in op.origins} & kept & set(origins)}
 
 
 def _called(message: str, written: Sequence[str]) -> str:

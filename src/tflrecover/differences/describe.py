@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from tflrecover.align.view import View
+from tflrecover.align.view import Edge, View
 from tflrecover.differences.layers import Layers, class_of, owners
 from tflrecover.ir import Difference, Graph, Op, Shape, at_operator
 from tflrecover.ops import by_name
@@ -162,6 +162,18 @@ def in_file(side: View, op: Op) -> str:
 def layer_of(op: Op) -> str | None:
     """Path of the layer that the operator belongs to."""
     return op.layer or next((origin.layer for origin in op.origins if origin.layer), None)
+
+
+def last_layer_of(op: Op, graph: Graph) -> str | None:
+    """Path of the layer whose result the operator gives: a batch norm that was folded into a convolution, say."""
+    made = graph.values[op.outputs[0]].name.rpartition(":")[0]
+    return next((origin.layer for origin in op.origins if origin.op == made and origin.layer), None) or layer_of(op)
+
+
+def maker(keras: View, edge: Edge) -> str | None:
+    """Path of the layer that makes what an edge carries, scalings on it included."""
+    op = keras.graph.op(edge.through[-1]) if edge.through else keras.ops[edge.source]
+    return last_layer_of(op, keras.graph)
 
 
 def in_keras(op: Op) -> str:

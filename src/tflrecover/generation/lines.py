@@ -28,20 +28,23 @@ _MOST_NUMBERS = 8
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
 
 
-def lines(draft: Draft, operators: Collection[OpId], others: Collection[OpId]) -> tuple[str, ...]:
+def lines(
+    draft: Draft, operators: Collection[OpId], others: Collection[OpId], known: Collection[OpId] = ()
+) -> tuple[str, ...]:
     """The calls that operators of a file are, as source, in order.
 
     Args:
         draft: The file in canonical terms, before any other rule; it is not changed.
         operators: Indices of operators of the file.
         others: Indices of those that are known to be something else.
+        known: Ids in the draft of what is something else, though it comes from the same operators of the file.
 
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
     """
     first: tuple[str, ...] = ()
     for part in _parts(draft, operators, others):
-        found = _written(draft, part)
+        found = _written(draft, part.difference(known))
         if found and not _is_in_parts(found):
             return found
         first = first or found
