@@ -14,6 +14,9 @@ from tflrecover.ops import by_name
 # Lists longer than this are told by their ends.
 _LISTED = 4
 
+LAYOUT = ("RESHAPE", "TRANSPOSE")
+"""Operators that only bring a tensor into another shape."""
+
 # Canonical operators under the name that a Keras user knows.
 LAYER_NAMES = {
     "CONV_2D": "Conv2D",
@@ -266,7 +269,9 @@ def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequ
         layers: The model's layers.
         also_elsewhere: Those of them that the file has the rest of.
     """
-    named = layers_of(nodes)
+    # Who brings a value into another shape before what is too many is not, where the file has the rest of it.
+    computing = set(layers_of(op for op in nodes if op.type not in LAYOUT))
+    named = [path for path in layers_of(nodes) if path in computing or not computing or path not in also_elsewhere]
     around = owners(layers)
     whole = list(dict.fromkeys(around.get(path, path) for path in named))
     if not set(whole) & {around.get(path, path) for path in also_elsewhere}:

@@ -156,7 +156,7 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
     paired = replacements(mine, theirs)
     for a, b in paired:
         # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
-        is_nothing = all(keras.ops[node].type in wiring.LAYOUT for node in b.nodes)
+        is_nothing = all(keras.ops[node].type in describe.LAYOUT for node in b.nodes)
         lacking = a if is_nothing else _in_front(alignment, a, b) or _besides(alignment.file, a, keras, b)
         surplus = None if lacking is not None else _besides(keras, b, alignment.file, a)
         if lacking is not None:
@@ -207,8 +207,8 @@ def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | No
     A group norm leaves its shape behind an activation, whose own operators are no pairs then.
     """
     file, keras = alignment.file, alignment.keras
-    own = [node for node in mine.nodes if file.ops[node].type not in wiring.LAYOUT]
-    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in wiring.LAYOUT]
+    own = [node for node in mine.nodes if file.ops[node].type not in describe.LAYOUT]
+    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in describe.LAYOUT]
     front, both = own[: len(own) - len(got)], own[len(own) - len(got) :]
     is_it = bool(front and got) and [file.ops[node].type for node in both] == got
     return replace(mine, nodes=tuple(front)) if is_it else None
@@ -252,7 +252,7 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     """Several operators stand where the file has others: told by the layer that computes them."""
     file, keras = alignment.file, alignment.keras
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
-    named = describe.layers_of(op for op in got if op.type not in wiring.LAYOUT) or describe.layers_of(got)
+    named = describe.layers_of(op for op in got if op.type not in describe.LAYOUT) or describe.layers_of(got)
     where = describe.layer_names(named, " and ") if named else "the model"
     want = function_name(file, mine.nodes) or describe.operator_names(wanted, file.graph)
     is_activation = len(named) == 1 and describe.is_activation(got)
@@ -310,7 +310,7 @@ def _is_behind_another(alignment: Alignment, node: int) -> bool:
 def _is_behind_open(alignment: Alignment, node: int) -> bool:
     """Whether a node of Keras only shapes what, in the file, comes from an operator without a counterpart."""
     file, f = alignment.file, alignment.back.get(node, -1)
-    while f in alignment.pairs and file.ops[f].type in wiring.LAYOUT:
+    while f in alignment.pairs and file.ops[f].type in describe.LAYOUT:
         f = file.operands[f][0].source
         if f >= 0 and f not in alignment.pairs:
             return True

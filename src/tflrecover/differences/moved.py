@@ -10,9 +10,9 @@ from dataclasses import replace
 from tflrecover.align import Alignment
 from tflrecover.align.view import View
 from tflrecover.differences import describe
+from tflrecover.differences.describe import LAYOUT
 from tflrecover.differences.found import Found
 from tflrecover.differences.layers import Layers, class_of
-from tflrecover.differences.wiring import LAYOUT
 from tflrecover.ir import Difference, Graph, Op, at_operator
 
 # How often there is an operator of a type with so many weights.

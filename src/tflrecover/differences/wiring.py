@@ -15,14 +15,11 @@ from tflrecover.mistaken import is_of_keras
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
 """Pair of nodes to its operands that are not the same, side by side."""
 
-LAYOUT = ("RESHAPE", "TRANSPOSE")
-"""Operators that only bring a tensor into another shape."""
-
 
 def _through(side: View, edge: Edge | None, paired: Container[int]) -> Edge | None:
     """Where an operand comes from, whatever only brings it into another shape and has no counterpart."""
     while edge is not None and edge.source >= 0 and edge.source not in paired:
-        if side.ops[edge.source].type not in LAYOUT:
+        if side.ops[edge.source].type not in describe.LAYOUT:
             break
         edge = side.operands[edge.source][0]
     return edge
@@ -157,7 +154,11 @@ def _alike(keras: View, edge: Edge | None) -> list[str]:
 
 def _name(keras: View, edge: Edge) -> str:
     """The layer that makes a value; not one that only gives it another shape, which may be any of several."""
-    while not edge.through and keras.ops[edge.source].type in LAYOUT and keras.operands[edge.source][0].source >= 0:
+    while (
+        not edge.through
+        and keras.ops[edge.source].type in describe.LAYOUT
+        and keras.operands[edge.source][0].source >= 0
+    ):
         edge = keras.operands[edge.source][0]
     return repr(describe.maker(keras, edge) or keras.ops[edge.source].type)
 
