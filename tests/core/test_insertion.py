@@ -155,3 +155,28 @@ def test_what_a_folded_norm_was_is_not_written():
 def test_a_table_is_no_line():
     table = np.random.default_rng(0).normal(size=(12, 8)).astype("float32")
     assert message(steps, lambda x: x + table).endswith("nothing for it")
+
+
+def normalized(behind="relu", joined=True):
+    x = inputs = keras.Input((8, 8, 3), name="image")
+    for name in ("first", "second"):
+        y = L.Conv2D(3, 3, padding="same", name=f"conv_{name}")(x)
+        y = L.BatchNormalization(name=f"norm_{name}")(y)
+        x = y if behind is None and name == "first" else L.ReLU(name=f"relu_{name}")(y)
+    y = L.BatchNormalization(name="scaled")(L.MaxPooling2D(3, 1, "same", name="pool")(x))
+    x = L.Add(name="add")([y, x]) if joined else y
+    return keras.Model(inputs, L.ReLU(name="last")(x))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told", "written"),
+    [
+        ({"behind": None}, "add relu after 'norm_first': ", "`layers.ReLU()`"),
+        ({"joined": False}, "add Add after 'relu_second' and 'scaled': ", "`layers.Add()`"),
+    ],
+)
+def test_what_is_missing_stands_behind_the_norm_that_was_folded(fault, told, written):
+    """An activation that the file has in the operator before it is a layer of its own."""
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(normalized(), 1)), normalized(**fault)).differences
+    assert difference.message.startswith(told)
+    assert difference.message.endswith(f": insert {written}")

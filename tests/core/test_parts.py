@@ -63,3 +63,19 @@ def test_what_holds_nothing_cannot_be_read(graph):
     _, call = computed(parts, ["z:0"], ["y:0"])
     with pytest.raises(tf.errors.OpError):
         call(np.ones(2, "float32"))
+
+
+def test_what_lets_several_through_needs_but_what_is_taken():
+    """Keras's silu has a gradient of its own, and TensorFlow puts all that it is computed of through one operation."""
+    made = tf.Graph()
+    with made.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, (2,), name="x")
+        a, b = tf.square(x, name="a"), tf.abs(x, name="b")
+        _, other = tf.identity_n([b, a], name="through")
+        tf.add(other, 1.0, name="y")
+    names, call = computed(Parts(made, {}), ["y:0"], ["a:0"])
+    assert names == ["y", "y/y"]
+    np.testing.assert_array_equal(call(np.full(2, 5, "float32"))[0], [6, 6])
+    names, call = computed(Parts(made, {}), ["y:0"], ["through:1"])
+    assert names == ["y", "y/y"]
+    np.testing.assert_array_equal(call(np.full(2, 5, "float32"))[0], [6, 6])

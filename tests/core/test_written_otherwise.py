@@ -51,6 +51,16 @@ def broadcast(x):
     return ops.broadcast_to(ops.expand_dims(x, 1), (1, 6, 4))
 
 
+def pooled(interpolation):
+    """What a pyramid of pools has of the whole image."""
+
+    def middle(x):
+        y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        return ops.concatenate([x, layers.UpSampling2D(6, interpolation=interpolation)(y)], axis=-1)
+
+    return middle
+
+
 # The shape that is taken, and both ways to go on behind the first layer.
 WAYS = {
     "zeros_to_pad": (
@@ -69,6 +79,7 @@ WAYS = {
         lambda x: ops.broadcast_to(x, (3, 6, 4)),
         lambda x: ops.tile(ops.expand_dims(x, 0), (3, 1, 1)),
     ),
+    "repeat_pixels": ((1, 6, 6, 4), pooled("bilinear"), pooled("nearest")),
     "squeeze_tiles": ((1, 5), repeated, broadcast),
     "drop_repeats": ((2, 6, 5), lambda x: Positions(False)(x), lambda x: Positions(True)(x)),
 }

@@ -62,6 +62,13 @@ class Alignment:
         """Node of Keras to node of the file."""
         return {k: f for f, k in self.pairs.items()}
 
+    def in_keras(self, edge: Edge) -> Edge:
+        """What an edge of the file carries, from a pair, on Keras's side: scaled if there is something that scales."""
+        k = self.pairs[edge.source]
+        uses = [self.keras.operands[c][i] for c, i, _ in self.keras.consumers[k] if c >= 0]
+        alike = (use for use in uses if (use.slot, len(use.through)) == (edge.slot, len(edge.through)))
+        return next(alike, Edge(k, edge.slot))
+
     def reordered(self) -> Iterator[tuple[str, list[tuple[int, int]]]]:
         """``input`` or ``output`` with its pairs, where they are known to be in another order on the other side."""
         ends = () if self.ambiguous else (("input", self.inputs), ("output", self.outputs))

@@ -12,7 +12,7 @@ from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.einsum import merge_axes
 from tflrecover.rewrite.fold import fold_products
 from tflrecover.rewrite.outer import join_outer_products
-from tflrecover.rewrite.pixels import repeat_pixels
+from tflrecover.rewrite.pixels import RESIZES, repeat_pixels, repeats
 from tflrecover.rewrite.reductions import drop_reductions, is_over_one, keeps_axes
 from tflrecover.rewrite.reshape import squeeze_tiles
 from tflrecover.rewrite.steps import lift_lone_biases
@@ -61,6 +61,13 @@ def reductions_that_keep(graph: Graph) -> int:
     return sum(keeps_axes(op, len(graph.values[x].shape or ())) for op, x in reduced if x is not None)
 
 
+def _resizes_that_repeat(graph: Graph) -> tuple[int, ...]:
+    resizes = ((op, op.inputs[0]) for op in graph.ops() if op.type in RESIZES)
+    shapes = ((op, graph.values[x].shape or ()) for op, x in resizes if x is not None)
+    kinds = [op.type for op, shape in shapes if repeats(op, shape)]
+    return tuple(map(kinds.count, RESIZES))
+
+
 def _axes_of_tiles(graph: Graph) -> int:
     return sum(len(op.attributes["multiples"]) for op in graph.ops() if op.type == "TILE")
 
@@ -76,8 +83,8 @@ def _axes_of_products(graph: Graph) -> int:
     return sum(len(op.attributes["equation"]) for op in graph.ops() if op.type == "EINSUM")
 
 
-ONE_SIDED: Mapping[Rule, Callable[[Graph], int]] = {
-    repeat_pixels: partial(count, kind="RESIZE_NEAREST_NEIGHBOR"),
+ONE_SIDED: Mapping[Rule, Callable[[Graph], object]] = {
+    repeat_pixels: _resizes_that_repeat,
     flatten_concatenations: _joined,
     squeeze_tiles: _axes_of_tiles,
     join_outer_products: _layers_of_one_input,

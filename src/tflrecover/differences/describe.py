@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from tflrecover.align.view import View
+from tflrecover.align.view import Edge, View
 from tflrecover.differences.layers import Layers, class_of, owners
 from tflrecover.ir import Difference, Graph, Op, Shape, at_operator
 from tflrecover.ops import by_name
@@ -14,6 +14,9 @@ from tflrecover.ops.keras import Function
 
 # Lists longer than this are told by their ends.
 _LISTED = 4
+
+LAYOUT = ("RESHAPE", "TRANSPOSE")
+"""Operators that only bring a tensor into another shape."""
 
 # Canonical operators under the name that a Keras user knows.
 LAYER_NAMES = {
@@ -62,6 +65,7 @@ LAYER_NAMES = {
     "LOG_SOFTMAX": "log_softmax",
     "DIV": "keras.ops.divide",
     "SUM": "keras.ops.sum",
+    "SQUARED_DIFFERENCE": "keras.ops.square(x - y)",
     "REDUCE_MIN": "keras.ops.min",
     "REDUCE_PROD": "keras.ops.prod",
     "CUMSUM": "keras.ops.cumsum",
@@ -193,6 +197,18 @@ def layer_of(op: Op) -> str | None:
     return op.layer or next((origin.layer for origin in op.origins if origin.layer), None)
 
 
+def last_layer_of(op: Op, graph: Graph) -> str | None:
+    """Path of the layer whose result the operator gives: a batch norm that was folded into a convolution, say."""
+    made = graph.values[op.outputs[0]].name.rpartition(":")[0]
+    return next((origin.layer for origin in op.origins if origin.op == made and origin.layer), None) or layer_of(op)
+
+
+def maker(keras: View, edge: Edge) -> str | None:
+    """Path of the layer that makes what an edge carries, scalings on it included."""
+    op = keras.graph.op(edge.through[-1]) if edge.through else keras.ops[edge.source]
+    return last_layer_of(op, keras.graph)
+
+
 def in_keras(op: Op) -> str:
     """The layer as a user knows it."""
     layer = layer_of(op)
@@ -283,7 +299,9 @@ def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequ
         layers: The model's layers.
         also_elsewhere: Those of them that the file has the rest of.
     """
-    named = layers_of(nodes)
+    # Who brings a value into another shape before what is too many is not, where the file has the rest of it.
+    computing = set(layers_of(op for op in nodes if op.type not in LAYOUT))
+    named = [path for path in layers_of(nodes) if path in computing or not computing or path not in also_elsewhere]
     around = owners(layers)
     whole = list(dict.fromkeys(around.get(path, path) for path in named))
     if not set(whole) & {around.get(path, path) for path in also_elsewhere}:

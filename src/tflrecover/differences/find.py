@@ -156,7 +156,7 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
     paired = replacements(mine, theirs)
     for a, b in paired:
         # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
-        is_nothing = all(keras.ops[node].type in wiring.LAYOUT for node in b.nodes)
+        is_nothing = all(keras.ops[node].type in describe.LAYOUT for node in b.nodes)
         lacking = a if is_nothing else _in_front(alignment, a, b) or _besides(alignment.file, a, keras, b)
         surplus = None if lacking is not None else _besides(keras, b, alignment.file, a)
         if lacking is not None:
@@ -198,7 +198,7 @@ def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
     place = after if is_after else tuple(describe.layers_of(behind)) if is_before else None
     said = None if place is None else (place, name, tuple(op.type for op in nodes))
     moves = is_shift(file, region, {}) and not makes_other_rows(alignment, region)
-    return Found(region.nodes[0], replace(told, operators=_ids(file, region)), not moves, said)
+    return Found(region.nodes[0], replace(told, operators=_ids(alignment, region)), not moves, said)
 
 
 def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | None:
@@ -207,8 +207,8 @@ def _in_front(alignment: Alignment, mine: Region, theirs: Region) -> Region | No
     A group norm leaves its shape behind an activation, whose own operators are no pairs then.
     """
     file, keras = alignment.file, alignment.keras
-    own = [node for node in mine.nodes if file.ops[node].type not in wiring.LAYOUT]
-    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in wiring.LAYOUT]
+    own = [node for node in mine.nodes if file.ops[node].type not in describe.LAYOUT]
+    got = [keras.ops[node].type for node in theirs.nodes if keras.ops[node].type not in describe.LAYOUT]
     front, both = own[: len(own) - len(got)], own[len(own) - len(got) :]
     is_it = bool(front and got) and [file.ops[node].type for node in both] == got
     return replace(mine, nodes=tuple(front)) if is_it else None
@@ -229,15 +229,21 @@ def _besides(side: View, mine: Region, other: View, theirs: Region) -> Region | 
     return replace(mine, nodes=tuple(nodes)) if is_another else None
 
 
-def _ids(side: View, region: Region) -> tuple[int | str, ...]:
-    """Ids of a region's operators and of the scalings on the edges into and behind it."""
-    edges = [edge for node in region.nodes for edge in side.operands[node]]
+def _ids(alignment: Alignment, region: Region) -> tuple[int | str, ...]:
+    """Ids of a region's operators and of the scalings on the edges into and behind it, but for those of both sides."""
+    side = alignment.file
+    before = [edge for node in region.nodes for edge in side.operands[node]]
+    edges = [edge for edge in before if edge.source not in alignment.pairs or not alignment.in_keras(edge).through]
     edges += [edge for edge in side.outputs if edge.source in region.nodes]
     return (*(side.ops[node].id for node in region.nodes), *dict.fromkeys(i for edge in edges for i in edge.through))
 
 
 def _after(alignment: Alignment, region: Region) -> str:
-    layers = [describe.layer_of(alignment.keras.ops[alignment.pairs[f]]) for f in sorted(region.sources) if f >= 0]
+    file, inside = alignment.file, set(region.nodes)
+    edges = {edge.source: edge for node in region.nodes for edge in file.operands[node] if edge.source not in inside}
+    layers = [
+        describe.maker(alignment.keras, alignment.in_keras(edges[f])) for f in sorted(edges) if f in alignment.pairs
+    ]
     names = [repr(layer) for layer in layers if layer]
     return f" after {' and '.join(dict.fromkeys(names))}" if names else ""
 
@@ -246,7 +252,7 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     """Several operators stand where the file has others: told by the layer that computes them."""
     file, keras = alignment.file, alignment.keras
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
-    named = describe.layers_of(op for op in got if op.type not in wiring.LAYOUT) or describe.layers_of(got)
+    named = describe.layers_of(op for op in got if op.type not in describe.LAYOUT) or describe.layers_of(got)
     where = describe.layer_names(named, " and ") if named else "the model"
     want = function_name(file, mine.nodes) or describe.operator_names(wanted, file.graph)
     is_activation = len(named) == 1 and describe.is_activation(got)
@@ -264,7 +270,7 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
         "inputs" if is_order else "activation" if is_activation else "layer",
         want,
         have,
-        operators=_ids(file, mine),
+        operators=_ids(alignment, mine),
         layers=tuple(named),
     )
 
@@ -279,7 +285,7 @@ def _affines(alignment: Alignment, layers: Layers, taken: Collection[int]) -> It
         # An operator that is paired on another edge stands in the wrong place; any other is one too many.
         for op_id in [op_id for op_id in alone if op_id not in common] or alone:
             op = (file if link.file else keras).graph.op(op_id)
-            layer = describe.layer_of(keras.ops[link.source]) if link.source >= 0 else None
+            layer = describe.last_layer_of(keras.ops[link.source], keras.graph) if link.source >= 0 else None
             after = f" after {layer!r}" if layer else ""
             told = describe.missing(file, [op], after) if link.file else describe.extra(keras, [op], layers)
             operators = (op_id,) if link.file else ()
@@ -304,7 +310,7 @@ def _is_behind_another(alignment: Alignment, node: int) -> bool:
 def _is_behind_open(alignment: Alignment, node: int) -> bool:
     """Whether a node of Keras only shapes what, in the file, comes from an operator without a counterpart."""
     file, f = alignment.file, alignment.back.get(node, -1)
-    while f in alignment.pairs and file.ops[f].type in wiring.LAYOUT:
+    while f in alignment.pairs and file.ops[f].type in describe.LAYOUT:
         f = file.operands[f][0].source
         if f >= 0 and f not in alignment.pairs:
             return True

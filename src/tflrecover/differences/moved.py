@@ -10,9 +10,9 @@ from dataclasses import replace
 from tflrecover.align import Alignment
 from tflrecover.align.view import View
 from tflrecover.differences import describe
+from tflrecover.differences.describe import LAYOUT
 from tflrecover.differences.found import Found
 from tflrecover.differences.layers import Layers, class_of
-from tflrecover.differences.wiring import LAYOUT
 from tflrecover.ir import Difference, Graph, Op, at_operator
 
 # How often there is an operator of a type with so many weights.
@@ -122,9 +122,9 @@ def _before(side: View, op: Op, alignment: Alignment | None = None) -> str | Non
         if op.type == "AFFINE" or op.type in LAYOUT:
             continue
         if alignment is None:
-            return describe.layer_of(op)
+            return describe.last_layer_of(op, graph)
         k = alignment.pairs.get(side.number[op.id])
-        return None if k is None else describe.layer_of(alignment.keras.ops[k])
+        return None if k is None else describe.last_layer_of(alignment.keras.ops[k], alignment.keras.graph)
 
 
 def _at(difference: Difference) -> str:

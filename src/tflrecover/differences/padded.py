@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tflrecover.align import Alignment
+from tflrecover.differences.describe import LAYOUT
 from tflrecover.differences.found import Found
-from tflrecover.differences.wiring import LAYOUT
 from tflrecover.ir import Op
 from tflrecover.ops import by_name
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import INPUT, OUTPUT, Edge, View
-from tflrecover.differences.wiring import LAYOUT
+from tflrecover.differences.describe import LAYOUT
 
 
 @dataclass(frozen=True, slots=True)

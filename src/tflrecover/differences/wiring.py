@@ -15,14 +15,11 @@ from tflrecover.mistaken import is_of_keras
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
 """Pair of nodes to its operands that are not the same, side by side."""
 
-LAYOUT = ("RESHAPE", "TRANSPOSE")
-"""Operators that only bring a tensor into another shape."""
-
 
 def _through(side: View, edge: Edge | None, paired: Container[int]) -> Edge | None:
     """Where an operand comes from, whatever only brings it into another shape and has no counterpart."""
     while edge is not None and edge.source >= 0 and edge.source not in paired:
-        if side.ops[edge.source].type not in LAYOUT:
+        if side.ops[edge.source].type not in describe.LAYOUT:
             break
         edge = side.operands[edge.source][0]
     return edge
@@ -137,7 +134,7 @@ def _source_name(alignment: Alignment, edge: Edge | None) -> str:
         return "nothing"
     if edge.source < 0:
         return f"input {edge.slot}" if edge.source == INPUT else "a constant"
-    return _name(alignment.keras, alignment.pairs[edge.source])
+    return _name(alignment.keras, alignment.in_keras(edge))
 
 
 def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
@@ -145,7 +142,7 @@ def _keras_source(alignment: Alignment, edge: Edge | None) -> str:
         return "nothing"
     if edge.source < 0:
         return f"input {edge.slot}" if edge.source == INPUT else "a constant"
-    return _name(alignment.keras, edge.source)
+    return _name(alignment.keras, edge)
 
 
 def _alike(keras: View, edge: Edge | None) -> list[str]:
@@ -155,12 +152,15 @@ def _alike(keras: View, edge: Edge | None) -> list[str]:
     return paths if len(set(paths)) > 1 else []
 
 
-def _name(keras: View, node: int) -> str:
+def _name(keras: View, edge: Edge) -> str:
     """The layer that makes a value; not one that only gives it another shape, which may be any of several."""
-    while keras.ops[node].type in LAYOUT and keras.operands[node][0].source >= 0:
-        node = keras.operands[node][0].source
-    op = keras.ops[node]
-    return repr(describe.layer_of(op) or op.type)
+    while (
+        not edge.through
+        and keras.ops[edge.source].type in describe.LAYOUT
+        and keras.operands[edge.source][0].source >= 0
+    ):
+        edge = keras.operands[edge.source][0]
+    return repr(describe.maker(keras, edge) or keras.ops[edge.source].type)
 
 
 def misled(alignment: Alignment, wrong: Wrong) -> set[int]:
@@ -209,7 +209,7 @@ def outputs(alignment: Alignment) -> Iterator[Found]:
             f = alignment.back.get(edge.source)
             is_cut = f is not None and any(c >= 0 and c not in alignment.pairs for c, _, _ in file.consumers[f])
             message = f"the model's output {j} ({_keras_source(alignment, edge)}) is no output of the file"
-            layer = describe.layer_of(keras.ops[edge.source]) if edge.source >= 0 else None
+            layer = describe.maker(keras, edge) if edge.source >= 0 else None
             difference = Difference("wiring", message, keras_layer=layer, attribute="outputs", keras_value=j)
             yield Found(len(file), difference, is_root=not is_cut)
 

@@ -19,6 +19,8 @@ from tflrecover.weight import Array
 
 # With what an operation shall be placed: it may not be in the part.
 _TOGETHER = "_class"
+# Around a function with a gradient of its own, such as silu.
+_LETS_THROUGH = "IdentityN"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +95,14 @@ class Parts:
             if name not in found:
                 found[name] = None
                 inputs = () if name in known else self._nodes[name].input
-                open_ += [_maker(taken) for taken in inputs if taken not in stops]
+                open_ += [_maker(taken) for i in inputs if (taken := self._passed(i, stops)) not in stops]
         return list(found)
+
+    def _passed(self, taken: str, given: Collection[str]) -> str:
+        """What an operand is, past operations that let several through, of which the others need not be computed."""
+        while taken not in given and (node := self._nodes[_maker(taken)]).op == _LETS_THROUGH:
+            taken = node.input[int(taken.partition(":")[2] or 0)]
+        return taken
 
     def callable(
         self, names: Iterable[str], wanted: Sequence[str], given: Mapping[str, int], known: Sequence[str]
@@ -126,13 +134,23 @@ class Parts:
                     part.node.extend((taken, put))
                     filled[put.name] = taken.name, variable.array
             else:
-                _put_in(part, self._nodes[name], renamed)
+                self._put_in(part, self._nodes[name], renamed)
         session = _session(part)
         if filled:
             options = CallableOptions(feed=[taken for taken, _ in filled.values()], target=list(filled))
             session._make_callable_from_options(options)(*(array for _, array in filled.values()))
         options = CallableOptions(feed=[*given_as.values(), *known], fetch=wanted)
         return session._make_callable_from_options(options)  # type: ignore[no-any-return]
+
+    def _put_in(self, part: GraphDef, node: NodeDef, renamed: Mapping[str, str]) -> None:
+        """Adds an operation, on what is given where it takes that."""
+        made = part.node.add()
+        made.CopyFrom(node)
+        if _TOGETHER in made.attr:
+            del made.attr[_TOGETHER]
+        for i, taken in enumerate(node.input):
+            passed = self._passed(taken, renamed)
+            made.input[i] = renamed.get(passed, passed)
 
 
 def _maker(taken: str) -> str:
@@ -144,17 +162,6 @@ def _both_ways(names: Mapping[str, str] | Collection[str]) -> dict[str, str]:
     """Names of tensors, to others or themselves; of the first result of an operation also as definitions have it."""
     to = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
     return {**to, **{name.removesuffix(":0"): other for name, other in to.items()}}
-
-
-def _put_in(part: GraphDef, node: NodeDef, renamed: Mapping[str, str]) -> None:
-    """Adds an operation, on what is given where it takes that."""
-    made = part.node.add()
-    made.CopyFrom(node)
-    if _TOGETHER in made.attr:
-        del made.attr[_TOGETHER]
-    for i, taken in enumerate(node.input):
-        if taken in renamed:
-            made.input[i] = renamed[taken]
 
 
 def _session(definition: GraphDef) -> Any:
