@@ -124,6 +124,13 @@ def looked_up_twice(seed):
     return zoo.randomize(keras.Model([places, place], L.Dense(3)(x)), seed)
 
 
+def colours(seed):
+    """Where integers round the upper bound, a clamp between zero and one is two operators without a name."""
+    inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+    x = ops.clip(L.Conv2D(4, 3)(inputs) * 0.5 + np.linspace(0.4, 0.5, 4, dtype="float32"), 0, 1)
+    return zoo.randomize(keras.Model(inputs, x), seed)
+
+
 def in_integers(model):
     """Its file, calibrated on random inputs."""
     numbers = np.random.default_rng(0)
@@ -142,6 +149,6 @@ def in_integers(model):
     return stripped(converted(converter))
 
 
-@pytest.mark.parametrize("make", [guarded, token, looked_up_twice])
+@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours])
 def test_constant_that_the_grid_of_an_activation_rounds(make):
     assert tflrecover.port(in_integers(make(1)), make(2)).ok
