@@ -116,6 +116,25 @@ def token(seed):
     return zoo.randomize(keras.Model(inputs, L.Dense(3)(Token()(x))), seed)
 
 
+class Queries(L.Layer):
+    """Learned rows that attend, and to which what they find is added."""
+
+    def build(self, shape):
+        self.rows = self.add_weight(shape=(1, 4, shape[-1]), name="rows")
+        self.query, self.dense = L.Dense(shape[-1]), L.Dense(shape[-1])
+
+    def call(self, x):
+        rows = ops.repeat(self.rows, ops.shape(x)[0], axis=0)
+        scores = ops.matmul(self.query(rows), ops.transpose(x, (0, 2, 1)))
+        return rows + self.dense(ops.matmul(ops.softmax(scores), x))
+
+
+def queries(seed):
+    """A constant at the ends of its grid that no other operand tells alone comes before the sums that it is in."""
+    inputs = keras.Input((10, 3))
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(L.LayerNormalization()(Queries()(L.Dense(8)(inputs))))), seed)
+
+
 def looked_up_twice(seed):
     """One table on two grids that reach beyond its numbers: both are as exact as their own steps, not finer."""
     places, place = keras.Input((6,), batch_size=1, dtype="int32"), keras.Input((1,), batch_size=1, dtype="int32")
@@ -138,10 +157,8 @@ def in_integers(model):
     def samples():
         for _ in range(8):
             yield [
-                (numbers.integers(0, 9, x.shape) if x.dtype == "int32" else numbers.uniform(-1, 1, x.shape)).astype(
-                    x.dtype
-                )
-                for x in model.inputs
+                (numbers.integers(0, 9, shape) if x.dtype == "int32" else numbers.uniform(-1, 1, shape)).astype(x.dtype)
+                for x, shape in ((x, (x.shape[0] or 1, *x.shape[1:])) for x in model.inputs)
             ]
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -149,6 +166,6 @@ def in_integers(model):
     return stripped(converted(converter))
 
 
-@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours])
+@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours, queries])
 def test_constant_that_the_grid_of_an_activation_rounds(make):
     assert tflrecover.port(in_integers(make(1)), make(2)).ok
