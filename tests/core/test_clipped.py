@@ -150,6 +150,13 @@ def colours(seed):
     return zoo.randomize(keras.Model(inputs, x), seed)
 
 
+def powers(seed):
+    """A guard behind a clamp at zero is a second zero in the file."""
+    inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+    x = ops.power(ops.maximum(ops.relu(L.Conv2D(4, 3)(inputs)), 1e-6), 3.0)
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(ops.mean(x, axis=(1, 2)))), seed)
+
+
 def in_integers(model):
     """Its file, calibrated on random inputs."""
     numbers = np.random.default_rng(0)
@@ -166,6 +173,6 @@ def in_integers(model):
     return stripped(converted(converter))
 
 
-@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours, queries])
+@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours, powers, queries])
 def test_constant_that_the_grid_of_an_activation_rounds(make):
     assert tflrecover.port(in_integers(make(1)), make(2)).ok

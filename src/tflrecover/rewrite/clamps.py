@@ -57,8 +57,10 @@ def write_clamps(draft: Draft) -> int:
         _put(draft, op, op.inputs[0], {kind: draft.constant(Literal.of(np.float32(b))) for kind, b in bounds.items()})
     count = len(named)
     for op in draft.ordered("MAXIMUM"):
-        low, high = _range(draft, op), _range(draft, draft.producer(op.inputs[0]))
-        if low is not None and high is not None and high[0][0] < low[0][0] < high[0][1]:
+        low = _range(draft, op)
+        before = draft.producer(low[1]) if low is not None else None
+        high = _range(draft, before) if before is not None and before.type == "MINIMUM" else None
+        if low is not None and high is not None and low[0][0] < high[0][1]:
             _put(draft, op, high[1], {"MAXIMUM": low[2], "MINIMUM": high[2]})
             count += 1
     return count
