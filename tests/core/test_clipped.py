@@ -116,12 +116,45 @@ def token(seed):
     return zoo.randomize(keras.Model(inputs, L.Dense(3)(Token()(x))), seed)
 
 
+class Queries(L.Layer):
+    """Learned rows that attend, and to which what they find is added."""
+
+    def build(self, shape):
+        self.rows = self.add_weight(shape=(1, 4, shape[-1]), name="rows")
+        self.query, self.dense = L.Dense(shape[-1]), L.Dense(shape[-1])
+
+    def call(self, x):
+        rows = ops.repeat(self.rows, ops.shape(x)[0], axis=0)
+        scores = ops.matmul(self.query(rows), ops.transpose(x, (0, 2, 1)))
+        return rows + self.dense(ops.matmul(ops.softmax(scores), x))
+
+
+def queries(seed):
+    """A constant at the ends of its grid that no other operand tells alone comes before the sums that it is in."""
+    inputs = keras.Input((10, 3))
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(L.LayerNormalization()(Queries()(L.Dense(8)(inputs))))), seed)
+
+
 def looked_up_twice(seed):
     """One table on two grids that reach beyond its numbers: both are as exact as their own steps, not finer."""
     places, place = keras.Input((6,), batch_size=1, dtype="int32"), keras.Input((1,), batch_size=1, dtype="int32")
     table = L.Embedding(9, 8)
     x = ops.concatenate([table(places) * 1.5 + 0.3, ops.tanh(table(place))], axis=1)
     return zoo.randomize(keras.Model([places, place], L.Dense(3)(x)), seed)
+
+
+def colours(seed):
+    """Where integers round the upper bound, a clamp between zero and one is two operators without a name."""
+    inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+    x = ops.clip(L.Conv2D(4, 3)(inputs) * 0.5 + np.linspace(0.4, 0.5, 4, dtype="float32"), 0, 1)
+    return zoo.randomize(keras.Model(inputs, x), seed)
+
+
+def powers(seed):
+    """A guard behind a clamp at zero is a second zero in the file."""
+    inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+    x = ops.power(ops.maximum(ops.relu(L.Conv2D(4, 3)(inputs)), 1e-6), 3.0)
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(ops.mean(x, axis=(1, 2)))), seed)
 
 
 def in_integers(model):
@@ -131,10 +164,8 @@ def in_integers(model):
     def samples():
         for _ in range(8):
             yield [
-                (numbers.integers(0, 9, x.shape) if x.dtype == "int32" else numbers.uniform(-1, 1, x.shape)).astype(
-                    x.dtype
-                )
-                for x in model.inputs
+                (numbers.integers(0, 9, shape) if x.dtype == "int32" else numbers.uniform(-1, 1, shape)).astype(x.dtype)
+                for x, shape in ((x, (x.shape[0] or 1, *x.shape[1:])) for x in model.inputs)
             ]
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -142,6 +173,6 @@ def in_integers(model):
     return stripped(converted(converter))
 
 
-@pytest.mark.parametrize("make", [guarded, token, looked_up_twice])
+@pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours, powers, queries])
 def test_constant_that_the_grid_of_an_activation_rounds(make):
     assert tflrecover.port(in_integers(make(1)), make(2)).ok

@@ -7,7 +7,7 @@ from functools import partial
 
 from tflrecover.ir import Graph
 from tflrecover.rewrite import Rule
-from tflrecover.rewrite.clamps import merge_exact_clamps
+from tflrecover.rewrite.clamps import write_clamps
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.einsum import merge_axes
 from tflrecover.rewrite.fold import fold_products
@@ -79,6 +79,10 @@ def whole_constants(graph: Graph) -> int:
     return sum((w := graph.values[v].weight) is not None and w.shape == shape for v, shape in operands)
 
 
+def _bounds(graph: Graph) -> int:
+    return count(graph, "MAXIMUM") + count(graph, "MINIMUM")
+
+
 def _axes_of_products(graph: Graph) -> int:
     return sum(len(op.attributes["equation"]) for op in graph.ops() if op.type == "EINSUM")
 
@@ -93,6 +97,6 @@ ONE_SIDED: Mapping[Rule, Callable[[Graph], object]] = {
     drop_reductions: _reductions_of_one,
     lift_lone_biases: _offsets_of_sums,
     merge_axes: _axes_of_products,
-    merge_exact_clamps: partial(count, kind="MAXIMUM"),
+    write_clamps: _bounds,
 }
 """A rule is asked for where its number is not the same on both sides."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from tflrecover.rewrite.affine import absorb_affines, merge_affines, to_affine
 from tflrecover.rewrite.arranged import arrange, channels_last
-from tflrecover.rewrite.clamps import merge_clamps, merge_exact_clamps
+from tflrecover.rewrite.clamps import merge_clamps, write_clamps
 from tflrecover.rewrite.common import merge_common
 from tflrecover.rewrite.concatenations import flatten_concatenations
 from tflrecover.rewrite.conditions import choose
@@ -228,7 +228,7 @@ ONE_SIDED: tuple[Rule, ...] = (
     drop_reductions,
     merge_axes,
 )
-INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: merge_exact_clamps}
+INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: write_clamps}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
     {scale_operands, sink_layouts, drop_kept_axes, drop_repeats, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}

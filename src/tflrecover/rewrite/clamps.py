@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import scalar
+from tflrecover.weight import Literal
 
 Range = tuple[float, float]
 
@@ -22,28 +25,20 @@ RANGES: dict[str | int, Range] = {
     "RELU_0_TO_1": (0.0, 1.0),
 }
 _NAMES = {bounds: name for name, bounds in RANGES.items()}
+_BOUNDS = ("MAXIMUM", "MINIMUM")
 
 
 def merge_clamps(draft: Draft) -> int:
     """A clamp behind another becomes one when the range of both has a name; a bound of zero has one, too."""
-    return _merge(draft, exact=False)
-
-
-def merge_exact_clamps(draft: Draft) -> int:
-    """Likewise, but for bounds that are rounded: an epsilon between two steps of eight bits is a zero in the file."""
-    return _merge(draft, exact=True)
-
-
-def _merge(draft: Draft, *, exact: bool) -> int:
     count = 0
-    for op_id in [op.id for op in draft.ordered(*RANGES, "MAXIMUM", "MINIMUM")]:
+    for op_id in [op.id for op in draft.ordered(*RANGES, *_BOUNDS)]:
         op = draft.ops[op_id]
         found = _range(draft, op)
-        if found is None or (exact and _is_rounded(draft, found[2])):
+        if found is None:
             continue
         bounds, x, bound = found
         before = draft.producer(x)
-        inner = _range(draft, before) if before is not None else None
+        inner = _range(draft, before)
         if before is not None and inner is not None and (together := _both(inner[0], bounds)) in _NAMES:
             # The first stays when somebody else takes its result too; pruning removes it otherwise.
             _name(draft, op.evolve(origins=merged_origins(op, before)), together, inner[1], (bound, inner[2]))
@@ -54,22 +49,48 @@ def _merge(draft: Draft, *, exact: bool) -> int:
     return count
 
 
-def _range(draft: Draft, op: Op) -> tuple[Range, int | None, int | None] | None:
+def write_clamps(draft: Draft) -> int:
+    """Every clamp becomes its bounds, the lower one first: what integers made of a bound has no name."""
+    named = draft.ordered(*RANGES)
+    for op in named:
+        bounds = {kind: b for kind, b in zip(_BOUNDS, RANGES[op.type], strict=True) if math.isfinite(b)}
+        _put(draft, op, op.inputs[0], {kind: draft.constant(Literal.of(np.float32(b))) for kind, b in bounds.items()})
+    count = len(named)
+    for op in draft.ordered("MAXIMUM"):
+        low = _range(draft, op)
+        before = draft.producer(low[1]) if low is not None else None
+        high = _range(draft, before) if before is not None and before.type == "MINIMUM" else None
+        if low is not None and high is not None and low[0][0] < high[0][1]:
+            _put(draft, op, high[1], {"MAXIMUM": low[2], "MINIMUM": high[2]})
+            count += 1
+    return count
+
+
+def _put(draft: Draft, op: Op, x: int | None, bounds: dict[str, int | None]) -> None:
+    """Bounds in the place of an operator."""
+    draft.remove(op.id)
+    for kind, bound in bounds.items():
+        is_last = kind == [*bounds][-1]
+        made = op.outputs[0] if is_last else draft.new_value(draft.shape(x), draft.values[op.outputs[0]].dtype)
+        draft.add(
+            op.evolve(
+                id=op.id if is_last else f"{op.id}.low", type=kind, inputs=(x, bound), outputs=(made,), attributes={}
+            )
+        )
+        x = made
+
+
+def _range(draft: Draft, op: Op | None) -> tuple[Range, int | None, int | None] | None:
     """``(range, what is clamped, the constant that says so)``."""
-    if op.type in RANGES:
+    if op is not None and op.type in RANGES:
         return RANGES[op.type], op.inputs[0], None
-    if op.type not in ("MAXIMUM", "MINIMUM"):
+    if op is None or op.type not in _BOUNDS:
         return None
     for x, bound in (op.inputs[:2], op.inputs[1::-1]):
         number = scalar(draft, bound, math.nan) if draft.weight(x) is None else None
         if number is not None:
             return ((number, math.inf) if op.type == "MAXIMUM" else (-math.inf, number)), x, bound
     return None
-
-
-def _is_rounded(draft: Draft, bound: int | None) -> bool:
-    weight = draft.weight(bound)
-    return weight is not None and any("int" in str(leaf.dtype) for leaf in weight.leaves)
 
 
 def _both(first: Range, then: Range) -> Range:

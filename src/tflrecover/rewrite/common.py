@@ -12,7 +12,7 @@ from tflrecover.ir import Op
 from tflrecover.ops.spec import OpSpec
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.scalars import known_array
-from tflrecover.weight import Apply, Key, Leaf, Literal, Weight
+from tflrecover.weight import Apply, Array, Leaf, Literal, Weight
 
 # Keys as they are. Numbers of numpy are not among them: they are subclasses of these, and told apart.
 _PLAIN = frozenset({int, float, str, bool, type(None)})
@@ -88,7 +88,7 @@ def signature(weight: Weight, draft: Draft) -> Hashable:
     if isinstance(weight, Literal):
         return (weight.shape, weight.array.tobytes())
     if isinstance(weight, Leaf):
-        return ("leaf", _place(draft, weight.key), weight.shape)
+        return ("leaf", _Stored(draft.env[weight.key]) if weight.key in draft.env else weight.key, weight.shape)
     if isinstance(weight, Apply):
         return (
             weight.function.name,
@@ -98,12 +98,20 @@ def signature(weight: Weight, draft: Draft) -> Hashable:
     return id(weight)
 
 
-def _place(draft: Draft, key: Key) -> Hashable:
-    """Where in the file the stored bytes lie: tensors that share a buffer, and read it alike, are the same constant."""
-    stored = draft.values.get(key) if isinstance(key, int) else None
-    if stored is None or stored.data is None or stored.sparsity is not None:
-        return key
-    return (stored.data.__array_interface__["data"][0], stored.dtype)
+class _Stored:
+    """What a tensor of the file holds, as a key; all of it is read only where two begin alike."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        self._hash = hash((array.dtype, array.shape, tuple(array.reshape(-1)[:16].tolist())))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Stored) or self._array.dtype != other._array.dtype:
+            return False
+        return np.array_equal(self._array, other._array)
 
 
 def lone_constant(draft: Draft, op: Op) -> tuple[int, Weight] | None:

@@ -89,7 +89,7 @@ def plan(
             weights += fold.apart if is_equal else fold.inside + fold.border
     state.settle_all(weights)
     settle_one_way(state, (*equal, *weights))
-    state.settle_clipped()
+    state.settle_clipped(state.clipped)
     broken = {key for failure in state.failed for key in keys(failure.equation.keras) if key not in kept}
     assignments = tuple(
         Assignment(path, "kept", None, state.held[path])

@@ -101,16 +101,24 @@ class State:
 
         They leave nothing to choose. A file may have one bias twice: in the step of the products that it is added to,
         and as a constant of its own in the far coarser one of eight bits, which is then only checked. A table that had
-        to take the grid of what is looked up in it waits for all other equations where it has its ends: they stand for
-        numbers beyond.
+        to take the grid of what is looked up in it waits for other equations that tell it alone where it has its
+        ends: they stand for numbers beyond.
         """
-        moved = [equation for equation in equations if is_moved(equation.keras) and step(equation.file)]
+        listed = list(equations)
+        moved = [equation for equation in listed if is_moved(equation.keras) and step(equation.file)]
         self.done.update(map(id, moved))
         for equation in sorted(moved, key=lambda one: step(one.file)):
             if not self._is_clipped(equation.file):
                 self.settle(equation)
             else:
                 self.clipped.append(equation)
+        if not self.clipped:
+            return
+        waiting = {*map(id, self.clipped)}
+        told = _told([keys(equation.keras) for equation in listed if id(equation) not in waiting])
+        first = [one for one in self.clipped if not keys(one.keras) & told]
+        self.clipped = [one for one in self.clipped if one not in first]
+        self.settle_clipped(first)
 
     def _is_clipped(self, weight: Weight) -> bool:
         """Whether numbers of a constant are at the ends of what it can have been stored as."""
@@ -121,12 +129,12 @@ class State:
         array = np.asarray(evaluate(weight, self.env))
         return bool(((array <= low) | (array >= high)).any())
 
-    def settle_clipped(self) -> None:
+    def settle_clipped(self, equations: Iterable[Equation]) -> None:
         """Takes what may be clipped for what nothing else tells, and checks the rest against it.
 
         Of one table on several grids the widest tells the most: the ends of the others stand for its numbers.
         """
-        for equation in sorted(self.clipped, key=lambda one: -_width(one.file)):
+        for equation in sorted(equations, key=lambda one: -_width(one.file)):
             self.settle(equation)
 
     def settle_all(self, equations: Iterable[Equation]) -> None:
@@ -346,3 +354,11 @@ def _broadcasts(file: Weight, keras: Weight) -> bool:
         or isinstance(keras, Literal)
         or only_moves_units(file.shape, keras.shape)
     )
+
+
+def _told(groups: Sequence[frozenset[Key]]) -> set[Key]:
+    """What equations of those unknowns can tell one after the other, each with one that is still open."""
+    told: set[Key] = set()
+    while found := {key for group in groups if len(group - told) == 1 for key in group - told}:
+        told |= found
+    return told
