@@ -46,6 +46,29 @@ def test_a_dense_layer_before_heads_sees_no_rows():
     assert dense.output.shape == (None, 6, 8)
 
 
+def halved(x):
+    """As the layers of a Conformer, beside attention."""
+    return x + 0.5 * L.Dense(8)(x)
+
+
+def windows_taken(x):
+    """Windows are examples to the layer, as in a Swin."""
+    y = ops.transpose(ops.reshape(x, (-1, 2, 3, 2, 8)), (0, 2, 1, 3, 4))
+    return ops.tanh(L.Dense(6)(ops.reshape(y, (-1, 4, 8))))
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "result"), [(halved, (6, 8), (6, 8)), (windows_taken, (6, 2, 8), (4, 6))]
+)
+def test_a_bias_is_the_layers_whatever_stands_around_it(function, shape, result):
+    content = recurrent.convert(recurrent.randomize(recurrent.model(function, shape), 1), "builtin")
+    model = assert_exact(content)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, L.Dense))
+    assert dense.use_bias
+    assert dense.output.shape[1:] == result
+    assert sorted(layer.name for layer in model.layers if layer.weights) == [dense.name]
+
+
 def biased_heads(x):
     return ops.tanh(L.EinsumDense("bsd,dhk->bhsk", (2, 6, 4), bias_axes="hk")(x))
 

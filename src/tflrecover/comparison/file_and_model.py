@@ -254,7 +254,7 @@ def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[str
 
 
 def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
-    notes = []
+    notes = [file.other_signatures] if file.other_signatures else []
     for end, pairs in alignment.reordered():
         order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)
         notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from tflrecover.ir import Graph
 from tflrecover.rewrite import Rule

@@ -102,11 +102,14 @@ class _Writer:
         }
         counted = Counter(id(call.layer) for call in every if call.layer is not None)
         self.shared = {layer for layer, count in counted.items() if count > 1}
+        self.taken = Counter(id(call.args[0]) for call in every if call.target == "[]")
         self.given = {call: self._given(call) for call in every}
         # A window of one number is never padded; written as others are, it is like them.
         for call, given in self.given.items():
             if call.target in _UNPADDED and given.get("kernel_size") == 1:
                 given["padding"] = "same"
+            if call.target == "layers.Reshape":
+                given["target_shape"] = _flattened(given["target_shape"], call.args[0].shape[1:])
         self._tell_shapes()
         self.written_arguments: dict[str, list[str]] = defaultdict(list)
         for call, given in self.given.items():
@@ -191,7 +194,9 @@ class _Writer:
             arguments = form.call(_function(call.target), call.args, call.arguments)
             return self._step(call, form, call.target, (), arguments)
         x, where = call.args
-        return self._step(call, form, f"[{index(where, len(x.shape))}]", (), [Argument("", form.tree(x, ""), True)])
+        # Of what is taken apart, all places are counted from the beginning.
+        shape = x.shape if self.taken[id(x)] == 1 else (None,) * len(x.shape)
+        return self._step(call, form, f"[{index(where, shape)}]", (), [Argument("", form.tree(x, ""), True)])
 
     def _layer(self, call: Call) -> Step:
         for role, value in call.arguments.items():
@@ -290,6 +295,12 @@ def _walked(calls: Sequence[Call]) -> Iterator[Call]:
             if isinstance(value, NestedModel):
                 yield from _walked(value.calls)
         yield call
+
+
+def _flattened(target: Sequence[int], shape: Sequence[int | None]) -> tuple[int, ...]:
+    """Of places that a reshape puts in one row, nobody counts how many these are."""
+    is_row = len(target) == len(("places", "channels")) <= len(shape) and target[0] > 1 and None not in shape
+    return (-1, target[1]) if is_row else tuple(target)
 
 
 def _kind(call: Call) -> Any:

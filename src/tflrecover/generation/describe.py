@@ -7,7 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import keras
+
 from tflrecover.generation.calls import Written
+from tflrecover.recovery.names import snake_case
 
 _KINDS = re.compile(
     r"(depthwise|separable|transpose|conv|batch|normalization|norm|bn|(p_?)?re_?lu6?|activation|max|average|global"
@@ -16,7 +19,9 @@ _KINDS = re.compile(
 )
 _NEARLY_ALL = 0.8
 _LONGEST_NAME = 20
-_TELLING = re.compile(r"[a-z]{4}")
+_TELLING = re.compile(r"[a-z]{3}")
+# What Keras itself calls layers and what functions make.
+_BY_KERAS = {*map(snake_case, dir(keras.layers)), *dir(keras.ops)}
 
 
 class Describer:
@@ -54,6 +59,7 @@ def _identifier(name: str) -> str:
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     while len(stem) > _LONGEST_NAME and "_" in stem:
         stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
-    if _TELLING.search(re.sub(_KINDS, "", stem)) and stem[0].isalpha() and not keyword.iskeyword(stem):
+    is_kind = re.sub(r"_\d+$", "", stem) in _BY_KERAS or not _TELLING.search(re.sub(_KINDS, "", stem))
+    if not is_kind and stem[0].isalpha() and not keyword.iskeyword(stem):
         return stem
     return ""

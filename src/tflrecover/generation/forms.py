@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tflrecover.generation.arguments import default, of_layer
-from tflrecover.generation.literals import INLINE, Unwritable, literal, zeros
+from tflrecover.generation.literals import INLINE, Unwritable, counting, literal, zeros
 from tflrecover.generation.steps import Argument, Built, Made, Several, Slot, Tensor, Tree
 from tflrecover.recovery.builder import NestedModel
 from tflrecover.recovery.layers import is_tensor
@@ -80,7 +80,7 @@ class FormMaker:
 
     def source(self, value: Any) -> str:
         """Of anything but a tensor."""
-        if isinstance(value, np.ndarray) and value.size > 1 and (source := zeros(value)):
+        if isinstance(value, np.ndarray) and value.size > 1 and (source := zeros(value) or counting(value)):
             return source
         if isinstance(value, np.ndarray) and value.size > INLINE:
             return self.writer.constant(value)

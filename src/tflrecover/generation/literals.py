@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,16 +84,31 @@ def zeros(value: np.ndarray) -> str:
     return f"np.zeros({literal(value.shape)}, {quoted(str(value.dtype))})" if is_zero else ""
 
 
-def index(value: Any, rank: int) -> str:
-    """What stands between the brackets of ``x[…]``, for an ``x`` of so many axes."""
-    parts = [_slice(one) if isinstance(one, slice) else literal(one) for one in _tuple(value)]
+def counting(value: np.ndarray) -> str:
+    """An array that counts from zero, as places of a table; ``""`` for any other."""
+    is_counting = value.dtype.kind == "i" and value.ndim == 1 and np.array_equal(value, np.arange(value.size))
+    return f"np.arange({value.size}, dtype={quoted(str(value.dtype))})" if is_counting else ""
+
+
+def index(value: Any, shape: Sequence[int | None]) -> str:
+    """What stands between the brackets of ``x[…]``; of a size that is None, no place is known to be the last."""
+    parts = [
+        _slice(one) if isinstance(one, slice) else _place(one, n)
+        for one, n in zip(_tuple(value), (*shape, *(None,) * len(_tuple(value))), strict=False)
+    ]
     if len(parts) == 1 and isinstance(_tuple(value)[0], slice):
         # Keras takes no slice alone.
         return f"{parts[0]}, ..."
     *before, last = parts
     # Whole axes before the last say nothing; if it is the last.
-    is_last = len(parts) == rank > 1 and {*before} == {":"}
+    is_last = len(parts) == len(shape) > 1 and {*before} == {":"}
     return ", ".join(["...", last] if is_last else parts)
+
+
+def _place(value: Any, size: int | None) -> str:
+    """The last of several places is counted from the end."""
+    is_end = isinstance(value, int) and size is not None and value == size - 1 > 2
+    return "-1" if is_end else literal(value)
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

@@ -43,9 +43,9 @@ def _write_out(scope: Scope) -> None:
         count, *literals = step.literals
         once = replace(step, form=step.form.target.form, literals=tuple(literals))
         if count == "2":
-            between = (-next(fresh),)
+            between = tuple(-next(fresh) for _ in step.outputs)
             steps.append(replace(once, outputs=between))
-            once = replace(once, inputs=(*between, *step.inputs[1:]))
+            once = replace(once, inputs=(*between, *step.inputs[len(between) :]))
         steps.append(once)
     scope.steps[:] = steps
 
@@ -79,19 +79,20 @@ def _follows(scope: Scope, first: int, place: int, period: int, last_uses: dict[
     if any(isinstance(step.form.target, Loop) for step in steps):
         return False
     inside = {value for step in before for value in step.outputs}
-    # Only the last result of a turn leaves it, and only to the next.
+    # Only the results of a turn's last step leave it, and only to the next.
     for value in inside:
         is_last = value in before[-1].outputs
         if last_uses.get(value, -1) >= (place + period if is_last else place):
             return False
-    if any(step.form.results != 1 for step in steps):
+    if period > 1 and any(step.form.results != 1 for step in steps):
         return False
-    return _wiring(begin, begin[0].inputs[:1]) == _wiring(steps, before[-1].outputs)
+    carried = before[-1].outputs
+    return _wiring(begin, begin[0].inputs[: len(carried)]) == _wiring(steps, carried)
 
 
 def _wiring(steps: Sequence[Step], carried: Sequence[int]) -> list[tuple[object, ...]]:
-    """Per step where its tensors come from: the one that is carried, a step of the turn, or from outside."""
-    places: dict[int, object] = dict.fromkeys(carried, "carried")
+    """Per step where its tensors come from: one that is carried, a step of the turn, or from outside."""
+    places: dict[int, object] = {value: ("carried", i) for i, value in enumerate(carried)}
     made: list[tuple[object, ...]] = []
     for i, step in enumerate(steps):
         made.append(tuple(places.get(value, ("outside", value)) for value in step.inputs))
@@ -102,6 +103,9 @@ def _wiring(steps: Sequence[Step], carried: Sequence[int]) -> list[tuple[object,
 def _saving(scope: Scope, start: int, period: int, turns: int) -> int:
     steps = scope.steps[start : start + period * turns]
     found = varying([steps[i : i + period] for i in range(0, len(steps), period)], is_one_scope=True)
+    if any("None" in column and '"' in "".join(column) for column, _, _ in found.columns):
+        # The last of equal blocks makes an output, whose name the others do not have.
+        return 0
     width = sum(len(source) + 2 for column, _, _ in found.columns for source in column)
     table = 0 if width < _WIDTH else turns + 1
     is_layer = period == 1 and isinstance(steps[0].form.target, str)
@@ -126,7 +130,7 @@ def _make_loop(scope: Scope, start: int, period: int, turns: int, taken: set[str
     rows = tuple(zip(*(found.columns[i][0] for i in order), strict=True)) or ((),) * turns
     loop = Loop(Scope(inputs, body, body[-1].outputs), tuple(names[i] for i in order), rows)
     outputs = steps[-1].outputs
-    scope.steps[start:end] = [Step(Form(loop, (), (), (), ()), inputs, (), outputs)]
+    scope.steps[start:end] = [Step(Form(loop, (), (), (), (), len(outputs)), inputs, (), outputs)]
 
 
 def set_defaults(functions: Sequence[Function], calls: Sequence[Step]) -> None:

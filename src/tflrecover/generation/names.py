@@ -47,6 +47,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("stage", "Halves the size, and goes on with blocks that keep it.", lambda f: f.repeats and f.growth < 0),
     ("blocks", "Blocks of one kind, one behind the other.", lambda f: f.repeats),
     ("attention", "Attention, with its projections.", lambda f: f.has(*_ATTENTION) and f.has("softmax", "Softmax")),
+    ("attention", "What each step takes from others.", lambda f: f.has("dot_product_attention")),
     ("head", "Turns features into predictions.", lambda f: f.own[-1] in ("Reshape", "Flatten") and f.has("Conv2D")),
     ("squeeze_excite", "Scales channels by what is seen of all places.", lambda f: f.own[0].startswith("Global")),
     ("upsample_block", "Enlarges features.", lambda f: f.growth > 0),
@@ -120,7 +121,8 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
     # What has strides as a parameter depends on the call.
     is_fixed = before and after and not any(one.name.endswith("strides") for one in function.parameters)
     growth = after - before if is_fixed else 0
-    repeats = repeats or (len(called) * 2 > len(own) and len(called) > 2)
+    is_row = len(called) == len(own) > 1 == len({*called})
+    repeats = repeats or is_row or (len(called) * 2 > len(own) and len(called) > 2)
     given = set(function.body.inputs)
     return _Facts(
         frozenset(kinds),

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tflrecover.generation.steps import Name, Step
+from tflrecover.generation.steps import Form, Function, Name, Repeat, Step
 
 Column = tuple[str, ...]
 
 # Smaller numbers are multiples of each other by chance.
 _MULTIPLES = range(2, 17)
 _CHANCE = 8
+# Of so many different numbers, half as large ones are not.
+_SURE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,14 @@ def _derived(column: _Column, known: _Column, index: int) -> Derived | None:
 
 def _are_large(column: Column) -> bool:
     """Whether these are numbers whose relation is no chance."""
-    return len(set(column)) > 1 and all(source.isdigit() and int(source) >= _CHANCE for source in column)
+    values = {int(source) for source in column if source.isdigit()} if len(set(column)) > 1 else set()
+    is_sure = bool(values) and min(values) >= (_CHANCE if len(values) < _SURE else _CHANCE // 2)
+    return is_sure and all(source.isdigit() for source in column)
 
 
 def names_for(found: Varying, places: Sequence[Sequence[Step]], taken: set[str]) -> list[str]:
     """A name per column: its argument's, told apart by the layers' names in the file or by a number."""
-    wanted = [_argument(places[0][step].form.names[slot]) for _, step, slot in found.columns]
+    wanted = [_argument(places[0][step].form, slot) for _, step, slot in found.columns]
     made: list[str] = []
     for i, ((_, step, _), name) in enumerate(zip(found.columns, wanted, strict=True)):
         if wanted.count(name) > 1:
@@ -156,8 +160,11 @@ def main_first(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=lambda i: names[i] not in _BASES)
 
 
-def _argument(name: str) -> str:
-    """The argument of a layer that a parameter comes from."""
+def _argument(form: Form, slot: int) -> str:
+    """The argument of a layer, or of a function of the source, that a parameter comes from."""
+    name = form.names[slot]
+    if isinstance(form.target, (Function, Repeat)):
+        return name
     name = re.sub(r"_\d+$", "", name.removeprefix("inner_"))
     return _SHORT.get(name, name) if name.isidentifier() else "value"
 
@@ -172,7 +179,7 @@ TENSORS = frozenset(("x", "y", "z", "w", "skip", "inputs", "outputs"))
 
 def _free(name: str, taken: set[str]) -> str:
     number = 1
-    wanted = name
+    wanted = re.sub(r"_\d+$", "", name)
     while name in taken:
         number += 1
         name = f"{wanted}_{number}"
@@ -181,7 +188,10 @@ def _free(name: str, taken: set[str]) -> str:
 
 _ROLE = re.compile(r"[a-z]{4,12}")
 # Words that name a kind of layer say nothing of what one is for.
-_KINDS = re.compile(r"conv|depthwise|batch|norm|relu|model|dense|functional|pool|activation|dropout|layer|block|tensor")
+_KINDS = re.compile(
+    r"conv|depthwise|batch|norm|relu|model|dense|functional|pool|activation|dropout|layer|block|tensor"
+    r"|global|average|reshape|multiply|padding|sampling"
+)
 
 
 def _role(step: int, places: Sequence[Sequence[Step]]) -> str:

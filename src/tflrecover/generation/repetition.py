@@ -132,6 +132,7 @@ def _lines(steps: Sequence[Step]) -> int:
 
 
 def _make_function(program: Program, windows: Sequence[Window]) -> None:
+    windows = _carried(windows)
     places = [window.steps for window in windows]
     found = varying(places)
     names = names_for(found, places, set())
@@ -155,6 +156,15 @@ def _make_function(program: Program, windows: Sequence[Window]) -> None:
     program.functions.insert(min(users, default=len(program.functions)), function)
 
 
+def _carried(windows: Sequence[Window]) -> Sequence[Window]:
+    """Windows with their results in the order in which the next takes them, where one takes all."""
+    for before, after in pairwise(windows):
+        if {*before.outputs} <= {*after.inputs}:
+            order = sorted(range(len(before.outputs)), key=lambda i: after.inputs.index(before.outputs[i]))
+            return [replace(window, outputs=tuple(window.outputs[i] for i in order)) for window in windows]
+    return windows
+
+
 def _call_form(function: Function) -> Form:
     tensors = [Argument("", Tensor(i), True) for i in range(len(function.body.inputs))]
     names = tuple(parameter.name for parameter in function.parameters)
@@ -171,7 +181,7 @@ def join_repeats(scope: Scope, *, of_layers: bool = False) -> None:
     joined: list[Step] = []
     for step in scope.steps:
         last = joined[-1] if joined else None
-        if last is not None and _continues(last, step, of_layers) and uses[last.outputs[0]] == 1:
+        if last is not None and _continues(last, step, of_layers) and all(uses[value] == 1 for value in last.outputs):
             joined[-1] = _once_more(last, step)
         else:
             joined.append(step)
@@ -190,7 +200,8 @@ def _count_single(scopes: Sequence[Scope]) -> None:
 
 
 def _repeated(step: Step, count: str) -> Step:
-    form = Form(Repeat(step.form), (), (), ("blocks", *step.form.names), ("", *step.form.defaults))
+    names, defaults = ("blocks", *step.form.names), ("", *step.form.defaults)
+    form = Form(Repeat(step.form), (), (), names, defaults, step.form.results)
     return replace(step, form=form, literals=(count, *step.literals))
 
 
@@ -199,8 +210,9 @@ def _continues(last: Step, step: Step, of_layers: bool) -> bool:
     form, literals = (last.form.target.form, last.literals[1:]) if is_joined else (last.form, last.literals)
     if not (isinstance(form.target, Function) or of_layers) or (is_joined and isinstance(last.literals[0], Name)):
         return False
-    same = form == step.form and literals == step.literals and last.inputs[1:] == step.inputs[1:]
-    return same and form.results == 1 and bool(step.inputs) and step.inputs[0] == last.outputs[0]
+    count = form.results
+    same = form == step.form and literals == step.literals and last.inputs[count:] == step.inputs[count:]
+    return same and step.inputs[:count] == last.outputs
 
 
 def _once_more(last: Step, step: Step) -> Step:

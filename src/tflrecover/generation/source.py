@@ -51,7 +51,13 @@ class Writer:
         return list(self._body(scope, variables, STEP))
 
     def _body(
-        self, scope: Scope, variables: Variables, indent: str, *, last: tuple[int, ...] | None = None, ends: str = ""
+        self,
+        scope: Scope,
+        variables: Variables,
+        indent: str,
+        *,
+        last: tuple[int, ...] | None = None,
+        ends: Sequence[str] = (),
     ) -> Iterator[str]:
         """Lines of steps.
 
@@ -60,7 +66,7 @@ class Writer:
             variables: What tensors are called; the names of results come in.
             indent: Spaces before each line.
             last: Tensors that are returned; None where nothing is.
-            ends: What the last result has to be called.
+            ends: What the last results have to be called.
         """
         last_uses = scope.last_uses()
         for place, step in enumerate(scope.steps):
@@ -68,9 +74,9 @@ class Writer:
             results = variables.results(scope, place, last_uses)
             is_last = place == len(scope.steps) - 1
             if is_last and ends:
-                results = [ends]
+                results = [*ends]
             if isinstance(step.form.target, (Loop, Repeat)):
-                yield from self._repeated(step, given, results[0], variables, indent)
+                yield from self._repeated(step, given, results, variables, indent)
             elif is_last and last == step.outputs:
                 yield from _statement(indent, "return ", step.form, given, step.literals)
                 return
@@ -80,12 +86,12 @@ class Writer:
             yield f"{indent}return {', '.join(variables.names[value] for value in last)}"
 
     def _repeated(
-        self, step: Step, given: Sequence[str], result: str, variables: Variables, indent: str
+        self, step: Step, given: Sequence[str], results: Sequence[str], variables: Variables, indent: str
     ) -> Iterator[str]:
-        target = step.form.target
-        if given[0] != result:
-            yield f"{indent}{result} = {given[0]}"
-        given = [result, *given[1:]]
+        target, result, others = step.form.target, ", ".join(results), given[len(results) :]
+        if (before := ", ".join(given[: len(results)])) != result:
+            yield f"{indent}{result} = {before}"
+        given = [*results, *others]
         if isinstance(target, Repeat):
             yield f"{indent}for _ in range({step.literals[0]}):"
             yield from _statement(indent + STEP, f"{result} = ", target.form, given, step.literals[1:])
@@ -98,8 +104,8 @@ class Writer:
         taken = {*variables.taken, *variables.names.values(), *target.variables} - {*given}
         inner = Variables(dict(zip(target.body.inputs, given, strict=True)), taken=taken)
         # What stays the same in each turn is needed in the next.
-        inner.taken |= {*given[1:]}
-        yield from self._body(target.body, inner, indent + STEP, ends=result)
+        inner.taken |= {*others}
+        yield from self._body(target.body, inner, indent + STEP, ends=results)
 
 
 def _input_names(scope: Scope) -> list[str]:

@@ -43,8 +43,11 @@ class Variables:
         dying = [value for value in step.inputs if value in self.names and last_uses.get(value, -1) <= place]
         # What every turn of a loop takes is needed until its end: of that, only the name of what is carried is free.
         is_loop = isinstance(step.form.target, (Loop, Repeat))
-        kept = {self.names[value] for value in step.inputs[1:]} if is_loop else set()
+        kept = {self.names[value] for value in step.inputs[len(step.outputs) :]} if is_loop else set()
         freed = [self.names.pop(value) for value in dict.fromkeys(dying)]
+        if _merges_many(step):
+            # What several are put together to is none of them.
+            freed = [name for name in freed if name not in self._telling]
         made = []
         for value in step.outputs:
             if step.form.is_uncalled:

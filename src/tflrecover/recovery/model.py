@@ -223,13 +223,12 @@ class _Maker:
 
 
 def _notes(file: TFLiteModel, rounds: bool) -> tuple[str, ...]:
+    notes = [file.other_signatures] if file.other_signatures else []
     found = is_quantized(flattened(file))
     if found is None:
-        return ()
-    if not rounds:
-        return (found.text,)
+        return tuple(notes)
     told = "Weights are dequantized exactly; activations that are integers in the file are rounded to its real numbers."
-    return (f"The file is quantized ({found.kind}). {told}",)
+    return (*notes, f"The file is quantized ({found.kind}). {told}" if rounds else found.text)
 
 
 def _sizes(stored: Shape, opened: FreeShape | None, size: int, batch: int) -> Shape:

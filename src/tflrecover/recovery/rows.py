@@ -132,8 +132,8 @@ def drop_rows(draft: Draft) -> int:
         before = draft.shape(rows.inputs[0])
         if draft.only_consumer(dense.outputs[0]) is None or units != draft.shape(dense.outputs[0])[-1]:
             continue
-        # What is merged as well, as the heads of attention are, is merged alone.
-        is_merged = len(lead) > 1 and len(flat) == 1 and before[:1] == (lead[0],) and math.prod(lead) == flat[0]
+        # What is merged as well, as heads and windows of attention are, is merged alone.
+        is_merged = len(lead) > 1 and len(flat) == 1 and len(before) > len(lead) and math.prod(lead) == flat[0]
         if before != (*lead, features) and not is_merged:
             continue
         x = Writer(draft, dense).reshaped(rows.inputs[0], (*lead, features))
@@ -163,7 +163,7 @@ def lift_rows(draft: Draft) -> int:
 
 
 def lift_biases(draft: Draft) -> int:
-    """A bias behind a reshape that takes units apart, as into heads, is that of the dense layer, so that it trains."""
+    """A bias behind what moves a dense layer's units is that of the layer, before a factor behind it takes it along."""
     count = 0
     for op in draft.of_type("ADD"):
         slot, constant = lone_constant(draft, op) or (0, None)
@@ -192,15 +192,15 @@ def _bare_dense(draft: Draft, value: int, bias: Array) -> tuple[Op, Array] | Non
     op = draft.producer(value)
     if op is not None and op.type == "TRANSPOSE" and op.inputs[0] is not None:
         return _bare_dense(draft, op.inputs[0], bias.transpose(np.argsort(op.attributes["perm"])))
-    dense = draft.producer(op.inputs[0]) if op is not None and op.type == "RESHAPE" else None
+    dense = draft.producer(op.inputs[0]) if op is not None and op.type == "RESHAPE" else op
     if dense is None or dense.type != "FULLY_CONNECTED" or draft.only_consumer(dense.outputs[0]) is None:
         return None
     rank, units = 0, draft.shape(dense.outputs[0])[-1]
     while math.prod(bias.shape[bias.ndim - rank :]) != units and rank < bias.ndim:
         rank += 1
-    is_split = rank > 1 and bias.shape[-rank:] == draft.shape(value)[-rank:] and bias.size == units
+    is_of_units = rank > 0 and bias.shape[-rank:] == draft.shape(value)[-rank:] and bias.size == units
     is_bare = _has_no_bias(draft, dense) and draft.weight(dense.inputs[1]) is not None
-    return (dense, bias.reshape(-1)) if is_split and is_bare and "activation" not in dense.attributes else None
+    return (dense, bias.reshape(-1)) if is_of_units and is_bare and "activation" not in dense.attributes else None
 
 
 def fuse_biases(draft: Draft) -> int:

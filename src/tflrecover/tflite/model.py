@@ -67,3 +67,14 @@ class TFLiteModel:
     def signature(self, subgraph: int = 0) -> Signature | None:
         """The first signature of a subgraph, or None."""
         return next((s for s in self.signatures if s.subgraph == subgraph), None)
+
+    @property
+    def other_signatures(self) -> str:
+        """A sentence on signatures that call other subgraphs than the main one; ``""`` where there are none."""
+        others = [repr(one.key) for one in self.signatures if one.subgraph]
+        if not others:
+            return ""
+        main = self.signature()
+        meant = "its first subgraph" if main is None else repr(main.key)
+        told = f"This is {meant} of a file that has other signatures: {', '.join(others)}."
+        return f"{told} For another, give tflrecover.read(path, signature={others[0]})."

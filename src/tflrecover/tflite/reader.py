@@ -18,6 +18,7 @@ from tflrecover.tflite.flat import Walker, int32, integers, numbers, text
 from tflrecover.tflite.model import Signature, TFLiteModel
 from tflrecover.tflite.options import builtin, flexbuffer
 from tflrecover.tflite.schema import name_of
+from tflrecover.tflite.signatures import with_signature
 from tflrecover.tflite.tensors import buffers, value
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
@@ -27,18 +28,21 @@ _SMALLEST = 16
 _BUILTIN_CODE = 10
 
 
-def read(path: Source | TFLiteModel) -> TFLiteModel:
+def read(path: Source | TFLiteModel, *, signature: str | None = None) -> TFLiteModel:
     """Reads a TFLite file, whatever converter made it.
 
     Args:
         path: A path, or the file's bytes. What was read already is given back.
+        signature: Of a file with several, such as ``"encode"`` and ``"decode"``, the one that is meant; its subgraph is
+            then the main one. Without, that is the file's first subgraph.
 
     Returns:
         The model. Weights are read-only views of the file, which stays memory-mapped as long as any of them lives;
         shapes are as stored, so with dynamic sizes look at ``shape_signature``.
 
     Raises:
-        InvalidFile: it is not there, not a TFLite file, truncated or damaged; the message says where.
+        InvalidFile: it is not there, not a TFLite file, truncated or damaged, or has no such signature; the message
+            says where.
         InvalidGraph: its operators form a cycle or a tensor is made twice.
 
     Example:
@@ -46,9 +50,13 @@ def read(path: Source | TFLiteModel) -> TFLiteModel:
         >>> [op.type for op in model.graph.ops()][:3]
         ['DEQUANTIZE', 'DEQUANTIZE', 'CONV_2D']
     """
-    if isinstance(path, TFLiteModel):
-        return path
-    name, content = _open(path)
+    file = path if isinstance(path, TFLiteModel) else _file(path, *_open(path))
+    if signature is None:
+        return file
+    return _file(file.content, file.source, memoryview(with_signature(file, signature)))
+
+
+def _file(path: Source, name: str, content: memoryview) -> TFLiteModel:
     walker = Walker(name, len(content))
     if len(content) < _SMALLEST:
         raise InvalidFile(f"has {len(content)} bytes; a TFLite file has at least {_SMALLEST}", source=name)

@@ -1,0 +1,97 @@
+"""Source reads as a person's: names, loops over several tensors, sizes that nobody counts."""
+
+import re
+
+import numpy as np
+
+from tests.generation.networks import Network
+from tests.generation.test_generate import assert_formatted, assert_same
+from tflrecover.generation import generate_from
+from tflrecover.generation.parameters import Derived, varying
+from tflrecover.generation.steps import Form, Step
+
+
+def source_of(found, folder):
+    """The text of a source that makes the model again."""
+    path, *_ = generate_from(found, "network.tflite", folder / "network.py")
+    assert_same(path, found.model)
+    assert_formatted(path)
+    return path.read_text(encoding="utf-8")
+
+
+def gated(net, x, skip, rate):
+    """A block of a WaveNet: what goes on, and what is added up beside it."""
+    gates = [
+        net.layer("Conv1D", x, filters=4, kernel_size=2, dilation_rate=rate, padding="causal", activation=kind)
+        for kind in ("tanh", "sigmoid")
+    ]
+    y = net.layer("Multiply", gates)
+    skip = net.layer("Add", [skip, net.layer("Conv1D", y, filters=3, kernel_size=1)])
+    return net.layer("Add", [x, net.layer("Conv1D", y, filters=4, kernel_size=1)]), skip
+
+
+def test_a_loop_carries_several_tensors(tmp_path):
+    for rates in ((1, 2, 4, 8), (2, 2, 2, 2)):
+        net = Network((16, 4), (16, 3))
+        x, skip = net.inputs
+        for rate in rates:
+            x, skip = gated(net, x, skip, rate)
+        text = source_of(net.recovered(net.layer("Add", [net.layer("Dense", x, units=3), skip])), tmp_path)
+        assert text.count("def residual_block(x, skip") == 1
+        assert re.search(r"for .*:\n        (\w), (\w) = residual_block\(\1, \2\b", text), text
+
+
+def test_no_loop_is_over_the_name_of_an_output(tmp_path):
+    net = Network((6,))
+    x = net.inputs[0]
+    for wanted in ("", "", "", "features"):
+        y = net.layer("Dense", net.layer("Dense", x, units=5, activation="relu"), units=6)
+        x = net.layer("LayerNormalization", net.layer("Add", [x, y]), wanted=wanted)
+    text = source_of(net.recovered(x, net.layer("Dense", x, units=2, wanted="scores")), tmp_path)
+    assert "for name in" not in text
+    assert 'features = residual_block(x, name="features")' in text
+
+
+def test_places_are_not_counted(tmp_path):
+    net = Network((16, 6, 3))
+    x = net.layer("Reshape", net.inputs[0], target_shape=(96, 3))
+    table = net.builder.ops("zeros_like", net.builder.sliced(x, (slice(None), slice(1), 0)), dtype="int32")
+    table = net.builder.ops("add", table, np.arange(96, dtype="int32"))
+    x = net.layer("Add", [x, net.layer("Embedding", table, input_dim=96, output_dim=3)])
+    apart = net.layer("Dense", x, units=4)
+    parts = [net.builder.sliced(apart, (slice(None), slice(None), i)) for i in range(4)]
+    last = net.builder.sliced(net.layer("Dense", x, units=7), (slice(None), 95))
+    text = source_of(net.recovered(net.layer("Concatenate", [*parts, last])), tmp_path)
+    for wanted in ("Reshape((-1, 3))", 'np.arange(96, dtype="int32")', "[:, -1]", "[..., 3]"):
+        assert wanted in text
+    assert "CONSTANTS" not in text
+
+
+def test_variables_have_names_of_the_file_and_not_of_classes(tmp_path):
+    net = Network((8, 8, 3))
+    features, scores = net.inputs[0], []
+    for level in range(3):
+        features = net.layer("Conv2D", features, filters=4, kernel_size=(3, 3), strides=(2, 2), padding="same")
+        features = net.layer("LeakyReLU", features)
+        one = net.layer("Conv2D", features, filters=2, kernel_size=(1, 1), wanted=f"cls_{level}")
+        scores.append(net.layer("Reshape", one, target_shape=(one.shape[1] * one.shape[2], 2)))
+    joined = net.layer("Concatenate", scores, axis=1)
+    text = source_of(net.recovered(net.layer("Softmax", net.layer("Dense", joined, units=2))), tmp_path)
+    assert "    cls_0 = layers.Conv2D(2, 1)(x)\n    cls_0 = layers.Reshape((-1, 2))(cls_0)\n" in text
+    assert "leaky_re_lu" not in text
+    assert not re.search(r"cls_\d = layers.Concatenate", text)
+
+
+def test_of_many_different_numbers_small_ones_are_multiples():
+    step = Step(Form("layers.Conv2D", (), (), ("filters",), ("",)), (0,), (), (1,))
+
+    def columns(*rows):
+        places = [[Step(step.form, (0,), (source,), (1,)) for source in row] for row in rows]
+        return varying(places)
+
+    found = columns(("16", "4"), ("24", "6"), ("40", "10"))
+    assert len(found.columns) == 1
+    assert found.sources[0][0] == Derived(0, factor=4)
+    # These could be chance.
+    assert len(columns(("16", "4"), ("24", "6")).columns) == 2
+    assert len(columns(("8", "2"), ("12", "3"), ("16", "4")).columns) == 2
