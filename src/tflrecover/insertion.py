@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tflrecover.comparison import Comparison
-from tflrecover.ir import Difference, Graph, Op
+from tflrecover.ir import Difference, Graph
 from tflrecover.rewrite.draft import Draft
 
 # Where more is missing, it is another network, and no lines make it this one.
@@ -49,11 +49,7 @@ def _is_scaling(difference: Difference, graph: Graph) -> bool:
 def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     from tflrecover.generation.lines import lines
 
-    mine = [op for op in graph.ops() if op.id in difference.operators]
-    others = [op for op in graph.ops() if op.id not in difference.operators]
-    # An activation has the same origin as the convolution that it is fused into.
-    own = _within(draft, mine) - {op.id for op in others}
-    written = lines(draft, own, _within(draft, others) - own)
+    written = [line.source for line in lines(draft, graph, difference.operators)]
     if not written:
         return difference
     asked = "insert" if difference.kind == "missing" else "write"
@@ -72,9 +68,3 @@ def _called(difference: Difference, written: Sequence[str]) -> Difference:
     name = _AND.join(names)
     value = name if difference.tflite_value == told[2] else difference.tflite_value
     return replace(difference, message=f"{told[1]} {name}{difference.message[told.end() :]}", tflite_value=value)
-
-
-def _within(draft: Draft, ops: Sequence[Op]) -> set[int | str]:
-    """Those of the draft that canonical ones come from."""
-    origins = {origin.op for op in ops for origin in op.origins}
-    return {op.id for op in draft.ops.values() if any(origin.op in origins for origin in op.origins)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 
 from tflrecover.generation.arguments import of_layer, shortest
 from tflrecover.generation.literals import Unwritable, literal
+from tflrecover.ir import Graph, Op
 from tflrecover.ops.quantize import real_dtype
 from tflrecover.recovery.assembly import Assembly
 from tflrecover.recovery.builder import Call, ModelBuilder
@@ -32,19 +34,36 @@ _LAYOUT = ("RESHAPE", "TRANSPOSE")
 _MOVES = ("layers.Reshape", "layers.Permute", "ops.reshape", "ops.transpose")
 
 
-def lines(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> tuple[str, ...]:
-    """The calls that operators of a file are, as source, in order.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One call.
+
+    Attributes:
+        source: How it is written.
+        layer: The layer that is called; None for a function.
+    """
+
+    source: str
+    layer: Any
+
+
+def lines(draft: Draft, graph: Graph, operators: Collection[OpId]) -> tuple[Line, ...]:
+    """The calls that operators of a file are, in order.
 
     Args:
         draft: The file in canonical terms, before any other rule; it is not changed.
-        operators: Ids of operators of the draft.
-        others: Ids of those that are known to be something else.
+        graph: Its canonical graph.
+        operators: Ids of operators of that graph.
 
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
     """
-    first: tuple[str, ...] = ()
-    for part in _parts(draft, operators, others):
+    mine = [op for op in graph.ops() if op.id in operators]
+    others = [op for op in graph.ops() if op.id not in operators]
+    # An activation has the same origin as the convolution that it is fused into.
+    own = _within(draft, mine) - {op.id for op in others}
+    first: tuple[Line, ...] = ()
+    for part in _parts(draft, own, _within(draft, others) - own):
         try:
             found = _written(draft, part)
         # A part of a network need not be one that Keras takes; with more of it, it may be.
@@ -55,6 +74,12 @@ def lines(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> tuple[str, .
             return found
         first = first or found
     return first
+
+
+def _within(draft: Draft, ops: Sequence[Op]) -> set[OpId]:
+    """Those of the draft that canonical ones come from."""
+    origins = {origin.op for op in ops for origin in op.origins}
+    return {op.id for op in draft.ops.values() if any(origin.op in origins for origin in op.origins)}
 
 
 def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[set[OpId]]:
@@ -71,9 +96,9 @@ def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[se
     yield whole | _around(draft, whole)
 
 
-def _is_in_parts(written: Sequence[str]) -> bool:
+def _is_in_parts(written: Sequence[Line]) -> bool:
     """Whether functions or moved axes are among them, which are in a layer where there is more of it."""
-    return any(line.startswith((*_MOVES, "ops.")) for line in written)
+    return any(line.source.startswith((*_MOVES, "ops.")) for line in written)
 
 
 def _between(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
@@ -111,7 +136,7 @@ def _around(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
     return found
 
 
-def _written(draft: Draft, inside: Collection[OpId]) -> tuple[str, ...]:
+def _written(draft: Draft, inside: Collection[OpId]) -> tuple[Line, ...]:
     part = _part(draft, inside)
     if not 0 < len(part.ops) <= _MOST_OPERATORS:
         return ()
@@ -125,7 +150,7 @@ def _written(draft: Draft, inside: Collection[OpId]) -> tuple[str, ...]:
         if assembly.missing or len(calls) > _MOST_CALLS:
             return ()
         try:
-            return tuple(map(_source, calls))
+            return tuple(Line(_source(call), call.layer) for call in calls)
         except Unwritable:
             return ()
 

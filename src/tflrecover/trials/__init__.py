@@ -24,6 +24,7 @@ from tflrecover.errors import TFLRecoverError
 from tflrecover.ir import Difference
 from tflrecover.memory import given_back
 from tflrecover.trials.candidates import REMOVED, SIBLING, Candidate, both_ways, removal, turned
+from tflrecover.trials.recovered import Recovered
 from tflrecover.trials.suspects import Suspects, opened
 
 if TYPE_CHECKING:
@@ -52,12 +53,15 @@ def _explained(comparison: T) -> T:
     if comparison.overview:
         trials = min(trials, _MOST_WHERE_FAR)
     suspects = Suspects(comparison)
+    recovered = Recovered(comparison, suspects)
     settled: list[StandIn] = []
     rest = opened(comparison)
+    if len(rest) == 1 and not suspects.one_way and suspects.are_paired(rest[0]) and recovered.is_layer(rest[0]):
+        return comparison
     if all(map(suspects.is_clear, rest)):
         layers = {difference.keras_layer for difference in rest if difference.kind == "attribute"}
         trials = min(trials, 1 if len(layers) == len(rest) else _MOST_WHERE_CLEAR)
-    for attempt in _attempts(suspects, settled):
+    for attempt in _attempts(suspects, recovered, settled):
         best: tuple[list[Difference], Candidate] | None = None
         for candidate in attempt(rest):
             if trials == 0:
@@ -81,9 +85,9 @@ def _explained(comparison: T) -> T:
 
 
 def _attempts(
-    suspects: Suspects, settled: Sequence[StandIn]
+    suspects: Suspects, recovered: Recovered, settled: Sequence[StandIn]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: what a difference says, a way that is likely, then any."""
+    """What is tried together, of which the best counts: what a difference says, what the file has, then any way."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
     for path in suspects.turned:
@@ -92,6 +96,8 @@ def _attempts(
         yield partial(_along, suspects, path)
     for path in suspects.one_way:
         yield partial(both_ways, suspects.layers[path], path)
+    for path in suspects.paths:
+        yield partial(recovered.instead, path)
     for path in suspects.surplus:
         yield partial(removal, suspects.layers[path], path)
     known = -1
@@ -210,7 +216,8 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
     if candidate.argument == REMOVED:
         return f"remove {where} ({class_of(comparison.both.theirs.layers, candidate.path)}): {tried}"
     if candidate.argument == SIBLING:
-        return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}"
+        written = f": write `{candidate.source}`" if candidate.source else ""
+        return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}{written}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
     if candidate.also is not None:
         name, other, wanted = candidate.also

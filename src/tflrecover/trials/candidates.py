@@ -67,6 +67,7 @@ class Candidate:
         stand_in: The layer that has it.
         rank: How many others are as likely; the fewest first.
         also: Another argument that is changed with it: its name, the model's value, the value that is tried.
+        source: How the layer that is tried is written, where it is another.
     """
 
     path: str
@@ -76,6 +77,7 @@ class Candidate:
     stand_in: StandIn
     rank: int = 0
     also: tuple[str, Any, Any] | None = None
+    source: str = ""
 
 
 def removal(layer: Any, path: str, found: Sequence[Difference], rank: int = 0) -> Iterator[Candidate]:

@@ -80,14 +80,23 @@ class Suspects:
             return False
         alignment = self._comparison.alignment
         listed = [op for op in alignment.file.ops if op.id in difference.operators]
-        near = {self._owners.get(path, path) for path in self._near(difference)}
         if like_a_layer(listed, alignment.keras, self.layers) is not None:
             # In the place of a layer that the file has nothing of, it could be one of another class.
-            return near <= {self._owners.get(path, path) for path in self._paired}
+            return self.are_paired(difference)
         # An activation that is missing is told as one, be it a layer's argument or a layer.
         spec = by_name(listed[0].type) if len(listed) == 1 else None
         is_activation = spec is not None and spec.family == "activation"
+        near = {self._owners.get(path, path) for path in self._near(difference)}
         return (is_activation and all(map(self._is_plain, near))) or self._joins_layers(difference)
+
+    def are_paired(self, difference: Difference) -> bool:
+        """Whether the file has an operator of every layer near a difference, so that none is in the place of another.
+
+        A batch norm that is folded into what is before it has none.
+        """
+        alignment = self._comparison.alignment
+        near = {self._owners.get(path, path) for path in self._near(difference)}
+        return near <= {self.owner(alignment.keras.ops[k]) for k in alignment.pairs.values()}
 
     def _is_plain(self, path: str) -> bool:
         """Whether a layer is one of Keras's own, holds no others, and is no function, such as an ELU is."""
@@ -208,6 +217,11 @@ class Suspects:
         """Paths of the layers that may be behind a difference, be they named or next to it."""
         near = {self._owners.get(path, path) for path in self._near(difference)}
         return near | self.concerned(difference)
+
+    def owner(self, op: Op) -> str | None:
+        """Path of the outermost layer around an operator of the model that is no model."""
+        path = describe.layer_of(op)
+        return None if path is None else self._owners.get(path, path)
 
     @cached_property
     def _paired(self) -> set[str]:

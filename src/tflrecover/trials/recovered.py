@@ -1,0 +1,76 @@
+"""What the file has in the place of a layer, recovered as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tflrecover.comparison import Outcome
+from tflrecover.comparison.side import FileSide
+from tflrecover.ir import Difference
+from tflrecover.rewrite.draft import Draft, OpId
+from tflrecover.trials.candidates import SIBLING, Candidate
+from tflrecover.trials.suspects import Suspects
+
+if TYPE_CHECKING:
+    from tflrecover.generation.lines import Line
+
+# Fewer operators may be a part of a layer.
+_SEVERAL = 4
+
+
+class Recovered:
+    """Layers that stand in the file where those of the model do.
+
+    Args:
+        comparison: With its differences as they were found.
+        suspects: The layers that these point to.
+    """
+
+    def __init__(self, comparison: Outcome, suspects: Suspects) -> None:
+        self._comparison = comparison
+        self._suspects = suspects
+
+    def is_layer(self, difference: Difference) -> bool:
+        """Whether what is missing is one layer of several operators: no argument of another makes up for it."""
+        written = self._written(difference.operators) if difference.kind == "missing" else ()
+        return len(written) == 1 and written[0].layer is not None and len(difference.operators) >= _SEVERAL
+
+    def instead(self, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
+        """The layer of another class that the file has in the place of a layer, if it is one alone."""
+        from tflrecover.tracing.standin import StandIn, unbuilt
+
+        layer, written = self._suspects.layers[path], self._written(self._concerned(path, found))
+        made = written[0].layer if len(written) == 1 else None
+        # Layers of Keras 2 take no tensors of Keras 3. Another argument is told as that.
+        is_of_keras_3 = any(cls.__name__ == "Operation" for cls in type(layer).__mro__)
+        if made is None or type(made) is type(layer) or not is_of_keras_3:
+            return
+        other = type(made).from_config(unbuilt(made.get_config()))
+        have, value = type(layer).__name__, type(made).__name__
+        yield Candidate(path, SIBLING, have, value, StandIn(layer, other), source=written[0].source)
+
+    def _concerned(self, path: str, found: Sequence[Difference]) -> set[OpId]:
+        """What the file has near a layer that the model lacks, and what it has of the layer."""
+        alignment, suspects = self._comparison.alignment, self._suspects
+        near = (difference for difference in found if path in suspects.nearby(difference))
+        own = (f for f, k in alignment.pairs.items() if suspects.owner(alignment.keras.ops[k]) == path)
+        return {op_id for difference in near for op_id in difference.operators} | {
+            alignment.file.ops[f].id for f in own
+        }
+
+    def _written(self, operators: Collection[OpId]) -> Sequence[Line]:
+        from tflrecover.generation.lines import lines
+
+        return () if self._draft is None else lines(self._draft, self._comparison.alignment.file.graph, operators)
+
+    @cached_property
+    def _draft(self) -> Draft | None:
+        """The file before any rule; None where the first of two models is in its place."""
+        both = self._comparison.both
+        if not isinstance(both.mine, FileSide):
+            return None
+        draft = both.mine.draft(both.mapping.custom_ops)
+        draft.prune()
+        return draft
