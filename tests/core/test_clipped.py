@@ -56,6 +56,19 @@ def test_bound_that_no_number_of_the_file_reaches(mode, high):
     assert not tflrecover.diff(content, make(0.2)).ok
 
 
+def test_constant_that_takes_the_grids_of_two():
+    """A limit that two layers share is stored once, and quantized again for each of them."""
+
+    def make(seed):
+        inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+        x = L.Conv2D(6, 3)(inputs)
+        width, height = (ops.exp(ops.minimum(part, 4.135)) for part in (x[..., :2], x[..., 2:] * 0.5))
+        return zoo.randomize(keras.Model(inputs, [width, height * 2.0]), seed)
+
+    content = stripped(convert(make(1), "int16x8"))
+    assert tflrecover.port(content, make(2)).ok
+
+
 MANY = np.array([-1e9, 0.1, 3.0, 0.0], "float32")
 
 

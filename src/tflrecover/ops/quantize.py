@@ -87,10 +87,14 @@ ROUNDED = OpSpec(
 
 
 def _quantize(source: Source) -> Lowered:
-    """A constant that is quantized as the file runs: its numbers are those that the stored type can hold."""
+    """A constant that is quantized as the file runs: its numbers are those that the stored type can hold.
+
+    One that is stored as integers takes the grid of what it stands beside; its own tells better what it is.
+    """
     quantization, limits = source.output_quantization(), LIMITS.get(str(source.output_dtype()))
     weight = source.weight(0)
-    if weight is None or limits is None or quantization is None or not quantization.scale.size:
+    is_stored = str(source.dtype(0)) in LIMITS
+    if weight is None or is_stored or limits is None or quantization is None or not quantization.scale.size:
         return _reader(source)
     zero = quantization.zero_point if quantization.zero_point.size else np.zeros(1, np.int64)
     attributes = {"scale": quantization.scale, "zero_point": zero, "axis": quantization.axis}
