@@ -118,6 +118,12 @@ def test_integers_are_exact():
     assert not deviates(np.int32(7), np.int64(7), Slack())
 
 
+def test_imaginary_parts_are_compared():
+    wanted = np.complex64([3, 4j])
+    assert deviates(np.complex64([3, 4.1j]), wanted, Slack(relative=1e-3))
+    assert not deviates(np.complex64([3, 4.001j]), wanted, Slack(relative=1e-3))
+
+
 def test_clipped_numbers():
     slack = Slack(relative=1e-6, ends=Ends(-2.0, 2.0, -2e3, 2e3))
     assert not deviates(np.float32([-1e9, 1.0]), np.float32([-2.0, 1.0]), slack)

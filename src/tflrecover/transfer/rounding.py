@@ -140,6 +140,8 @@ def step(weight: Weight, dtype: str | None = None) -> float:
 
 
 def _peak(target: Array) -> float:
+    if target.dtype.kind == "c":
+        return float(np.abs(target).max(initial=0)) or 1.0
     # Without an array of magnitudes, which would be as large as the weight.
     return max(float(target.max(initial=0)), -float(target.min(initial=0))) or 1.0
 

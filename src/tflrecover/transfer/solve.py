@@ -309,6 +309,8 @@ def deviates(got: Array, wanted: Array, slack: Slack) -> float:
         return float("inf")
     if not wanted.size or np.array_equal(got, wanted):
         return 0.0
+    if "c" in (got.dtype.kind, wanted.dtype.kind):
+        got, wanted = (np.stack([np.real(x), np.imag(x)]) for x in (got, wanted))
     if wanted.dtype.kind in "biu" and got.dtype.kind in "biu":
         got, wanted, slack = got.astype(np.int64), wanted.astype(np.int64), Slack()
     else:
