@@ -32,11 +32,41 @@ def test_limit_beyond_what_the_file_stores(mode, limit):
     assert tflrecover.port(stripped(convert(make(1), mode)), make(2)).ok
 
 
-@pytest.mark.parametrize(("mode", "limit", "wrong"), [("int8", 0.4, 0.6), ("fp16", 0.4, 0.401), ("fp16", 8, 1e9)])
+@pytest.mark.parametrize(("mode", "limit", "wrong"), [("int8", 0.4, 0.2), ("fp16", 0.4, 0.401), ("fp16", 8, 1e9)])
 def test_limit_that_the_file_stores(mode, limit, wrong):
     content = stripped(convert(limited(limit)(1), mode))
     (found,) = tflrecover.diff(content, limited(wrong)(2)).differences
     assert np.isclose(found.tflite_value, limit, rtol=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int16x8"])
+@pytest.mark.parametrize("high", [0.4, 50.0])
+def test_bound_that_no_number_of_the_file_reaches(mode, high):
+    """Where the numbers end, no bound beyond leaves a trace: it is the model's, which is said if it may be another."""
+
+    def make(high):
+        inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+        return zoo.randomize(keras.Model(inputs, ops.clip(L.Conv2D(4, 3)(inputs), -60.0, high) + 1.0), 1)
+
+    content = stripped(convert(make(high), mode))
+    report = tflrecover.port(content, make(high))
+    assert "clip" in report.notes[0]
+    assert "bound" in report.notes[0]
+    # A narrower one would cut off what the file has.
+    assert not tflrecover.diff(content, make(0.2)).ok
+
+
+def test_constant_that_takes_the_grids_of_two():
+    """A limit that two layers share is stored once, and quantized again for each of them."""
+
+    def make(seed):
+        inputs = keras.Input(SHAPE[1:], batch_size=SHAPE[0])
+        x = L.Conv2D(6, 3)(inputs)
+        width, height = (ops.exp(ops.minimum(part, 4.135)) for part in (x[..., :2], x[..., 2:] * 0.5))
+        return zoo.randomize(keras.Model(inputs, [width, height * 2.0]), seed)
+
+    content = stripped(convert(make(1), "int16x8"))
+    assert tflrecover.port(content, make(2)).ok
 
 
 MANY = np.array([-1e9, 0.1, 3.0, 0.0], "float32")

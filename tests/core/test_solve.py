@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tflrecover.ops.elementwise import ADD, DIV, MUL, NEG, RSQRT, SUB
 from tflrecover.ops.layout import invert, rearrange
+from tflrecover.ops.quantize import Ends
 from tflrecover.transfer.solve import Slack, Solver, Unsolvable, deviates
 from tflrecover.weight import Leaf, Literal, evaluate
 
@@ -117,8 +118,14 @@ def test_integers_are_exact():
     assert not deviates(np.int32(7), np.int64(7), Slack())
 
 
+def test_imaginary_parts_are_compared():
+    wanted = np.complex64([3, 4j])
+    assert deviates(np.complex64([3, 4.1j]), wanted, Slack(relative=1e-3))
+    assert not deviates(np.complex64([3, 4.001j]), wanted, Slack(relative=1e-3))
+
+
 def test_clipped_numbers():
-    slack = Slack(relative=1e-6, ends=(-2.0, 2.0, 2e3))
+    slack = Slack(relative=1e-6, ends=Ends(-2.0, 2.0, -2e3, 2e3))
     assert not deviates(np.float32([-1e9, 1.0]), np.float32([-2.0, 1.0]), slack)
     assert deviates(np.float32([1e9, 1.0]), np.float32([-2.0, 1.0]), slack)
     assert deviates(np.float32([3.0, 1.0]), np.float32([2.0, 1.0]), slack)

@@ -30,8 +30,10 @@ from tflrecover.tflite import TFLiteModel, flattened, read
 from tflrecover.tflite.quantization import quantized
 from tflrecover.transfer import Plan, plan, settle
 from tflrecover.transfer.constants import constant_uses, leaf_keys
+from tflrecover.transfer.equations import System
 from tflrecover.transfer.given import given_values
 from tflrecover.transfer.plan import Variable
+from tflrecover.transfer.rounding import is_out_of_reach
 from tflrecover.weight import Array, Key, keys
 
 if TYPE_CHECKING:
@@ -219,7 +221,7 @@ def _solved(file: TFLiteModel, reading: Reading, sides: Sides) -> Comparison:
         differences=told,
         ambiguities=(*ambiguities(alignment, mapping.skip), *contradictions(sides.by_order, file, trace)),
         constants=constants,
-        notes=_notes(file, alignment, outcome),
+        notes=_notes(file, alignment, outcome, _out_of_reach(alignment, settled.system)),
         operators=counts,
         overview=differences.overview(counts, found),
         assumptions=assumptions(sides.by_order, file, trace),
@@ -253,7 +255,14 @@ def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[str
             yield f"The file's signature numbers its {end}s in another order than the model's: {order}."
 
 
-def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan) -> tuple[str, ...]:
+def _out_of_reach(alignment: Alignment, system: System) -> tuple[str, ...]:
+    """Layers with a bound of which the file says no more than that it lies beyond the file's numbers."""
+    listed = (one.keras_op for one in system.weights if is_out_of_reach(one))
+    ops = (alignment.keras.graph.op(op_id) for op_id in listed if op_id is not None)
+    return tuple(dict.fromkeys(describe.layer_of(op) or str(op.id) for op in ops))
+
+
+def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan, unreached: Sequence[str]) -> tuple[str, ...]:
     notes = [file.other_signatures] if file.other_signatures else []
     for end, pairs in alignment.reordered():
         order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)
@@ -263,6 +272,11 @@ def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan) -> tuple[str,
         notes.append(
             f"The file has only a part of {', '.join(outcome.partial)}: what the model reads of it on inputs of these "
             "sizes; the rest keeps the model's own numbers."
+        )
+    if unreached:
+        notes.append(
+            f"A bound of {', '.join(unreached)} lies beyond all numbers that the file can hold there: it may "
+            "have been another when the file was made."
         )
     found = quantized(flattened(file))
     if found is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,10 +87,14 @@ ROUNDED = OpSpec(
 
 
 def _quantize(source: Source) -> Lowered:
-    """A constant that is quantized as the file runs: its numbers are those that the stored type can hold."""
+    """A constant that is quantized as the file runs: its numbers are those that the stored type can hold.
+
+    One that is stored as integers takes the grid of what it stands beside; its own tells better what it is.
+    """
     quantization, limits = source.output_quantization(), LIMITS.get(str(source.output_dtype()))
     weight = source.weight(0)
-    if weight is None or limits is None or quantization is None or not quantization.scale.size:
+    is_stored = str(source.dtype(0)) in LIMITS
+    if weight is None or is_stored or limits is None or quantization is None or not quantization.scale.size:
         return _reader(source)
     zero = quantization.zero_point if quantization.zero_point.size else np.zeros(1, np.int64)
     attributes = {"scale": quantization.scale, "zero_point": zero, "axis": quantization.axis}
@@ -168,31 +172,62 @@ def _misfit(weight: Leaf, found: str) -> EvaluationError:
     return EvaluationError(f"tensor {weight.name!r} of shape {weight.shape} has {found}; the file is damaged")
 
 
-def clipped(weight: Weight) -> Weight:
-    """A constant that had to take the grid of another tensor: numbers beyond that grid are stored as its ends."""
-    if not isinstance(weight, Apply) or weight.function is not DEQUANTIZE or str(weight.args[0].dtype) not in LIMITS:
+class Ends(NamedTuple):
+    """What a constant can have been stored as, where it had to take the grid of another tensor.
+
+    Attributes:
+        low: The smallest number.
+        high: The largest.
+        below: What is smaller is taken for clipped, and stored as ``low``.
+        above: What is larger is taken for clipped, and stored as ``high``.
+    """
+
+    low: float
+    high: float
+    below: float
+    above: float
+
+    def clip(self, array: Array) -> Array:
+        """Numbers as the file would have stored them."""
+        return np.where(array < self.below, self.low, np.where(array > self.above, self.high, array))
+
+
+def clipped(weight: Weight, users: Collection[str | int]) -> Weight:
+    """A constant that had to take the grid of another tensor: numbers beyond that grid are stored as its ends.
+
+    Args:
+        weight: The constant.
+        users: Types of the operators that take it.
+    """
+    dtype = str(weight.args[0].dtype) if isinstance(weight, Apply) else ""
+    if not isinstance(weight, Apply) or weight.function is not DEQUANTIZE or dtype not in LIMITS:
         return weight
     scale, zero = weight.attributes["scale"], weight.attributes["zero_point"]
     if scale.size != 1 or zero.size != 1:
         return weight
-    low, high = ((end - int(zero[0])) * float(scale[0]) for end in LIMITS[str(weight.args[0].dtype)])
-    return Apply(weight.shape, weight.dtype, DEQUANTIZE, weight.args, {**weight.attributes, "clipped": (low, high)})
+    low, high = ((end - int(zero[0])) * float(scale[0]) for end in LIMITS[dtype])
+    if dtype == "int16":
+        # Converters leave the lowest of 16 bits out.
+        low = -high
+    guard = tolerances.GUARD * max(-low, high)
+    # A bound beyond all numbers bounds none of them, wherever it lies.
+    below, above = (low if set(users) == {"MAXIMUM"} else -guard), (high if set(users) == {"MINIMUM"} else guard)
+    attributes = {**weight.attributes, "clipped": Ends(low, high, below, above)}
+    return Apply(weight.shape, weight.dtype, DEQUANTIZE, weight.args, attributes)
 
 
-def ends(weight: Weight) -> tuple[float, float, float] | None:
-    """``(smallest, largest, guard)`` of the numbers that a constant can have been stored as, where it may be clipped.
+def ends(weight: Weight) -> Ends | None:
+    """Ends of the numbers that a constant can have been stored as, where it may be clipped.
 
-    Numbers of a magnitude above the guard are taken for clipped ones. The grid of an activation ends where that
-    activation does, be it because of the constant: a limit just beyond may be another limit, a mask of -1e9 is a mask.
+    Numbers of a magnitude above a guard are taken for clipped ones. The grid of an activation ends where that
+    activation does, be it because of the constant: a number just beyond may be another, a mask of -1e9 is a mask.
     """
     while isinstance(weight, Apply) and len(weight.args) == 1 and "clipped" not in weight.attributes:
         weight = weight.args[0]
     if isinstance(weight, Apply):
-        if "clipped" not in weight.attributes:
-            return None
-        low, high = weight.attributes["clipped"]
-        return low, high, tolerances.GUARD * max(-low, high)
-    return (-_HALF_MAX, _HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
+        found: Ends | None = weight.attributes.get("clipped")
+        return found
+    return Ends(-_HALF_MAX, _HALF_MAX, -_HALF_MAX, _HALF_MAX) if weight.dtype == "float16" else None
 
 
 def half_steps(weight: Weight) -> Array | None:

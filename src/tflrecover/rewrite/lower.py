@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -187,27 +188,31 @@ def lower(source: Graph, reader_of: Callable[[str | int], Reader | None], env: M
             # An empty constant (the shape of a scalar) has no bytes to point at.
             weight = Literal.of(np.zeros(value.shape or (), np.int64))
         if weight is not None:
-            draft.values[key] = _with_weight(value, clipped(weight) if key in borrowed else weight)
+            draft.values[key] = _with_weight(value, clipped(weight, borrowed[key]) if key in borrowed else weight)
     draft.outputs = source.outputs
     for op in source.ops():
         _lower_op(op, draft, reader_of)
     return draft
 
 
-def _on_the_grid_of_another(source: Graph) -> set[int]:
-    """Constants with the very scale and zero point of a value of the operator that takes them.
+def _on_the_grid_of_another(source: Graph) -> dict[int, set[str | int]]:
+    """Constants with the very scale and zero point of a value of the operator that takes them, and who takes them.
 
     Operators that only choose among their operands' numbers (MINIMUM, SELECT_V2) need one grid for all.
     """
     grids = {value: grid for value, one in source.values.items() if (grid := _grid(one)) is not None}
-    found: set[int] = set()
+    users: dict[int, set[str | int]] = defaultdict(set)
     if not grids:
-        return found
+        return users
+    borrowed: set[int] = set()
     for op in source.ops():
         used = [value for value in (*op.inputs, *op.outputs) if value in grids]
         others = {grids[value] for value in used if source.values[value].data is None}
-        found.update(value for value in used if source.values[value].data is not None and grids[value] in others)
-    return found
+        constants = [value for value in used if source.values[value].data is not None]
+        borrowed.update(value for value in constants if grids[value] in others)
+        for value in constants:
+            users[value].add(op.type)
+    return {value: users[value] for value in borrowed}
 
 
 def _grid(value: Value) -> tuple[bytes, bytes] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflrecover import tolerances
-from tflrecover.ops.quantize import ends, half_steps
+from tflrecover.ops.quantize import Ends, ends, half_steps
 from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.transfer.equations import Equation
 from tflrecover.transfer.solve import Slack, is_moved
@@ -36,17 +36,26 @@ def slack(equation: Equation, target: Array, rounded: float) -> Slack:
     return Slack(relative + halves, 0.0, own + floor, _limits(equation))
 
 
-def _limits(equation: Equation) -> tuple[float, float, float] | None:
+def _limits(equation: Equation) -> Ends | None:
     """Where the file's numbers may have been clipped.
 
     What a variable is, another tensor has told: beyond the ends it may be anything. A number that is written in the
-    model's code must be far beyond.
+    model's code must be far beyond, unless it is a bound.
     """
     found = ends(equation.file)
     if found is None or isinstance(equation.keras, Literal):
         return found
-    low, high, _ = found
-    return low, high, 0.0
+    return found._replace(below=found.low, above=found.high)
+
+
+def is_out_of_reach(equation: Equation) -> bool:
+    """Whether the file has the end of its numbers for a bound that the model's code has beyond, but no guard is."""
+    found = ends(equation.file)
+    if found is None or not isinstance(equation.keras, Literal):
+        return False
+    number = np.asarray(equation.keras.array)
+    is_clipped = np.abs(found.clip(number) - number) > half_step(equation.file, number)
+    return bool((is_clipped & (np.abs(number) <= tolerances.GUARD * max(-found.low, found.high))).any())
 
 
 # Kinds of arrays of texts.
@@ -131,6 +140,8 @@ def step(weight: Weight, dtype: str | None = None) -> float:
 
 
 def _peak(target: Array) -> float:
+    if target.dtype.kind == "c":
+        return float(np.abs(target).max(initial=0)) or 1.0
     # Without an array of magnitudes, which would be as large as the weight.
     return max(float(target.max(initial=0)), -float(target.min(initial=0))) or 1.0
 

@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from tflrecover import tolerances
+from tflrecover.ops.quantize import Ends
 from tflrecover.ops.spec import OpSpec
 from tflrecover.weight import Apply, Array, Key, Leaf, Shape, Weight, evaluate, keys
 
@@ -291,13 +292,13 @@ class Slack:
         relative: To the number itself.
         peak: Relative to the largest of the array: float32 sums in another order.
         absolute: A part of a step of the stored type, one for all or one per number.
-        ends: Where the numbers may have been clipped, and the magnitude above which they are taken for clipped ones.
+        ends: Where the numbers may have been clipped.
     """
 
     relative: float = 0.0
     peak: float = 0.0
     absolute: float | Array = 0.0
-    ends: tuple[float, float, float] | None = None
+    ends: Ends | None = None
 
 
 def deviates(got: Array, wanted: Array, slack: Slack) -> float:
@@ -308,13 +309,14 @@ def deviates(got: Array, wanted: Array, slack: Slack) -> float:
         return float("inf")
     if not wanted.size or np.array_equal(got, wanted):
         return 0.0
+    if "c" in (got.dtype.kind, wanted.dtype.kind):
+        got, wanted = (np.stack([np.real(x), np.imag(x)]) for x in (got, wanted))
     if wanted.dtype.kind in "biu" and got.dtype.kind in "biu":
         got, wanted, slack = got.astype(np.int64), wanted.astype(np.int64), Slack()
     else:
         got, wanted = got.astype(np.float32), wanted.astype(np.float32)
     if slack.ends is not None:
-        low, high, guard = slack.ends
-        got, wanted = (np.where(np.abs(x) > guard, np.clip(x, low, high), x) for x in (got, wanted))
+        got, wanted = slack.ends.clip(got), slack.ends.clip(wanted)
     magnitudes = np.where(np.isfinite(wanted), np.abs(wanted), 0)
     largest = np.full(wanted.shape, magnitudes.max() or 1.0)
     if largest.max() * np.finfo(np.float32).eps > tolerances.LOST:

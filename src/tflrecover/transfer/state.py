@@ -125,9 +125,8 @@ class State:
         limits = ends(weight)
         if limits is None:
             return False
-        low, high, _ = limits
         array = np.asarray(evaluate(weight, self.env))
-        return bool(((array <= low) | (array >= high)).any())
+        return bool(((array <= limits.low) | (array >= limits.high)).any())
 
     def settle_clipped(self, equations: Iterable[Equation]) -> None:
         """Takes what may be clipped for what nothing else tells, and checks the rest against it.
@@ -338,8 +337,8 @@ class State:
 
 
 def _width(weight: Weight) -> float:
-    low, high, _ = ends(weight) or (0.0, 0.0, 0.0)
-    return high - low
+    found = ends(weight)
+    return 0.0 if found is None else found.high - found.low
 
 
 def _broadcasts(file: Weight, keras: Weight) -> bool:
