@@ -23,3 +23,39 @@ def test_a_norm_of_another_class_with_an_epsilon_of_its_own():
     difference = root(separable, last=lambda: L.RMSNormalization(name="last"))
     assert named(difference) == ("attribute", "last", "layer")
     assert difference.tflite_value == "LayerNormalization(epsilon=1e-05)"
+
+
+def residual(first=(1, 2), pooled=False, kernels=((1, 3), (3, 1))):
+    x = image = keras.Input((16, 16, 3), name="image")
+    for number, kernel in enumerate(kernels):
+        x = L.Conv2D(6, kernel, padding="same", activation="tanh", name=f"stem{number}")(x)
+    y = x
+    for name, size, steps in zip("ab", (1, 3), first, strict=True):
+        y = L.Conv2D(8, size, strides=steps, padding="same", name=name)(y)
+        y = L.ReLU(name=f"relu_{name}")(L.BatchNormalization(name=f"norm_{name}")(y))
+    x = L.AveragePooling2D(2, name="pool")(x) if pooled else x
+    x = L.Conv2D(8, 1, strides=1 if pooled else 2, name="shortcut")(x)
+    x = L.ReLU(name="relu")(L.Add(name="add")([x, L.Conv2D(8, 1, name="c")(y)]))
+    return keras.Model(image, L.Dense(3, name="head")(L.GlobalAveragePooling2D(name="mean")(x)))
+
+
+def test_strides_at_another_convolution_of_the_block():
+    difference = root(residual, first=(2, 1))
+    assert named(difference) == ("attribute", "a", "strides")
+    assert difference.message.startswith("exchange `strides` of layers 'a' and 'b': the file has (1, 1) at ")
+
+
+def test_kernels_in_the_other_order():
+    difference = root(residual, kernels=((3, 1), (1, 3)))
+    assert difference.message.startswith("exchange `kernel_size` of layers 'stem0' and 'stem1': ")
+
+
+def test_a_pool_that_makes_the_steps_of_a_convolution():
+    extra = root(residual, pooled=True)
+    assert (extra.kind, extra.keras_layer) == ("extra", "pool")
+    advice = "remove layer 'pool' (AveragePooling2D) and set `strides=(2, 2)` on layer 'shortcut': "
+    assert extra.message.startswith(advice)
+    missing = root(residual, {"pooled": True}, pooled=False)
+    assert missing.kind == "missing"
+    assert missing.message.startswith("add AveragePooling2D after 'stem1' and set `strides=(1, 1)` on layer 'shortcut'")
+    assert missing.message.endswith(": insert `layers.AveragePooling2D(pool_size=2)`")
