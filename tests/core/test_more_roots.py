@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers as L
+from keras import ops
 
 from tests.core.test_roots import named, root
 
@@ -59,3 +60,41 @@ def test_a_pool_that_makes_the_steps_of_a_convolution():
     assert missing.kind == "missing"
     assert missing.message.startswith("add AveragePooling2D after 'stem1' and set `strides=(1, 1)` on layer 'shortcut'")
     assert missing.message.endswith(": insert `layers.AveragePooling2D(pool_size=2)`")
+
+
+def rows(is_turned=False, is_swapped=False):
+    steps = keras.Input((6, 8), name="steps")
+    a, b = ops.split(L.Dense(8, activation="relu", name="gates")(steps), 2, axis=-1)
+    a, b = (b, a) if is_swapped else (a, b)
+    x = L.Dense(8, activation="tanh", name="wide")(L.Multiply(name="gated")([a, L.Activation("tanh", name="gate")(b)]))
+    x = L.Reshape((6, 2, 4) if is_turned else (6, 4, 2), name="parts")(x)
+    x = L.Permute((1, 3, 2), name="turned")(x) if is_turned else x
+    x = L.Softmax(name="shares")(x)
+    return keras.Model(steps, L.Dense(3, name="head")(L.Flatten(name="flat")(x)))
+
+
+def test_axes_that_are_made_in_the_other_order_and_turned():
+    difference = root(rows, is_turned=True)
+    assert (difference.kind, difference.keras_layer) == ("extra", "turned")
+    advice = "remove layer 'turned' (Permute) and set `target_shape=(6, 4, 2)` on layer 'parts': "
+    assert difference.message.startswith(advice)
+
+
+def test_parts_of_one_value_are_told_apart():
+    difference = root(rows, is_swapped=True)
+    assert difference.kind == "wiring"
+    assert "x[:, :, 4:] of 'split" in difference.message
+    assert "takes x[:, :, :4] of 'split" in difference.message
+
+
+def headed(is_turned=True):
+    steps = keras.Input((6, 8), name="steps")
+    q, k, v = (ops.transpose(L.Reshape((6, 2, 4))(L.Dense(8, name=name)(steps)), (0, 2, 1, 3)) for name in "qkv")
+    x = ops.matmul(ops.softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) * 0.5), v)
+    x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)) if is_turned else x, (-1, 6, 8))
+    return keras.Model(steps, L.Dense(3, name="head")(x))
+
+
+def test_heads_that_are_merged_without_a_transpose():
+    difference = root(headed, is_turned=False)
+    assert difference.message.startswith("put `keras.ops.moveaxis(x, (-2, -3), (-3, -2))` behind layer 'matmul_")

@@ -8,7 +8,6 @@ from dataclasses import replace
 import networkx as nx
 
 from tflrecover.align import Alignment
-from tflrecover.align.view import View
 from tflrecover.differences import describe
 from tflrecover.differences.found import Found
 from tflrecover.ir import Difference, at_operator
@@ -29,14 +28,14 @@ def exchanged(alignment: Alignment, found: Sequence[Found]) -> list[Found]:
         if item not in listed or not item.is_root or item.difference.kind != "attribute":
             continue
         turned = next((other for other in _behind(alignment, item, listed) if _is_turned(item, other)), None)
-        pool = next((other for other in listed if _has_strides(alignment, item, other)), None)
+        beside = next((other for other in listed if _makes_up_for(alignment, item, other)), None)
         if turned is not None:
             told = _told(alignment, item, turned)
-        elif pool is not None:
-            told = _with_strides(pool.difference, item.difference)
+        elif beside is not None:
+            told = _with_argument(beside.difference, item.difference)
         else:
             continue
-        gone = turned or pool
+        gone = turned or beside
         listed = [replace(item, difference=told) if one is item else one for one in listed if one is not gone]
     return listed
 
@@ -75,29 +74,32 @@ def _at(difference: Difference) -> str:
     return at_operator(difference.tflite_op, difference.tflite_type, difference.tflite_name or "")
 
 
-def _has_strides(alignment: Alignment, item: Found, other: Found) -> bool:
-    """Whether one window goes in steps in the place of another that stands before it on one side alone."""
+def _makes_up_for(alignment: Alignment, item: Found, other: Found) -> bool:
+    """Whether a layer's argument is another because a layer beside it stands on one side alone.
+
+    That is a window that goes in steps in its place, or what moves the axes that it makes.
+    """
     d, e = item.difference, other.difference
-    if d.attribute != "strides" or not other.is_root or item.place not in alignment.pairs:
+    if not other.is_root or item.place not in alignment.pairs:
         return False
     if e.kind == "missing":
-        side, node, ids, steps = alignment.file, item.place, set(e.operators), d.keras_value
+        side, node, ids, value = alignment.file, item.place, set(e.operators), d.keras_value
     elif e.kind == "extra" and len(e.layers) == 1:
-        side, node, steps = alignment.keras, alignment.pairs[item.place], d.tflite_value
+        side, node, value = alignment.keras, alignment.pairs[item.place], d.tflite_value
         ids = {op.id for op in side.ops if describe.layer_of(op) == e.keras_layer}
     else:
         return False
-    before = _before(side, node)
-    return len(ids) == 1 and before in ids and side.graph.op(before).attributes.get("strides") == steps
-
-
-def _before(side: View, node: int) -> int | str:
-    """Id of what makes the first operand of a node; that of the node where it is an input."""
+    if len(ids) != 1:
+        return False
+    if d.attribute == "target_shape":
+        behind = (side.ops[user] for user, _, _ in side.consumers[node] if user >= 0)
+        return any(op.type == "TRANSPOSE" and op.id in ids for op in behind)
     source = side.operands[node][0].source
-    return side.ops[source if source >= 0 else node].id
+    before = side.ops[source if source >= 0 else node]
+    return d.attribute == "strides" and before.id in ids and before.attributes.get("strides") == value
 
 
-def _with_strides(e: Difference, d: Difference) -> Difference:
+def _with_argument(e: Difference, d: Difference) -> Difference:
     what, because, why = e.message.partition(_BECAUSE)
     asked = d.message.partition(_BECAUSE)[0]
     return replace(e, message=f"{what} and {asked}{because}{why}", consequences=(*e.consequences, d))
