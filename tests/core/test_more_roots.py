@@ -98,3 +98,18 @@ def headed(is_turned=True):
 def test_heads_that_are_merged_without_a_transpose():
     difference = root(headed, is_turned=False)
     assert difference.message.startswith("put `keras.ops.moveaxis(x, (-2, -3), (-3, -2))` behind layer 'matmul_")
+
+
+def embedded(has_norm=True):
+    steps = keras.Input((6, 8), name="steps")
+    x = L.Dense(8, name="embed")(steps)
+    x = L.LayerNormalization(name="first")(x) if has_norm else x
+    y = L.Dense(8, activation="relu", name="wide")(L.LayerNormalization(name="second")(x))
+    return keras.Model(steps, L.Dense(3, name="head")(L.Add(name="add")([x, y])))
+
+
+def test_the_first_of_two_norms_in_a_row_is_missing():
+    """Seen from the start it is the second one, and the sum takes the wrong value."""
+    difference = root(embedded, has_norm=False)
+    assert difference.kind == "missing"
+    assert difference.message.startswith("add a layer like 'second' (LayerNormalization) after 'embed'")
