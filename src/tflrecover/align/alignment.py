@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tflrecover.align.isomorphism import is_isomorphic
@@ -42,6 +42,7 @@ class Alignment:
         odd: Edges that one side alone scales.
         choices: How many partners there were at each free choice between look-alikes.
         complete: Whether the pairs are an isomorphism of the two graphs, but for the scalings on edges.
+        otherwise: The same with the pairs that were found in the other order, where the two orders disagree.
     """
 
     file: View
@@ -55,6 +56,7 @@ class Alignment:
     links: tuple[Link, ...] = ()
     odd: tuple[Link, ...] = ()
     choices: tuple[int, ...] = ()
+    otherwise: Alignment | None = None
     _matching: Matching | None = None
 
     @cached_property
@@ -112,7 +114,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
     # pairs only.
     told = first if disputed else trial if is_proved else sure
     links = sure.links()
-    return Alignment(
+    found = Alignment(
         file,
         keras,
         dict(sorted(told.pairs.items())),
@@ -124,8 +126,15 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
         links,
         tuple(one for one in (links if told is sure else told.links()) if one.is_odd),
         choices,
-        told,
+        _matching=told,
     )
+    return replace(found, otherwise=_telling(found, again)) if disputed else found
+
+
+def _telling(alignment: Alignment, told: Matching) -> Alignment:
+    """The alignment with other pairs to tell differences by."""
+    odd = tuple(one for one in told.links() if one.is_odd)
+    return replace(alignment, pairs=dict(sorted(told.pairs.items())), outputs=told.outputs(), odd=odd, _matching=told)
 
 
 def _both(file: View, keras: View, pins: Pins, orders: tuple[tuple[Step, ...], ...]) -> tuple[Matching, Matching]:

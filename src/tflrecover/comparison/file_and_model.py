@@ -196,10 +196,11 @@ def _solved(file: TFLiteModel, reading: Reading, sides: Sides) -> Comparison:
         sides.again,
         lambda system: plan(system, variables, leaf_keys(sides.keras), draft.env, values),
     )
-    alignment, outcome = settled.alignment, settled.plan
+    outcome = settled.plan
+    alignment, roots = differences.read(settled.alignment, outcome.failed, trace.layers)
     found = (
         *differences.turned(alignment, "input"),
-        *differences.find(alignment, outcome.failed, trace.layers),
+        *roots,
         *differences.forgotten(alignment, trace.layers),
         *differences.turned(alignment, "output"),
     )

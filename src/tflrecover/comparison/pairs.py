@@ -113,11 +113,13 @@ def _solved(both: Facing) -> Pair:
     second = {key: both.theirs.contents[key] for key in leaf_keys(sides.keras) if key in both.theirs.contents}
     known: dict[Key, tuple[Array, str]] = {key: (array, "") for key, array in second.items()}
     settled = settle(sides.alignment, sides.again, lambda system: plan(_readable(system, first), {}, (), first, known))
-    alignment, outcome = settled.alignment, settled.plan
+    outcome = settled.plan
+    constants = other_constants(outcome, first, second)
+    alignment, roots = differences.read(settled.alignment, constants, both.theirs.layers)
     found = (
         *inputs_alone(alignment, both.mine.input_names, both.theirs.input_names),
         *differences.turned(alignment, "input"),
-        *differences.find(alignment, other_constants(outcome, first, second), both.theirs.layers),
+        *roots,
         *differences.forgotten(alignment, both.theirs.layers),
         *differences.turned(alignment, "output"),
     )

@@ -128,7 +128,20 @@ def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[D
         if name == "slices" and isinstance(mine, tuple):
             taken = describe.sliced(mine, shapes[0] if shapes and shapes[0] else ())
             advice = f"take `{taken}` at {describe.in_keras(k)}"
+        if name == "equation" and not hasattr(layers.get(path or ""), name):
+            advice = _transposed(str(mine), str(theirs), path)
         yield describe.attribute(file, f, k, name, mine, theirs, layer, advice)
+
+
+def _transposed(mine: str, theirs: str, layer: str | None) -> str:
+    """What to do for the axes of a product in another order, which is no argument of a function."""
+    (taken, _, made), (same, _, got) = (equation.partition("->") for equation in (mine, theirs))
+    if taken != same or sorted(made) != sorted(got) or layer is None:
+        return ""
+    # From the last, for a form of one example lacks the first.
+    moved = [(got.index(axis) - len(got), i - len(got)) for i, axis in enumerate(made) if got[i] != axis]
+    sources, places = zip(*moved, strict=True)
+    return f"put `keras.ops.moveaxis(x, {sources}, {places})` behind layer {layer!r}"
 
 
 def _pads_with(f: Op, layer: str) -> str:

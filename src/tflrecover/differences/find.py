@@ -20,6 +20,7 @@ from tflrecover.differences.moved import moved
 from tflrecover.differences.padded import padded
 from tflrecover.differences.regions import Region, open_regions, replacements
 from tflrecover.differences.reshapes import has_as_many, is_shift, makes_other_rows, on_other_shapes
+from tflrecover.differences.strides import exchanged
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, keys
@@ -46,7 +47,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         *wiring.outputs(alignment),
     ]
     found += _constants(alignment, failed, found, layers, taken)
-    found = padded(alignment, moved(alignment, found, layers))
+    found = exchanged(alignment, padded(alignment, moved(alignment, found, layers)))
     if not found and not alignment.complete and not alignment.ambiguous:
         # Nothing may pass as the same that is not proved to be.
         message = (

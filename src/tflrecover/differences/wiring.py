@@ -160,7 +160,13 @@ def _name(keras: View, edge: Edge) -> str:
         and keras.operands[edge.source][0].source >= 0
     ):
         edge = keras.operands[edge.source][0]
-    return repr(describe.maker(keras, edge) or keras.ops[edge.source].type)
+    op = keras.ops[edge.source]
+    name = repr(describe.maker(keras, edge) or op.type)
+    if len(op.outputs) > 1:
+        return f"result {edge.slot} of {name}"
+    layer = describe.layer_of(op)
+    is_part = op.type == "STRIDED_SLICE" and sum(one.type == op.type and one.layer == layer for one in keras.ops) > 1
+    return f"{describe.layer_name(op, keras.graph)} of {name}" if is_part else name
 
 
 def misled(alignment: Alignment, wrong: Wrong) -> set[int]:
