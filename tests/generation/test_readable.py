@@ -95,3 +95,55 @@ def test_of_many_different_numbers_small_ones_are_multiples():
     # These could be chance.
     assert len(columns(("16", "4"), ("24", "6")).columns) == 2
     assert len(columns(("8", "2"), ("12", "3"), ("16", "4")).columns) == 2
+
+
+def shuffled(net, x, groups):
+    *places, channels = x.shape[1:]
+    x = net.layer("Reshape", x, target_shape=(*places, groups, channels // groups))
+    x = net.layer("Permute", x, dims=(1, 2, 4, 3))
+    return net.layer("Reshape", x, target_shape=(*places, channels))
+
+
+def test_sizes_are_those_of_what_is_reshaped(tmp_path):
+    net = Network((16, 16, 8))
+    x = net.inputs[0]
+    for filters in (8, 16, 32):
+        x = net.layer("Conv2D", x, filters=filters, kernel_size=(3, 3), strides=(2, 2), padding="same")
+        x = net.layer("ReLU", shuffled(net, x, 2))
+    text = source_of(net.recovered(net.layer("Flatten", x)), tmp_path)
+    assert "layers.Reshape((x.shape[1], x.shape[1], 2, x.shape[-1] // 2))(x)" in text
+    assert re.search(r"for filters in \[8, 16, 32\]:\n        x = \w+\(x, filters\)", text) or "(x, 16)" in text
+
+
+def test_what_takes_many_lines_is_written_once(tmp_path):
+    """Four convolutions beside each other, whose arguments stand on lines of their own, and what is behind them."""
+    net = Network((12, 12, 4))
+    branches = []
+    for rate in (2, 4, 6, 8):
+        given = {"dilation_rate": (rate, rate), "padding": "same", "activation": "tanh", "use_bias": False}
+        y = net.layer("Conv2D", net.inputs[0], filters=16, kernel_size=(3, 3), **given)
+        given = {"equation": "bhwc,c->bhwc", "output_shape": (12, 12, 16), "bias_axes": "c"}
+        branches.append(net.layer("ReLU", net.layer("EinsumDense", y, **given)))
+    text = source_of(net.recovered(net.layer("Concatenate", branches)), tmp_path)
+    assert text.count("layers.Conv2D(") == 1
+    assert [line.strip() for line in text.splitlines() if "conv_block(inputs" in line] == [
+        f"branch_{i} = conv_block(inputs, {2 * i})" for i in (1, 2, 3, 4)
+    ]
+
+
+def test_functions_are_called_after_what_they_do(tmp_path):
+    net = Network((32, 32, 4))
+    x, skips = net.inputs[0], []
+    for filters in (4, 8, 16, 32):
+        for _ in range(2):
+            x = net.layer("Conv2D", x, filters=filters, kernel_size=(3, 3), padding="same", activation="relu")
+        skips.append(x)
+        x = net.layer("MaxPooling2D", x)
+    for skip in skips[::-1]:
+        x = net.layer("Conv2D", x, filters=2 * skip.shape[-1], kernel_size=(3, 3), padding="same", activation="relu")
+        given = {"strides": (2, 2), "padding": "same"}
+        x = net.layer("Conv2DTranspose", x, filters=skip.shape[-1], kernel_size=(2, 2), **given)
+        x = net.layer("Concatenate", [x, skip])
+    text = source_of(net.recovered(net.layer("Conv2D", x, filters=1, kernel_size=(1, 1))), tmp_path)
+    assert "def decoder_block(x, skip, filters):" in text
+    assert text.count("= decoder_block(") == 4

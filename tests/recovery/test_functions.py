@@ -53,6 +53,34 @@ def test_is_a_function_of_keras(name):
     assert assert_exact(content).inputs[0].shape == (None, *shape)
 
 
+def of_edges(combine):
+    """Nodes of a graph take what is sent along edges."""
+
+    def function(x):
+        sent = ops.take(L.Dense(4)(x)[0], np.array([0, 1, 2, 3, 0]), axis=0)
+        return L.Dense(2)(combine(sent, np.array([1, 2, 3, 0, 2], "int32")))
+
+    return function
+
+
+FUNCTIONS = {
+    "SegmentSum": lambda x, to: ops.segment_sum(x, to, num_segments=4),
+    "SegmentMax": lambda x, to: ops.segment_max(x, to, num_segments=4),
+    "Scatter": lambda x, to: ops.scatter(to[:, None], x, (4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_is_put_together_by_number_is_a_function_of_keras(name):
+    inputs = keras.Input((4, 3), batch_size=1)
+    built = keras.Model(inputs, of_edges(FUNCTIONS[name])(inputs))
+    content = recurrent.convert(recurrent.randomize(built, 1), "builtin")
+    model = recovered(content)
+    assert name in [type(one).__name__ for one in model.operations]
+    assert "TensorFlowFunction" not in kinds(model)
+    assert_exact(content)
+
+
 def test_a_mask_of_a_batch_of_one():
     """A converter leaves out the axis of the batch where broadcasting puts it back: it is the batch all the same."""
     ids, x = keras.Input((5,), batch_size=1, dtype="int32"), keras.Input((5, 4), batch_size=1)

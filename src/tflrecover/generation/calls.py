@@ -17,7 +17,7 @@ from tflrecover.generation.classes import OWN, importable
 from tflrecover.generation.forms import FormMaker, Told
 from tflrecover.generation.inner import canonical, described
 from tflrecover.generation.literals import index, quoted
-from tflrecover.generation.steps import CHANNELS, SHAPE, Argument, Form, Inner, Program, Scope, Several, Step, Tensor
+from tflrecover.generation.steps import SHAPE, Argument, Form, Inner, Program, Scope, Several, Step, Tensor
 from tflrecover.recovery.builder import Call, NestedModel
 from tflrecover.recovery.layers import is_tensor
 from tflrecover.recovery.names import snake_case
@@ -69,6 +69,9 @@ class Written:
 _UNPADDED = ("layers.Conv1D", "layers.Conv2D", "layers.Conv3D", "layers.SeparableConv2D", "layers.DepthwiseConv2D")
 # In fewer calls it may be by chance.
 _SURE = 3
+# Arguments whose numbers are sizes; which axis of what is called they may be, divided by what, channels first.
+_SHAPES = ("target_shape", "newshape")
+_SIZES = [(axis, divisor) for divisor in range(1, 17) for axis in (-1, 1, 2)]
 # What targets of functions begin with.
 _FUNCTIONS = ("ops.", "tf.", "[")
 
@@ -144,7 +147,7 @@ class _Writer:
         return self.made
 
     def _steps(self, calls: Sequence[Call]) -> list[Step]:
-        return self._with_channels([step for call in calls for step in self._made(call)])
+        return self._with_sizes([step for call in calls for step in self._made(call)])
 
     def _output(self, tensor: Any, name: str, steps: list[Step]) -> int:
         """The tensor of an output; the name of what a function makes is given to a layer behind it."""
@@ -253,28 +256,32 @@ class _Writer:
             models.append(Inner(name, sentence, names, scope))
         return known
 
-    def _with_channels(self, steps: list[Step]) -> list[Step]:
-        """Says it of a number that is, in all calls of a kind, the number of channels of what they are called on."""
+    def _with_sizes(self, steps: list[Step]) -> list[Step]:
+        """Says it of a number that is, in all calls of a kind, a size of what they are called on."""
         kinds: dict[tuple[Form, tuple[str, ...], int], list[int]] = defaultdict(list)
         for place, step in enumerate(steps):
             words = tuple(source for source in step.literals if not source.isdigit())
             for slot, name in enumerate(step.form.names):
-                if name in ("filters", "units"):
-                    continue
-                kinds[step.form, words, slot].append(place)
-        for (*_, slot), places in kinds.items():
-            sources = [steps[place].literals[slot] for place in places]
-            channels = [self._channels(steps[place]) for place in places]
-            if sources == channels and len(set(sources)) > 1 and len(sources) >= _SURE:
+                if name not in ("filters", "units"):
+                    kinds[step.form, words, slot].append(place)
+        for (form, _, slot), places in kinds.items():
+            sources = {steps[place].literals[slot] for place in places}
+            if len(sources) == 1 or len(places) < _SURE:
+                continue
+            sizes = _SIZES if form.names[slot] in _SHAPES else _SIZES[:1]
+            told = (size for size in sizes if all(_size(steps[i], slot) == self._told(steps[i], size) for i in places))
+            if (size := next(told, None)) is not None:
+                source = f".shape[{size[0]}]" + (f" // {size[1]}" if size[1] > 1 else "")
                 for place in places:
-                    literals = list(steps[place].literals)
-                    literals[slot] = CHANNELS
-                    steps[place] = replace(steps[place], literals=tuple(literals))
+                    steps[place] = _telling(steps[place], slot, source)
         return steps
 
-    def _channels(self, step: Step) -> str:
+    def _told(self, step: Step, size: tuple[int, int]) -> int:
+        """Of what a step works on, the size of an axis, divided by a number; 0 where there is none such."""
+        axis, divisor = size
         shape = self.made.tensors[step.inputs[0]].shape if step.inputs and step.inputs[0] in self.made.tensors else ()
-        return str(shape[-1]) if shape else ""
+        found = shape[axis] or 0 if -len(shape) <= axis < len(shape) else 0
+        return 0 if found % divisor else int(found // divisor)
 
     def constant(self, value: np.ndarray) -> str:
         """Source of a large array: what it is called in the file beside."""
@@ -295,6 +302,19 @@ def _walked(calls: Sequence[Call]) -> Iterator[Call]:
             if isinstance(value, NestedModel):
                 yield from _walked(value.calls)
         yield call
+
+
+def _size(step: Step, slot: int) -> int:
+    """A literal that is a size; -1 for any other."""
+    source = step.literals[slot]
+    return int(source) if source.isdigit() and source != "0" else -1
+
+
+def _telling(step: Step, slot: int, source: str) -> Step:
+    """The step with a size in the place of a number; its form is no longer that of a step that has the number."""
+    literals, names = list(step.literals), list(step.form.names)
+    literals[slot], names[slot] = source, names[slot] + source
+    return replace(step, form=replace(step.form, names=tuple(names)), literals=tuple(literals))
 
 
 def _flattened(target: Sequence[int], shape: Sequence[int | None]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from tflrecover.generation.calls import Written
-from tflrecover.recovery.names import snake_case
+from tflrecover.recovery.names import INSIDE, snake_case
 
 _KINDS = re.compile(
     r"(depthwise|separable|transpose|conv|batch|normalization|norm|bn|(p_?)?re_?lu6?|activation|max|average|global"
@@ -59,7 +59,11 @@ def _identifier(name: str) -> str:
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     while len(stem) > _LONGEST_NAME and "_" in stem:
         stem = re.sub(r"_[^_]*(_[a-z]{1,2})*$", "", stem)
-    is_kind = re.sub(r"_\d+$", "", stem) in _BY_KERAS or not _TELLING.search(re.sub(_KINDS, "", stem))
+    is_kind = (
+        bool(INSIDE.fullmatch(stem))
+        or re.sub(r"_\d+$", "", stem) in _BY_KERAS
+        or not _TELLING.search(re.sub(_KINDS, "", stem))
+    )
     if not is_kind and stem[0].isalpha() and not keyword.iskeyword(stem):
         return stem
     return ""

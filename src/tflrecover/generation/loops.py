@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tflrecover.generation.layout import WIDTH
 from tflrecover.generation.parameters import Derived, main_first, names_for, varying
 from tflrecover.generation.repetition import join_repeats
 from tflrecover.generation.steps import Form, Function, Loop, Repeat, Scope, Step
@@ -111,7 +112,23 @@ def _saving(scope: Scope, start: int, period: int, turns: int) -> int:
     is_layer = period == 1 and isinstance(steps[0].form.target, str)
     if len(found.columns) > (1 if is_layer else _MOST_COLUMNS if turns > 2 else _COLUMNS_OF_TWO):
         return 0
-    return period * turns - period - 1 - table - (turns == 2)
+    body = period + sum(_longer(step, sources) for step, sources in zip(steps, found.sources, strict=False))
+    return period * turns - body - 1 - table - (turns == 2)
+
+
+def _longer(step: Step, sources: Sequence[str | Derived]) -> int:
+    """Lines more that a call of a function takes where names stand in the place of numbers."""
+    form = step.form
+    if not isinstance(form.target, Function) or not any(isinstance(one, Derived) for one in sources):
+        return 0
+    given = zip(form.names, form.defaults, step.literals, sources, strict=True)
+    shown = [
+        f"{name}={name if isinstance(source, Derived) else source}"
+        for name, default, literal, source in given
+        if literal != default
+    ]
+    width = len("        x = residual_block(x, )") + len(", ".join(shown))
+    return len(shown) + 2 if width > WIDTH else 0
 
 
 def _make_loop(scope: Scope, start: int, period: int, turns: int, taken: set[str]) -> None:

@@ -25,6 +25,10 @@ from tflrecover.generation.variables import Variables
 
 # Lengths of functions that are looked for, one after the other: blocks first and then what they are in, or all at once.
 _LENGTHS = ((48,), (4, 48), (8, 48))
+# As how many lines a layer counts whose arguments have a line each.
+_TALL = (1, 2)
+# What a way has to save by which lines count more than they are.
+_EXAGGERATED = 3
 # Of more steps not all ways are tried: each takes seconds.
 _MANY = 600
 
@@ -44,9 +48,10 @@ def module_source(model: Any, made: Written, origin: str) -> str:
         made: Its steps.
         origin: The file that it is from.
     """
-    lengths = _LENGTHS if len(made.program.main.steps) < _MANY else _LENGTHS[:1]
-    ways = itertools.product((depth_first, forward), lengths, (False, True))
-    return min((_source(model, made, origin, _program(made, *way)) for way in ways), key=_cost)
+    most = None if len(made.program.main.steps) < _MANY else 1
+    ways = itertools.product((depth_first, forward), _LENGTHS[:most], (False, True), _TALL[:most])
+    sources = ((_source(model, made, origin, _program(made, *way)), way[-1]) for way in ways)
+    return min(sources, key=lambda found: _cost(found[0]) + _EXAGGERATED * (found[1] - 1))[0]
 
 
 def _cost(source: str) -> float:
@@ -66,7 +71,9 @@ def _source(model: Any, made: Written, origin: str, program: Program) -> str:
     return "\n".join([*head(model, made, origin, "\n".join(lines)), *lines, LOAD])
 
 
-def _program(made: Written, order: Callable[[Scope], list[Step]], lengths: Sequence[int], joins: bool) -> Program:
+def _program(
+    made: Written, order: Callable[[Scope], list[Step]], lengths: Sequence[int], joins: bool, tall: int
+) -> Program:
     """The steps with functions and loops in them.
 
     Args:
@@ -74,6 +81,7 @@ def _program(made: Written, order: Callable[[Scope], list[Step]], lengths: Seque
         order: How they are ordered.
         lengths: See :data:`_LENGTHS`.
         joins: Make loops of equal layers before functions are looked for.
+        tall: See :data:`_TALL`.
     """
 
     def ordered(scope: Scope) -> Scope:
@@ -84,7 +92,7 @@ def _program(made: Written, order: Callable[[Scope], list[Step]], lengths: Seque
     for scope in program.scopes if joins else ():
         join_repeats(scope, of_layers=True)
     for longest in lengths:
-        find_functions(program, longest, made.channels)
+        find_functions(program, longest, made.channels, tall)
     inline_single(program)
     for function in program.functions:
         make_loops(function.body, {parameter.name for parameter in function.parameters})

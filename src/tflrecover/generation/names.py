@@ -21,6 +21,8 @@ class _Facts:
         joins: The same for a concatenation.
         called: Functions of the source that it calls.
         growth: What it adds to the number of places.
+        enlarges: Whether it makes its first tensor as large as its second, and merges them.
+        pools: Whether all places become one behind other layers.
         widens: Whether a depthwise convolution stands between two others.
     """
 
@@ -32,17 +34,22 @@ class _Facts:
     joins: bool
     growth: int
     called: tuple[str, ...]
+    enlarges: bool
+    pools: bool
     widens: bool
 
     def has(self, *kinds: str) -> bool:
         return any(kind in self.kinds for kind in kinds)
 
 
+# Steps of a function that is little more than a loop.
+_FEW = 3
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv2D", "DepthwiseConv2D", "Conv2DTranspose")
 _ATTENTION = ("MultiHeadAttention", "matmul", "einsum", "Dot")
 
 # Name and docstring; the first row that holds.
 _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
+    ("decoder_block", "Enlarges features, and joins them with finer ones.", lambda f: f.inputs == 2 and f.enlarges),
     ("cell", "Several ways from two tensors, side by side.", lambda f: f.inputs > 1 and "Concatenate" in f.own),
     ("stage", "Halves the size, and goes on with blocks that keep it.", lambda f: f.repeats and f.growth < 0),
     ("blocks", "Blocks of one kind, one behind the other.", lambda f: f.repeats),
@@ -50,6 +57,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("attention", "What each step takes from others.", lambda f: f.has("dot_product_attention")),
     ("head", "Turns features into predictions.", lambda f: f.own[-1] in ("Reshape", "Flatten") and f.has("Conv2D")),
     ("squeeze_excite", "Scales channels by what is seen of all places.", lambda f: f.own[0].startswith("Global")),
+    ("encoder", "Makes one vector of all places.", lambda f: f.pools and not f.has("Multiply", "multiply")),
     ("upsample_block", "Enlarges features.", lambda f: f.growth > 0),
     ("downsample_block", "Halves the size.", lambda f: f.growth < 0),
     ("inverted_residual", "Widens, filters each channel, narrows, and adds its input.", lambda f: f.adds and f.widens),
@@ -109,7 +117,8 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
             repeats = repeats or isinstance(target.form.target, Function)
             target = target.form.target
         if isinstance(target, Loop):
-            repeats = True
+            # Of layers alone it is one part among others.
+            repeats = repeats or len(steps) <= _FEW or any(_calls(one) for one in target.body.steps)
         elif isinstance(target, Function):
             kinds |= known[id(target)].kinds
             own.append(target.name)
@@ -133,8 +142,17 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
         _merges(steps, given, ("layers.Concatenate", "ops.concatenate")),
         growth,
         tuple(called),
+        before < max(size(value) for value in given) == after
+        and own[-1] in ("Concatenate", "Add", "concatenate", "add"),
+        any(kind.startswith("Global") for kind in own[1:]),
         own[:3] == ["Conv2D", "DepthwiseConv2D", "Conv2D"],
     )
+
+
+def _calls(step: Step) -> bool:
+    """Whether it calls a function of the source."""
+    target = step.form.target
+    return isinstance(target.form.target if isinstance(target, Repeat) else target, Function)
 
 
 def _merges(steps: Sequence[Step], given: set[int], targets: tuple[str, ...]) -> bool:

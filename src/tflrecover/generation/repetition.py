@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tflrecover.generation.joints import joints
-from tflrecover.generation.parameters import Derived, has_more, main_first, names_for, varying
+from tflrecover.generation.layout import WIDTH
+from tflrecover.generation.parameters import Derived, Varying, has_more, main_first, names_for, varying
 from tflrecover.generation.steps import (
     Argument,
     Form,
@@ -40,8 +41,15 @@ _FEW = 4
 _TORN = 1.0
 
 
-def find_functions(program: Program, longest: int, channels: Callable[[int], int]) -> None:
-    """Puts functions of at most so many steps in the place of what is repeated, until that saves no line."""
+def find_functions(program: Program, longest: int, channels: Callable[[int], int], tall: int = 1) -> None:
+    """Puts functions of at most so many steps in the place of what is repeated, until that saves no line.
+
+    Args:
+        program: It is changed in place.
+        longest: The most steps of a function.
+        channels: Of a tensor the size of its last axis.
+        tall: As how many lines one counts that is divided into several, as it is too long.
+    """
     while True:
         for scope in program.scopes:
             join_repeats(scope)
@@ -50,10 +58,10 @@ def find_functions(program: Program, longest: int, channels: Callable[[int], int
         bound = {id(scope): joints(scope, channels) for scope in program.scopes}
         for windows in _candidates(program.scopes, longest):
             # What is saved at most, before it is looked at closely.
-            if _lines(windows[0].steps) * (len(windows) - 1) - _FRAME <= most:
+            if _lines(windows[0].steps, tall) * (len(windows) - 1) - _FRAME <= most:
                 continue
             torn = sum(value in bound[id(window.scope)] for window in windows for value in window.ends)
-            saving = _saving(windows) - _TORN * torn
+            saving = _saving(windows, tall) - _TORN * torn
             if saving > most:
                 best, most = windows, saving
         if best is None:
@@ -99,16 +107,17 @@ def _is_word(source: str) -> bool:
     return source.startswith('"') or source in ("True", "False", "None")
 
 
-def _saving(windows: Sequence[Window]) -> float:
+def _saving(windows: Sequence[Window], tall: int) -> float:
     first, places = windows[0], [window.steps for window in windows]
     if has_more(places, _MOST_PARAMETERS):
         return 0.0
-    count = len(varying(places).columns)
+    found = varying(places)
+    count = len(found.columns)
     if count > _MOST_PARAMETERS:
         return 0.0
-    call = 1 + _PARAMETER * max(0, count - _FREE_PARAMETERS)
+    call = _call_height(found, first.steps) + _PARAMETER * max(0, count - _FREE_PARAMETERS)
     call += _INPUT * (len(first.inputs) - 1) + _OUTPUT * (len(first.outputs) - 1)
-    lines = _lines(first.steps)
+    lines = _lines(first.steps, tall)
     before = lines * len(windows)
     after = lines + _FRAME + sum(call * min(run, 2) for run in _runs(windows))
     return before - after
@@ -127,8 +136,27 @@ def _runs(windows: Sequence[Window]) -> Iterable[int]:
     yield length
 
 
-def _lines(steps: Sequence[Step]) -> int:
-    return sum(2 if isinstance(step.form.target, Repeat) and step.literals[0] != "1" else 1 for step in steps)
+def _lines(steps: Sequence[Step], tall: int) -> int:
+    return sum(_height(step, tall) for step in steps)
+
+
+def _call_height(found: Varying, steps: Sequence[Step]) -> int:
+    """Lines of a call of what is a function with these parameters, of which two go without their names."""
+    names = [f"{steps[step].form.names[slot]}=" for _, step, slot in found.columns]
+    sources = [max(column, key=len) for column, _, _ in found.columns]
+    width = len("".join([*names[_FREE_PARAMETERS:], *sources])) + len(", ") * len(sources)
+    return 1 if len("    x = residual_block(x)") + width <= WIDTH else 3
+
+
+def _height(step: Step, tall: int) -> int:
+    """Lines of a step, or ``tall`` where its arguments have a line each."""
+    form = step.form
+    if isinstance(form.target, Repeat):
+        return 1 if step.literals[0] == "1" else 2
+    given = zip(form.names, form.defaults, step.literals, strict=True)
+    shown = [f"{name}={source}, " for name, default, source in given if source != default]
+    width = len("    x = (, )(x)") + len("".join(shown)) + (len(form.target) if form.is_layer else 0)
+    return tall if form.is_layer and width > WIDTH else 1
 
 
 def _make_function(program: Program, windows: Sequence[Window]) -> None:

@@ -8,8 +8,7 @@ from tflrecover.generation.classes import FUNCTION
 from tflrecover.generation.layout import STEP, laid_out
 from tflrecover.generation.literals import quoted
 from tflrecover.generation.steps import (
-    CHANNELS,
-    SHAPE,
+    TOLD,
     Argument,
     Built,
     Form,
@@ -177,7 +176,7 @@ def _source(tree: Tree, form: Form, given: Sequence[str], literals: Sequence[str
         return given[tree.index]
     if isinstance(tree, Slot):
         source = literals[tree.index]
-        return given[0] + source if source in (CHANNELS, SHAPE) else source
+        return given[0] + source if source.startswith(TOLD) else source
     if isinstance(tree, Built):
         return f"{literals[tree.index]}()"
     if isinstance(tree, Made):

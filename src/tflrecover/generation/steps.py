@@ -50,8 +50,8 @@ class Made:
 
 Tree: TypeAlias = Tensor | Slot | Several | Built | Made
 
-# Literals that are told by what a step works on: the size of its last axis, and of all but the batch.
-CHANNELS, SHAPE = ".shape[-1]", ".shape[1:]"
+# Literals that are told by what a step works on begin so; all of its sizes but the batch.
+TOLD, SHAPE = ".shape[", ".shape[1:]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,30 @@ _NEWER: Mapping[str, Mapping[str, Reader]] = {
 }
 
 
+# Those that are a function of Keras where the last operand is known: its name, and that of the operand.
+_WHERE_KNOWN = {
+    "SCATTER_ND": ("scatter", "shape"),
+    "UNSORTED_SEGMENT_MAX": ("segment_max", "num_segments"),
+    "UNSORTED_SEGMENT_SUM": ("segment_sum", "num_segments"),
+}
+
+
+def _called(name: str, call: str) -> Callable[[Builder, Part], Any]:
+    usual = function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call)
+    if name not in _WHERE_KNOWN:
+        return usual
+    kind, argument = _WHERE_KNOWN[name]
+
+    def build(builder: Builder, part: Part) -> Any:
+        *given, last = part.args
+        if not isinstance(last, np.ndarray):
+            return usual(builder, part)
+        known = tuple(map(int, last)) if last.ndim else int(last)
+        return builder.ops(kind, *given, **{argument: known})
+
+    return build
+
+
 # How segments are put together, and what one that is empty is; shapes with a free batch are computed so.
 _COMBINE: Mapping[str, tuple[np.ufunc, Callable[[np.dtype[Any]], Any]]] = {
     "UNSORTED_SEGMENT_MAX": (np.maximum, lambda dtype: _limits(dtype).min),
@@ -303,7 +327,7 @@ SPECS = (
             tflite=_READERS.get(name, plain(name)),
             tf={tf: _READERS.get(name, plain(name)), **_NEWER.get(name, {})},
             infer_shape=_SHAPES.get(name),
-            keras=function(call.removeprefix("ops.")) if call.startswith("ops.") else tensorflow(call),
+            keras=_called(name, call),
             evaluate=_segments(name),
         )
         for name, (tf, call) in _SAME_IN_BOTH.items()

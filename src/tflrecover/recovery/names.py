@@ -11,7 +11,7 @@ from tflrecover.ir import short_name
 
 # What TensorFlow calls the operators inside a layer; its own types begin with a capital. A converter may put a number
 # behind it.
-_INSIDE = re.compile(
+INSIDE = re.compile(
     r"([A-Z]\w*|add|mul|sub|truediv|convolution|depthwise|separable_conv2d|relu6?|sigmoid|tanh|silu|swish|gelu|softmax"
     r"|conv2d|conv2d_transpose|batchnorm|matmul|mean|pad|reshape|transpose|strided_slice|concat|resize|max_pool2d"
     r"|avg_pool2d|call|while|cond|body|moments|squeeze|stack|tile|split|einsum|pow|rsqrt|square)(_?\d+)?(:\d+)?"
@@ -101,7 +101,7 @@ class Scheme:
     def _around(self, path: Sequence[str]) -> list[str]:
         """The layers that an operator is in, the outermost first."""
         parts = list(path[self._depth :] if len(path) > 1 else path)
-        while len(parts) > 1 and _INSIDE.fullmatch(parts[-1]):
+        while len(parts) > 1 and INSIDE.fullmatch(parts[-1]):
             parts.pop()
         return parts if len(parts) < len(path) - self._depth or len(path) == 1 else parts[:-1]
 
