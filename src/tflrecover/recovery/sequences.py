@@ -5,8 +5,9 @@ from __future__ import annotations
 from tflrecover import ops
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import maker
 from tflrecover.rewrite.writer import Writer
+
+_NORMS = ("LAYER_NORMALIZATION", "RMS_NORMALIZATION")
 
 
 def swapped(draft: Draft, op: Op | None) -> int | None:
@@ -44,14 +45,22 @@ def from_the_end(draft: Draft, value: int, axis: int = 0) -> int | None:
 
 
 def lift_turns(draft: Draft) -> int:
-    """Batch and time are exchanged where a reshape has exchanged them before, as it may for a batch of one.
+    """Batch and time are exchanged where they have been exchanged before, by a reshape as it may be for a batch of one.
 
-    Dense layers and functions of single numbers between the two take the batch first. Who exchanges the same shares it.
+    What does the same with every row between the two takes the batch first. Who exchanges the same shares it.
     """
     count = 0
-    for op in draft.of_type("TRANSPOSE"):
-        x, shape = op.inputs[0], draft.shape(op.inputs[0])
-        if x is None or swapped(draft, op) is None or 1 not in shape[:2]:
+    for back in draft.of_type("RESHAPE"):
+        # Of one example nothing moves, so what puts the batch first again may as well take what has it first.
+        turned = draft.producer(back.inputs[0])
+        x = swapped(draft, turned) if turned is not None and turned.type == "TRANSPOSE" else None
+        if x is not None and draft.shape(x)[0] == 1 == draft.shape(back.outputs[0])[0]:
+            draft.replace(back.evolve(inputs=(x,)))
+            count += 1
+    for op_id in [op.id for op in draft.of_type("TRANSPOSE")]:
+        op = draft.ops.get(op_id)
+        x = None if op is None else op.inputs[0]
+        if op is None or x is None or swapped(draft, op) is None:
             continue
         for other in {user.id: user for user, _ in draft.consumers(x)}.values():
             if other.id != op.id and other.type == "TRANSPOSE" and other.attributes == op.attributes:
@@ -64,13 +73,16 @@ def lift_turns(draft: Draft) -> int:
 def _lifted(draft: Draft, op: Op) -> bool:
     between: list[Op] = []
     made = draft.producer(op.inputs[0])
-    while made is not None and _is_by_rows(made) and draft.only_consumer(made.outputs[0]) is not None:
+    while made is not None and _is_by_rows(draft, made) and draft.only_consumer(made.outputs[0]) is not None:
         between.append(made)
         made = draft.producer(made.inputs[0])
-    if made is None or maker(draft, made.outputs[0], "RESHAPE") is None:
+    before = swapped(draft, made)
+    if made is None or (made.type != "RESHAPE" and before is None):
         return False
     first, second, *rest = draft.shape(made.outputs[0])
-    x = Writer(draft, op).reshaped(made.inputs[0], (second, first, *rest))
+    if made.type == "RESHAPE" and 1 not in (first, second):
+        return False
+    x = before if before is not None else Writer(draft, op).reshaped(made.inputs[0], (second, first, *rest))
     for inner in reversed(between):
         first, second, *rest = draft.shape(inner.outputs[0])
         known = draft.values[inner.outputs[0]]
@@ -83,7 +95,11 @@ def _lifted(draft: Draft, op: Op) -> bool:
     return True
 
 
-def _is_by_rows(op: Op) -> bool:
-    """Whether it does the same with every row, in whatever order they are."""
+def _is_by_rows(draft: Draft, op: Op) -> bool:
+    """Whether it does the same with every row, in whatever order they are along the first two axes."""
+    last = len(draft.shape(op.outputs[0])) - 1
+    if op.type == "FULLY_CONNECTED" or op.type in _NORMS:
+        axes = [last] if op.type not in _NORMS else [axis % (last + 1) for axis in op.attributes["axis"]]
+        return axes == [last] and last > 1
     spec = ops.by_name(op.type)
-    return op.type == "FULLY_CONNECTED" or (spec is not None and spec.is_of_single_numbers)
+    return spec is not None and spec.is_of_single_numbers
