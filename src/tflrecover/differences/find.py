@@ -31,7 +31,6 @@ from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, keys
 
-
 # Arguments that say how large an image becomes.
 _SIZES = ("size", "height", "width")
 
