@@ -113,3 +113,15 @@ def test_the_first_of_two_norms_in_a_row_is_missing():
     difference = root(embedded, has_norm=False)
     assert difference.kind == "missing"
     assert difference.message.startswith("add a layer like 'second' (LayerNormalization) after 'embed'")
+
+
+def pyramid(steps=1):
+    image = keras.Input((8, 8, 3), name="image")
+    x = L.Conv2D(4, 3, strides=steps, padding="same", activation="relu", name="stem")(image)
+    y = L.Conv2D(4, 1, activation="relu", name="pooled")(L.GlobalAveragePooling2D(keepdims=True, name="pool")(x))
+    y = L.UpSampling2D(x.shape[1:3], interpolation="bilinear", name="up")(y)
+    return keras.Model(image, L.Conv2D(2, 1, name="head")(L.Concatenate(name="join")([x, y])))
+
+
+def test_what_is_brought_to_the_size_of_others_follows_them():
+    assert named(root(pyramid, steps=2)) == ("attribute", "stem", "strides")

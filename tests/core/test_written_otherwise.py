@@ -80,6 +80,11 @@ WAYS = {
         lambda x: ops.tile(ops.expand_dims(x, 0), (3, 1, 1)),
     ),
     "repeat_pixels": ((1, 6, 6, 4), pooled("bilinear"), pooled("nearest")),
+    "join_steps": (
+        (1, 6, 5),
+        lambda x: layers.TimeDistributed(layers.Dense(7, activation="tanh", name="each"), name="steps")(x),
+        lambda x: layers.Dense(7, activation="tanh", name="each")(x),
+    ),
     "squeeze_tiles": ((1, 5), repeated, broadcast),
     "drop_repeats": ((2, 6, 5), lambda x: Positions(False)(x), lambda x: Positions(True)(x)),
 }

@@ -20,6 +20,7 @@ from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.forward import scaling
 from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.indices import drop_repeats
+from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.reductions import drop_kept_axes
 from tflrecover.rewrite.reshape import reshape_units
@@ -185,6 +186,11 @@ def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
     return (drop_kept_axes,) if mine != theirs else ()
 
 
+def _joined_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
+    """What is done to each step alike is done to all at once, where one side alone takes steps apart."""
+    return (join_steps,) if count(found.file, "PACK") != count(found.keras, "PACK") else ()
+
+
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """What one side may write otherwise is written so on both, where they have it in different numbers."""
     return tuple(rule for rule, amount in ONE_SIDED.items() if amount(found.file) != amount(found.keras))
@@ -273,6 +279,8 @@ class _Notation:
 _NOTATIONS = (
     # Who puts the axes of size 1 there hides nothing.
     _Notation(_kept_otherwise, tells=lambda found, other: True, stays=True),
+    # So does what is done to each step alike.
+    _Notation(_joined_otherwise, tells=lambda found, other: True, stays=True),
     _Notation(_one_sided),
     _Notation(_repeated_alike),
     # How far reshapes sink hides nothing.

@@ -19,11 +19,20 @@ from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.moved import moved
 from tflrecover.differences.padded import padded
 from tflrecover.differences.regions import Region, open_regions, replacements
-from tflrecover.differences.reshapes import has_as_many, is_shift, makes_other_rows, on_other_shapes
+from tflrecover.differences.reshapes import (
+    has_as_many,
+    is_brought_to_others,
+    is_shift,
+    makes_other_rows,
+    on_other_shapes,
+)
 from tflrecover.differences.strides import exchanged
 from tflrecover.ir import Difference, Op, Shape, called
 from tflrecover.transfer.state import Failure
 from tflrecover.weight import Array, keys
+
+# Arguments that say how large an image becomes.
+_SIZES = ("size", "height", "width")
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -121,7 +130,9 @@ def _attributes(alignment: Alignment, layers: Layers) -> Iterator[Found]:
             continue
         told: list[Difference] = []
         for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
-            yield Found(f, difference, is_root=not _follows(keras.ops[k], difference, told, layers))
+            follows = _follows(keras.ops[k], difference, told, layers)
+            follows = follows or (difference.attribute in _SIZES and is_brought_to_others(alignment, f, k))
+            yield Found(f, difference, is_root=not follows)
             told.append(difference)
 
 

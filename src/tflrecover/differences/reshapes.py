@@ -47,6 +47,25 @@ def makes_other_rows(alignment: Alignment, region: Region) -> bool:
     return False
 
 
+def is_brought_to_others(alignment: Alignment, f: int, k: int) -> bool:
+    """Whether a resize brings an image to the size of what it is joined with, which is another on either side."""
+    file, keras = alignment.file, alignment.keras
+    if not str(file.ops[f].type).startswith("RESIZE"):
+        return False
+    pairs = [(f, k)] + [
+        (edge.source, alignment.pairs[edge.source])
+        for taker, _, _ in file.consumers[f]
+        if taker in alignment.pairs and k in {user.source for user in keras.operands[alignment.pairs[taker]]}
+        for edge in file.operands[taker]
+        if edge.source in alignment.pairs and edge.source != f
+    ]
+    own, *others = [
+        tuple(shape_of(side.graph, side.ops[n].outputs[0])[1:3] for side, n in ((file, one), (keras, other)))
+        for one, other in pairs
+    ]
+    return own[0] != own[1] and own in others
+
+
 def has_as_many(alignment: Alignment) -> bool:
     """Whether the file has as many reshapes without a counterpart as the model."""
     mine = sum(op.type == "RESHAPE" and f not in alignment.pairs for f, op in enumerate(alignment.file.ops))

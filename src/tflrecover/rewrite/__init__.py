@@ -23,6 +23,7 @@ from tflrecover.rewrite.global_pool import pool_to_mean
 from tflrecover.rewrite.heads import select_scores, split_units, transpose_fewer
 from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
+from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
 from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
 from tflrecover.rewrite.logic import plain_logic
@@ -89,6 +90,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         sink_broadcasts,
         drop_broadcasts,
         squeeze_tiles,
+        join_steps,
         pack_steps,
         take_steps,
         take_apart,
@@ -231,7 +233,18 @@ ONE_SIDED: tuple[Rule, ...] = (
 INSTEAD: Mapping[Rule, Rule] = {unit_reshapes: reshape_units, merge_clamps: write_clamps}
 """Rules of which another takes the place where it is asked for."""
 OPTIONAL: frozenset[Rule] = frozenset(
-    {scale_operands, sink_layouts, drop_kept_axes, drop_repeats, *STEPS, *ARRANGED, *ONE_SIDED, *OWN_NORMS, *COMPOSED}
+    {
+        scale_operands,
+        sink_layouts,
+        drop_kept_axes,
+        drop_repeats,
+        join_steps,
+        *STEPS,
+        *ARRANGED,
+        *ONE_SIDED,
+        *OWN_NORMS,
+        *COMPOSED,
+    }
 )
 """Rules that hide what the two sides may well have alike: they run only where it proves more (``comparison/forms``)."""
 
