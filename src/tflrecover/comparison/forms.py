@@ -1,4 +1,4 @@
-"""Both sides in canonical form and aligned, under the reading of them that proves most."""
+"""Both sides in canonical form and aligned, written in the way that proves most."""
 
 from __future__ import annotations
 
