@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import keras
@@ -47,13 +48,15 @@ class Line:
     layer: Any
 
 
-def lines(draft: Draft, graph: Graph, operators: Collection[OpId]) -> tuple[Line, ...]:
+def lines(draft: Draft, graph: Graph, operators: Collection[OpId], *, is_tried: bool = False) -> tuple[Line, ...]:
     """The calls that operators of a file are, in order.
 
     Args:
         draft: The file in canonical terms, before any other rule; it is not changed.
         graph: Its canonical graph.
         operators: Ids of operators of that graph.
+        is_tried: Whether what comes of it is proved before it is told. Then also what stands between them may be a
+            part, though it has a counterpart.
 
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
@@ -62,14 +65,13 @@ def lines(draft: Draft, graph: Graph, operators: Collection[OpId]) -> tuple[Line
     others = [op for op in graph.ops() if op.id not in operators]
     # An activation has the same origin as the convolution that it is fused into.
     own = _within(draft, mine) - {op.id for op in others}
+    parts = _parts(draft, own, _within(draft, others) - own)
+    if is_tried:
+        # Scalings have origins in other layers.
+        parts = chain(parts, _parts(draft, draft.ops.keys() & operators, set()))
     first: tuple[Line, ...] = ()
-    for part in _parts(draft, own, _within(draft, others) - own):
-        try:
-            found = _written(draft, part)
-        # A part of a network need not be one that Keras takes; with more of it, it may be.
-        except Exception as error:
-            _log.debug("operators %s are no lines: %s: %s", sorted(map(str, part)), type(error).__name__, error)
-            continue
+    for part in parts:
+        found = _written(draft, part)
         if found and not _is_in_parts(found):
             return found
         first = first or found
@@ -82,18 +84,18 @@ def _within(draft: Draft, ops: Sequence[Op]) -> set[OpId]:
     return {op.id for op in draft.ops.values() if any(origin.op in origins for origin in op.origins)}
 
 
-def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[set[OpId]]:
+def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[Set[OpId]]:
     """Those operators, and with what stands between and around them: together they may be one layer."""
-    inside = set(operators)
-    yield inside
     free = draft.ops.keys() - others
     # What moves axes on the way may have been taken for a part of what comes behind.
     moves = {op.id for op in draft.of_type(*_LAYOUT)}
-    whole = inside | (_between(draft, inside) & (free | moves))
-    whole |= _only_for(draft, whole, free)
-    if whole != inside:
-        yield whole
-    yield whole | _around(draft, whole)
+    between = operators | (_between(draft, operators) & (free | moves))
+    whole = _only_for(draft, between, free)
+    tried: list[Set[OpId]] = []
+    for part in (operators, between, whole, whole | _around(draft, whole)):
+        if part not in tried:
+            tried.append(part)
+            yield part
 
 
 def _is_in_parts(written: Sequence[Line]) -> bool:
@@ -137,6 +139,19 @@ def _around(draft: Draft, inside: Collection[OpId]) -> set[OpId]:
 
 
 def _written(draft: Draft, inside: Collection[OpId]) -> tuple[Line, ...]:
+    """The calls that operators of the draft are; none where they are no part that Keras takes."""
+    try:
+        calls = _calls(draft, inside)
+        return tuple(Line(_source(call), call.layer) for call in calls)
+    except Unwritable:
+        return ()
+    # A part of a network need not be one; with more of it, it may be.
+    except Exception as error:
+        _log.debug("operators %s are no lines: %s: %s", sorted(map(str, inside)), type(error).__name__, error)
+        return ()
+
+
+def _calls(draft: Draft, inside: Collection[OpId]) -> Sequence[Call]:
     part = _part(draft, inside)
     if not 0 < len(part.ops) <= _MOST_OPERATORS:
         return ()
@@ -147,12 +162,7 @@ def _written(draft: Draft, inside: Collection[OpId]) -> tuple[Line, ...]:
         assembly = Assembly(part, builder, False, known)
         assembly.run()
         calls = _without_flattening(builder.calls, [known[value] for value in part.inputs])
-        if assembly.missing or len(calls) > _MOST_CALLS:
-            return ()
-        try:
-            return tuple(Line(_source(call), call.layer) for call in calls)
-        except Unwritable:
-            return ()
+        return () if assembly.missing or len(calls) > _MOST_CALLS else calls
 
 
 def _without_flattening(calls: Sequence[Call], inputs: Sequence[Any]) -> Sequence[Call]:

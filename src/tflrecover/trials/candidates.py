@@ -133,7 +133,6 @@ def candidates(layer: Any, path: str, numbers: Iterable[float], found: Sequence[
     others = [_wrapping(layer, path, config), both_ways(layer, path, found)]
     if len(found) > 1 and any(difference.kind in _OF_ONE_TOO_MANY for difference in found):
         others.append(removal(layer, path, found, _AS_SOON))
-    others.append(_with_numbers(layer, path, config, siblings, hints.numbers))
     yield from heapq.merge(_built_otherwise(layer, path, config, options), *others, key=attrgetter("rank"))
 
 
@@ -149,25 +148,6 @@ def _built_otherwise(
             made = _built(type(layer) if place else value, one)
             if made is not None:
                 yield _candidate(path, place, have, value, StandIn(layer, made), rank)
-
-
-def _with_numbers(
-    layer: Any, path: str, config: Mapping[str, Any], siblings: Sequence[Any], numbers: Sequence[float]
-) -> Iterator[Candidate]:
-    """The layer of each of some classes, with a number that is neither the layer's nor what the class has by itself."""
-    from tflrecover.tracing.standin import StandIn
-
-    for kind in siblings:
-        given = _taken(kind, layer, config)[0]
-        for key in (key for key, value in given.items() if type(value) is float):
-            known = given[key], inspect.signature(kind.__init__).parameters[key].default
-            for number in (number for number in numbers if number not in known):
-                made = _built(kind, {**given, key: number})
-                if made is not None:
-                    have, value = type(layer).__name__, f"{kind.__name__}({key}={number})"
-                    yield Candidate(
-                        path, SIBLING, have, value, StandIn(layer, made), len(siblings) * max(len(numbers), _AS_SOON)
-                    )
 
 
 def _wrapping(layer: Any, path: str, config: Mapping[str, Any]) -> Iterator[Candidate]:

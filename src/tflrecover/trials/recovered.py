@@ -41,7 +41,7 @@ class Recovered:
         """The layer of another class that the file has in the place of a layer, if it is one alone."""
         from tflrecover.tracing.standin import StandIn, unbuilt
 
-        layer, written = self._suspects.layers[path], self._written(self._concerned(path, found))
+        layer, written = self._suspects.layers[path], self._written(self._concerned(path, found), is_tried=True)
         made = written[0].layer if len(written) == 1 else None
         # Layers of Keras 2 take no tensors of Keras 3. Another argument is told as that.
         is_of_keras_3 = any(cls.__name__ == "Operation" for cls in type(layer).__mro__)
@@ -60,10 +60,11 @@ class Recovered:
             alignment.file.ops[f].id for f in own
         }
 
-    def _written(self, operators: Collection[OpId]) -> Sequence[Line]:
+    def _written(self, operators: Collection[OpId], *, is_tried: bool = False) -> Sequence[Line]:
         from tflrecover.generation.lines import lines
 
-        return () if self._draft is None else lines(self._draft, self._comparison.alignment.file.graph, operators)
+        graph = self._comparison.alignment.file.graph
+        return () if self._draft is None else lines(self._draft, graph, operators, is_tried=is_tried)
 
     @cached_property
     def _draft(self) -> Draft | None:
