@@ -64,3 +64,58 @@ def test_nothing_is_tried_where_a_whole_layer_is_missing(tried, name):
     (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(network(layer), 1)), network()).differences
     assert difference.message.startswith(f"add {name} after 'before'")
     assert not tried
+
+
+class Block(L.Layer):
+    """As people write them: each of its layers can be changed in its code."""
+
+    def __init__(self, num_heads=4, key_dim=4, norm=L.LayerNormalization, epsilon=1e-5):
+        super().__init__(name="block")
+        self.attention = L.MultiHeadAttention(num_heads, key_dim, name="attention")
+        self.norm = norm(epsilon=epsilon, name="norm")
+
+    def call(self, x):
+        return self.norm(x + self.attention(x, x))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    {
+        "recurrent": (
+            lambda: L.LSTM(6, return_sequences=True, go_backwards=True),
+            lambda: L.LSTM(8, return_sequences=True, name="there"),
+            "set `go_backwards=True`, `units=6` on layer 'there': the model has False and 8",
+        ),
+        "attention": (
+            lambda: Block(),
+            lambda: Block(2, 6),
+            "set `num_heads=4`, `key_dim=4` on layer 'attention': the model has 2 and 6",
+        ),
+        "groups": (
+            lambda: L.GroupNormalization(4, epsilon=1e-5),
+            lambda: L.GroupNormalization(2, name="there"),
+            "set `groups=4`, `epsilon=1e-05` on layer 'there': the model has 2 and 0.001",
+        ),
+    }.values(),
+    ids=["recurrent", "attention", "groups"],
+)
+def test_several_arguments_of_one_layer_are_one_difference(tried, right, wrong, told):
+    file = zoo.convert(zoo.randomize(network(right()), 1))
+    (difference,) = tflrecover.diff(file, network(wrong())).differences
+    assert difference.message.startswith(told)
+    assert len(tried) <= 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    {
+        "heads": ({"num_heads": 2}, "set `num_heads=4` on layer 'attention': the model has 2"),
+        "epsilon": ({"epsilon": 1e-3}, "set `epsilon=1e-05` on layer 'norm': the model has 0.001"),
+        "norm": ({"norm": L.RMSNormalization}, "use LayerNormalization instead of RMSNormalization at layer 'norm'"),
+    }.values(),
+    ids=["heads", "epsilon", "norm"],
+)
+def test_layer_in_a_layer_of_the_users(fault, told):
+    file = zoo.convert(zoo.randomize(network(Block()), 1))
+    (difference,) = tflrecover.diff(file, network(Block(**fault))).differences
+    assert difference.message.startswith(told)

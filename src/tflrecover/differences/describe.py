@@ -302,7 +302,7 @@ def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequ
     # Who brings a value into another shape before what is too many is not, where the file has the rest of it.
     computing = set(layers_of(op for op in nodes if op.type not in LAYOUT))
     named = [path for path in layers_of(nodes) if path in computing or not computing or path not in also_elsewhere]
-    around = owners(layers)
+    around = owners(layers, of_users=True)
     whole = list(dict.fromkeys(around.get(path, path) for path in named))
     if not set(whole) & {around.get(path, path) for path in also_elsewhere}:
         # A cell goes with its layer.

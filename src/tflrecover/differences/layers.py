@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from tflrecover.mistaken import is_of_keras
+
 Layers = Mapping[str, Any]
 
 
@@ -49,12 +51,19 @@ def is_kind_of_activation(layer: Any) -> bool:
     return type(layer).__module__.rpartition(".")[0].endswith((".activation", ".activations"))
 
 
-def owners(layers: Layers) -> dict[str, str]:
-    """Path of a layer to that of the outermost layer around it that is no model."""
+def owners(layers: Layers, *, of_users: bool = False) -> dict[str, str]:
+    """Path of a layer to that of the outermost layer around it that is no model.
+
+    Args:
+        layers: The model's layers by path.
+        of_users: Whether it may be of a class of the user's. What such a one holds is in its code, where each can be
+            changed by itself.
+    """
     paths = {id(layer): path for path, layer in layers.items()}
     found: dict[str, str] = {}
     for path, layer in layers.items():
-        if not hasattr(layer, "_flatten_layers") or hasattr(layer, "compile"):
+        is_whole = hasattr(layer, "_flatten_layers") and not hasattr(layer, "compile")
+        if not is_whole or not (of_users or is_of_keras(layer)):
             continue
         for inner in layer._flatten_layers(include_self=False):
             if id(inner) in paths:

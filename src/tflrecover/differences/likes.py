@@ -19,7 +19,7 @@ def like_a_layer(nodes: Sequence[Op], keras: View, layers: Layers) -> str | None
     wanted = _kinds(nodes)
     if wanted.total() < _FEWEST:
         return None
-    around = owners(layers)
+    around = owners(layers, of_users=True)
     made: dict[str, list[Op]] = defaultdict(list)
     for op in keras.ops:
         layer = describe.layer_of(op)

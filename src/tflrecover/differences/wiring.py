@@ -10,7 +10,6 @@ from tflrecover.differences import describe
 from tflrecover.differences.found import Found
 from tflrecover.differences.layers import Layers, owners
 from tflrecover.ir import Difference, called
-from tflrecover.mistaken import is_of_keras
 
 Wrong = dict[tuple[int, int], list[tuple[Edge | None, Edge | None]]]
 """Pair of nodes to its operands that are not the same, side by side."""
@@ -65,7 +64,7 @@ def operands(alignment: Alignment, wrong: Wrong, layers: Layers) -> Iterator[Fou
     What a layer of Keras's own is called with may go to several operators: that is told once, of the layer.
     """
     file, keras = alignment.file, alignment.keras
-    called_as = {inner: outer for inner, outer in owners(layers).items() if is_of_keras(layers[outer])}
+    called_as = owners(layers)
     told: set[Hashable] = set()
     pairs = [pair for bad in wrong.values() for pair in bad]
     wanted = {_place(alignment, mine) for mine, _ in pairs}

@@ -55,8 +55,8 @@ def lines(draft: Draft, graph: Graph, operators: Collection[OpId], *, is_tried: 
         draft: The file in canonical terms, before any other rule; it is not changed.
         graph: Its canonical graph.
         operators: Ids of operators of that graph.
-        is_tried: Whether what comes of it is proved before it is told. Then also what stands between them may be a
-            part, though it has a counterpart.
+        is_tried: Whether what comes of it is proved before it is told. Then what stands between them may be a part,
+            though it has a counterpart, and one layer is better than several.
 
     Returns:
         Empty where nothing in Keras is these, or more than a few calls are.
@@ -72,7 +72,7 @@ def lines(draft: Draft, graph: Graph, operators: Collection[OpId], *, is_tried: 
     first: tuple[Line, ...] = ()
     for part in parts:
         found = _written(draft, part)
-        if found and not _is_in_parts(found):
+        if found and not _is_in_parts(found) and (len(found) == 1 or not is_tried):
             return found
         first = first or found
     return first

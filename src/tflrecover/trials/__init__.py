@@ -219,7 +219,6 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
         written = f": write `{candidate.source}`" if candidate.source else ""
         return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}{written}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
-    if candidate.also is not None:
-        name, other, wanted = candidate.also
+    for name, other, wanted in candidate.also:
         value, have = f"{value}`, `{name}={describe.show(wanted)}", f"{have} and {describe.show(other)}"
     return f"set `{candidate.argument}={value}` on {where}: the model has {have}; {tried}"

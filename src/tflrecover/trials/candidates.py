@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tflrecover.ir import Difference
 from tflrecover.mistaken import is_of_keras
 from tflrecover.ops.spec import comparable
-from tflrecover.trials.hints import WORDS, Hints
+from tflrecover.trials.hints import DIGITS, WORDS, Hints
 
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn
@@ -37,6 +37,8 @@ _KINDS = (".normalization", ".activation", ".activations", ".convolutional")
 # Of how many axes a class takes windows.
 _RANK = re.compile(r"\dD")
 # Arguments that hold the configuration of another layer.
+# Arguments that say whether a layer has what another one's weights can have taken in.
+_IN_WEIGHTS = ("scale", "center", "use_bias")
 _WRAPPED = ("layer", "backward_layer", "cell")
 
 _DATA_FORMATS = ("channels_last", "channels_first")
@@ -66,7 +68,7 @@ class Candidate:
         value: The value that is tried.
         stand_in: The layer that has it.
         rank: How many others are as likely; the fewest first.
-        also: Another argument that is changed with it: its name, the model's value, the value that is tried.
+        also: Other arguments that are changed with it: name, the model's value, the value that is tried.
         source: How the layer that is tried is written, where it is another.
     """
 
@@ -76,7 +78,7 @@ class Candidate:
     value: Any
     stand_in: StandIn
     rank: int = 0
-    also: tuple[str, Any, Any] | None = None
+    also: tuple[tuple[str, Any, Any], ...] = ()
     source: str = ""
 
 
@@ -202,7 +204,44 @@ def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> 
         for a, b in hints.factors_of(have * other) if have and other else ():
             made = _built(type(layer), _followed(layer, {**config, one: a, two: b}, other)) if a != have else None
             if made is not None:
-                yield Candidate(path, one, have, a, StandIn(layer, made), also=(two, other, b))
+                yield Candidate(path, one, have, a, StandIn(layer, made), also=((two, other, b),))
+
+
+def like(layer: Any, path: str, other: Any) -> Iterator[Candidate]:
+    """A layer with every argument that another one of its class has otherwise.
+
+    What may be in the weights of a layer behind, such as a scale, is left as it is at first.
+
+    Args:
+        layer: The layer.
+        path: Its path.
+        other: The other.
+    """
+    from tflrecover.tracing.standin import StandIn
+
+    config, wanted = configuration(layer), configuration(other)
+    changed = {
+        place[-1]: (comparable(have), value)
+        for place, have in _arguments(config)
+        if len(place) == 1 and comparable(have) != (value := _rounded(comparable(_at(wanted, place))))
+    }
+    # What need not be given follows what it is like.
+    given = {name: both for name, both in changed.items() if _default(layer, (name,)) is not None}
+    config |= {name: None for name, both in changed.items() if name not in given and both in given.values()}
+    changed = {name: both for name, both in changed.items() if config[name] is not None}
+    for left in (_IN_WEIGHTS, ()):
+        told = {name: both for name, both in changed.items() if name not in left}
+        made = _built(type(layer), {**config, **{name: value for name, (_, value) in told.items()}})
+        if len(told) > 1 and made is not None:
+            (name, (have, value)), *rest = told.items()
+            yield Candidate(path, name, have, value, StandIn(layer, made), also=tuple((n, *v) for n, v in rest))
+        if told == changed:
+            break
+
+
+def _rounded(value: Any) -> Any:
+    """A number of a file as a person would have written it."""
+    return float(f"{value:.{DIGITS - 1}g}") if isinstance(value, float) else value
 
 
 def _rank(is_named: bool, is_default: bool, count: int) -> int:

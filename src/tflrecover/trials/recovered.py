@@ -10,7 +10,7 @@ from tflrecover.comparison import Outcome
 from tflrecover.comparison.side import FileSide
 from tflrecover.ir import Difference
 from tflrecover.rewrite.draft import Draft, OpId
-from tflrecover.trials.candidates import SIBLING, Candidate
+from tflrecover.trials.candidates import SIBLING, Candidate, like
 from tflrecover.trials.suspects import Suspects
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ class Recovered:
         return len(written) == 1 and written[0].layer is not None and len(difference.operators) >= _SEVERAL
 
     def instead(self, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
-        """The layer of another class that the file has in the place of a layer, if it is one alone."""
+        """The layer that the file has in the place of one, if it is one alone: of another class, or in several ways."""
         from tflrecover.tracing.standin import StandIn, unbuilt
 
         layer, written = self._suspects.layers[path], self._written(self._concerned(path, found), is_tried=True)
         made = written[0].layer if len(written) == 1 else None
-        # Layers of Keras 2 take no tensors of Keras 3. Another argument is told as that.
-        is_of_keras_3 = any(cls.__name__ == "Operation" for cls in type(layer).__mro__)
-        if made is None or type(made) is type(layer) or not is_of_keras_3:
+        # Layers of Keras 2 take no tensors of Keras 3.
+        if made is None or not any(cls.__name__ == "Operation" for cls in type(layer).__mro__):
+            return
+        if type(made) is type(layer):
+            yield from like(layer, path, made)
             return
         other = type(made).from_config(unbuilt(made.get_config()))
         have, value = type(layer).__name__, type(made).__name__
