@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tflrecover.comparison import Outcome
 from tflrecover.comparison.side import FileSide
+from tflrecover.differences import describe
 from tflrecover.ir import Difference
 from tflrecover.rewrite.draft import Draft, OpId
 from tflrecover.trials.candidates import SIBLING, Candidate, like
@@ -54,13 +55,19 @@ class Recovered:
         yield Candidate(path, SIBLING, have, value, StandIn(layer, other), source=written[0].source)
 
     def _concerned(self, path: str, found: Sequence[Difference]) -> set[OpId]:
-        """What the file has near a layer that the model lacks, and what it has of the layer."""
+        """What the file has near a layer that the model lacks or has otherwise, and what it has of the layer."""
         alignment, suspects = self._comparison.alignment, self._suspects
-        near = (difference for difference in found if path in suspects.nearby(difference))
-        own = (f for f, k in alignment.pairs.items() if suspects.owner(alignment.keras.ops[k]) == path)
-        return {op_id for difference in near for op_id in difference.operators} | {
-            alignment.file.ops[f].id for f in own
-        }
+        near = [difference for difference in found if path in suspects.nearby(difference)]
+        ids = {op_id for difference in near for op_id in difference.operators}
+        places = {difference.tflite_op for difference in near} - {None}
+        file = enumerate(alignment.file.ops)
+        partners = (f for f, op in file if describe.file_index(op) in places or self._is_of(path, f))
+        return ids.union(alignment.file.ops[f].id for f in partners)
+
+    def _is_of(self, path: str, f: int) -> bool:
+        """Whether a node of the file has one of a layer as its counterpart."""
+        alignment = self._comparison.alignment
+        return f in alignment.pairs and self._suspects.owner(alignment.keras.ops[alignment.pairs[f]]) == path
 
     def _written(self, operators: Collection[OpId], *, is_tried: bool = False) -> Sequence[Line]:
         from tflrecover.generation.lines import lines
