@@ -154,7 +154,17 @@ def test_what_a_folded_norm_was_is_not_written():
 
 def test_a_table_is_no_line():
     table = np.random.default_rng(0).normal(size=(12, 8)).astype("float32")
-    assert message(steps, lambda x: x + table).endswith("nothing for it")
+    told = message(steps, lambda x: x + table)
+    assert told.startswith("add Add with a constant of shape [12, 8] after 'before': ")
+    assert told.endswith("nothing for it")
+
+
+def test_a_table_that_is_computed_as_the_model_is_built_is_said_to_be_no_variable():
+    """As by an Embedding that is called on numbers instead of tensors of the model."""
+    rng = np.random.default_rng(0)
+    files, twin = (steps(lambda x: x + rng.normal(size=(12, 8)).astype("float32")) for _ in range(2))
+    (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(files, 1)), twin).differences
+    assert difference.message.endswith("this is a constant, computed when it was built, and no variable to write to")
 
 
 def normalized(behind="relu", joined=True):

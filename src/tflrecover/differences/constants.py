@@ -45,6 +45,8 @@ def describe_failure(alignment: Alignment, failure: Failure, layers: Layers) -> 
     where = describe.in_file(alignment.file, f)
     layer = describe.layer_of(k)
     told = f"the {equation.role} of {describe.in_keras(k)} cannot become that of {where}: {failure.reason}{values}"
+    if not values and not is_shape and not equation.keras.leaves:
+        told = f"{told}; in the model this is a constant, computed when it was built, and no variable to write to"
     if not is_shape and not isinstance(equation.keras, Literal) and (calls := calls_of(alignment, k)) > 1:
         outer = shared_around(alignment, layers, layer)
         what = "model" if hasattr(layers.get(outer or ""), "compile") else "layer"

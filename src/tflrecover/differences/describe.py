@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -266,11 +267,22 @@ def other_type(file: View, f: Op, keras: View, k: Op, name: str, have: str | Non
     )
 
 
+def _with_constant(graph: Graph, nodes: Sequence[Op]) -> str:
+    """Of one operator number by number the constant that it takes, if that is more than one number."""
+    spec = by_name(nodes[0].type)
+    if len(nodes) > 1 or spec is None or not spec.is_elementwise:
+        return ""
+    weights = (graph.values[value].weight for value in nodes[0].inputs if value is not None)
+    shapes = [list(weight.shape) for weight in weights if weight is not None and math.prod(weight.shape) > 1]
+    return f" with a constant of shape {shapes[0]}" if shapes else ""
+
+
 def missing(file: View, nodes: Sequence[Op], after: str, name: str | None = None) -> Difference:
     """Operators of the file that the model lacks; ``name`` is that of the function that they are together."""
     first = nodes[0]
     if name is None:
         name = scaling_name(file.graph, first) if first.type == "AFFINE" else operator_names(nodes, file.graph)
+        name += _with_constant(file.graph, nodes)
     return Difference(
         "missing",
         f"add {name}{after}: the file has {in_file(file, first)}, the model has nothing for it",
