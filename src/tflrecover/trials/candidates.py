@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tflrecover.ir import Difference
 from tflrecover.mistaken import is_of_keras
 from tflrecover.ops.spec import comparable
-from tflrecover.trials.hints import DIGITS, WORDS, Hints
+from tflrecover.trials.hints import WORDS, Hints, rounded
 
 if TYPE_CHECKING:
     from tflrecover.tracing.standin import StandIn
@@ -96,7 +96,7 @@ def turned(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Candi
     config = configuration(layer)
     have = config.get("data_format")
     for value in (value for value in _DATA_FORMATS if have in _DATA_FORMATS and value != have):
-        made = _built(type(layer), {**config, "data_format": value})
+        made = built(type(layer), {**config, "data_format": value})
         if made is not None:
             yield Candidate(path, "data_format", have, value, StandIn(layer, made))
 
@@ -147,7 +147,7 @@ def _built_otherwise(
     for rank, place, have, value in sorted(options, key=itemgetter(0)):
         given = [_followed(layer, _changed(config, place, value), have)] if place else _taken(value, layer, config)
         for one in given:
-            made = _built(type(layer) if place else value, one)
+            made = built(type(layer) if place else value, one)
             if made is not None:
                 yield _candidate(path, place, have, value, StandIn(layer, made), rank)
 
@@ -162,7 +162,7 @@ def _wrapping(layer: Any, path: str, config: Mapping[str, Any]) -> Iterator[Cand
     siblings = _siblings(inner)
     for kind in siblings:
         for given in _taken(kind, inner, configuration(inner)):
-            other = _built(kind, given)
+            other = built(kind, given)
             # What goes the other way is made anew, like it.
             mine = {key: value for key, value in config.items() if key not in _WRAPPED}
             made = None if other is None else _made(type(layer), other, mine)
@@ -186,10 +186,10 @@ def both_ways(layer: Any, path: str, found: Sequence[Difference]) -> Iterator[Ca
                 _made(public["Bidirectional"], other, {"merge_mode": mode}),
             )
             for mode in WORDS["merge_mode"]
-            if (other := _built(type(layer), configuration(layer))) is not None
+            if (other := built(type(layer), configuration(layer))) is not None
         ]
     else:
-        made = [(inner, _built(type(one), configuration(one)))]
+        made = [(inner, built(type(one), configuration(one)))]
     for rank, (value, other) in enumerate(made, _AS_SOON):
         if other is not None:
             yield Candidate(path, SIBLING, have, value, StandIn(layer, other), rank)
@@ -202,7 +202,7 @@ def _divided(layer: Any, path: str, config: Mapping[str, Any], hints: Hints) -> 
     for one, two in _FACTORS:
         have, other = config.get(one), config.get(two)
         for a, b in hints.factors_of(have * other) if have and other else ():
-            made = _built(type(layer), _followed(layer, {**config, one: a, two: b}, other)) if a != have else None
+            made = built(type(layer), _followed(layer, {**config, one: a, two: b}, other)) if a != have else None
             if made is not None:
                 yield Candidate(path, one, have, a, StandIn(layer, made), also=((two, other, b),))
 
@@ -223,7 +223,7 @@ def like(layer: Any, path: str, other: Any) -> Iterator[Candidate]:
     changed = {
         place[-1]: (comparable(have), value)
         for place, have in _arguments(config)
-        if len(place) == 1 and comparable(have) != (value := _rounded(comparable(_at(wanted, place))))
+        if len(place) == 1 and comparable(have) != (value := rounded(comparable(_at(wanted, place))))
     }
     # What need not be given follows what it is like.
     given = {name: both for name, both in changed.items() if _default(layer, (name,)) is not None}
@@ -231,17 +231,12 @@ def like(layer: Any, path: str, other: Any) -> Iterator[Candidate]:
     changed = {name: both for name, both in changed.items() if config[name] is not None}
     for left in (_IN_WEIGHTS, ()):
         told = {name: both for name, both in changed.items() if name not in left}
-        made = _built(type(layer), {**config, **{name: value for name, (_, value) in told.items()}})
+        made = built(type(layer), {**config, **{name: value for name, (_, value) in told.items()}})
         if len(told) > 1 and made is not None:
             (name, (have, value)), *rest = told.items()
             yield Candidate(path, name, have, value, StandIn(layer, made), also=tuple((n, *v) for n, v in rest))
         if told == changed:
             break
-
-
-def _rounded(value: Any) -> Any:
-    """A number of a file as a person would have written it."""
-    return float(f"{value:.{DIGITS - 1}g}") if isinstance(value, float) else value
 
 
 def _rank(is_named: bool, is_default: bool, count: int) -> int:
@@ -337,12 +332,13 @@ def _taken(cls: Any, layer: Any, config: Mapping[str, Any]) -> list[dict[str, An
     return [taken, {key: value for key, value in taken.items() if key not in own}] if own else [taken]
 
 
-def _built(cls: Any, config: Mapping[str, Any]) -> Any:
+def built(cls: Any, config: Mapping[str, Any]) -> Any:
+    """A layer of a class by its arguments; None where they do not go together."""
     from tflrecover.tracing.standin import unbuilt
 
     try:
         return cls.from_config(unbuilt(config))
-    except Exception:  # Keras raises what it likes for arguments that do not go together.
+    except Exception:  # Keras raises what it likes.
         return None
 
 

@@ -109,8 +109,8 @@ class Hints:
             parts = [factors for factors in self.factors if len(factors) == len(have)]
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
             # Of what is multiplied the last digit is uncertain.
-            rounded = [(power, digits) for power in (1, -1, -2, 2) for digits in (DIGITS - 1, DIGITS)]
-            found += [_scaled(have, factors, *how) for factors in parts for how in rounded]
+            ways = [(power, digits) for power in (1, -1, -2, 2) for digits in (DIGITS - 1, DIGITS)]
+            found += [_scaled(have, factors, *how) for factors in parts for how in ways]
         elif isinstance(have, (list, tuple)):
             # Operators over images stand for layers over steps, with an axis more.
             found = [value[-len(have) :] for value in self.lists if len(value) >= len(have)]
@@ -164,3 +164,8 @@ def _scaled(have: Sequence[float], factors: Sequence[float], power: int, digits:
 def _numbers(value: Any) -> list[float]:
     listed = value if isinstance(value, tuple) else (value,)
     return [float(n) for n in listed if isinstance(n, (int, float)) and not isinstance(n, bool)]
+
+
+def rounded(value: Any) -> Any:
+    """A number of a file as a person would have written it; anything else as it is."""
+    return float(f"{value:.{DIGITS - 1}g}") if isinstance(value, float) else value

@@ -11,7 +11,7 @@ from tflrecover.comparison.side import FileSide
 from tflrecover.differences import describe
 from tflrecover.ir import Difference
 from tflrecover.rewrite.draft import Draft, OpId
-from tflrecover.trials.candidates import SIBLING, Candidate, like
+from tflrecover.trials.candidates import SIBLING, Candidate, built, configuration, like
 from tflrecover.trials.suspects import Suspects
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Recovered:
 
     def instead(self, path: str, found: Sequence[Difference]) -> Iterator[Candidate]:
         """The layer that the file has in the place of one, if it is one alone: of another class, or in several ways."""
-        from tflrecover.tracing.standin import StandIn, unbuilt
+        from tflrecover.tracing.standin import StandIn
 
         layer, written = self._suspects.layers[path], self._written(self._concerned(path, found), is_tried=True)
         made = written[0].layer if len(written) == 1 else None
@@ -50,9 +50,10 @@ class Recovered:
         if type(made) is type(layer):
             yield from like(layer, path, made)
             return
-        other = type(made).from_config(unbuilt(made.get_config()))
-        have, value = type(layer).__name__, type(made).__name__
-        yield Candidate(path, SIBLING, have, value, StandIn(layer, other), source=written[0].source)
+        other = built(type(made), configuration(made))
+        if other is not None:
+            have, value = type(layer).__name__, type(made).__name__
+            yield Candidate(path, SIBLING, have, value, StandIn(layer, other), source=written[0].source)
 
     def _concerned(self, path: str, found: Sequence[Difference]) -> set[OpId]:
         """What the file has near a layer that the model lacks or has otherwise, and what it has of the layer."""
