@@ -6,18 +6,21 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tflrecover.comparison import Comparison
+from tflrecover.comparison.side import used
 from tflrecover.ir import Difference, Graph
 from tflrecover.rewrite.draft import Draft
+
+if TYPE_CHECKING:
+    from tflrecover.generation.lines import Line
 
 # Where more is missing, it is another network, and no lines make it this one.
 _MOST = 8
 # A line that makes a layer or calls a function, and how a message begins that names operators.
 _CALL = re.compile(r"layers\.Activation\(activation=\"(\w+)\"|layers\.(\w+)\(|(ops\.\w+)\(")
 _OPERATORS = re.compile(r"(add|make .*? compute) (.*?)(?= after '|: the file has )")
-# What moves axes is a part of a layer that is named already.
-_MOVES = ("Reshape", "Permute", "keras.ops.reshape", "keras.ops.transpose")
 _AND, _MANY = " + ", " operators)"
 
 
@@ -31,9 +34,7 @@ def with_lines(comparison: Comparison) -> Comparison:
     lacking = [one for one in comparison.differences if _OPERATORS.match(one.message) and not _is_scaling(one, graph)]
     if not 0 < len(lacking) <= _MOST:
         return comparison
-    draft = comparison.both.mine.draft(comparison.both.mapping.custom_ops)
-    # Reshapes that one behind them has taken over would be ends of a part.
-    draft.prune()
+    draft = used(comparison.both.mine, comparison.both.mapping.custom_ops)
     told = {id(one): _told(one, graph, draft) for one in lacking}
     return replace(comparison, differences=tuple(told.get(id(one), one) for one in comparison.differences))
 
@@ -49,20 +50,21 @@ def _is_scaling(difference: Difference, graph: Graph) -> bool:
 def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     from tflrecover.generation.lines import lines
 
-    written = [line.source for line in lines(draft, graph, difference.operators)]
+    written = lines(draft, graph, difference.operators)
     if not written:
         return difference
     asked = "insert" if difference.kind == "missing" else "write"
     called = _called(difference, written)
-    return replace(called, message=f"{called.message}: {asked} `{'`, then `'.join(written)}`")
+    sources = "`, then `".join(line.source for line in written)
+    return replace(called, message=f"{called.message}: {asked} `{sources}`")
 
 
-def _called(difference: Difference, written: Sequence[str]) -> Difference:
+def _called(difference: Difference, written: Sequence[Line]) -> Difference:
     """With the names of what the lines call in the place of more operators; one that moves axes has one already."""
     told = _OPERATORS.match(difference.message)
-    found = [_CALL.match(line) for line in written]
+    found = [_CALL.match(line.source) for line in written]
     names = [one[1] or one[2] or f"keras.{one[3]}" for one in found if one is not None]
-    is_short = told is not None and told[2].count(_AND) > len(names) and set(names).isdisjoint(_MOVES)
+    is_short = told is not None and told[2].count(_AND) > len(names) and not any(line.moves for line in written)
     if told is None or not (is_short or told[2].endswith(_MANY)):
         return difference
     name = _AND.join(names)

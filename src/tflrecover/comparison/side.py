@@ -192,6 +192,13 @@ def with_paths(graph: Graph) -> Graph:
     return _changed(graph, [replace(op, layer=paths[op.id]) for op in graph.ops()], graph.values)
 
 
+def used(side: Side, custom_ops: Mapping[str, str]) -> Draft:
+    """The draft of a side without operators whose results nobody takes: another has taken some of them over."""
+    draft = side.draft(custom_ops)
+    draft.prune()
+    return draft
+
+
 def named_by_layer(graph: Graph) -> Graph:
     """A traced graph in which values are called after the layers that make them, as those of a file are."""
     values = dict(graph.values)

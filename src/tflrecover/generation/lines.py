@@ -47,6 +47,11 @@ class Line:
     source: str
     layer: Any
 
+    @property
+    def moves(self) -> bool:
+        """Whether it only moves axes."""
+        return self.source.startswith(_MOVES)
+
 
 def lines(draft: Draft, graph: Graph, operators: Collection[OpId], *, is_tried: bool = False) -> tuple[Line, ...]:
     """The calls that operators of a file are, in order.
@@ -100,7 +105,7 @@ def _parts(draft: Draft, operators: Set[OpId], others: Set[OpId]) -> Iterator[Se
 
 def _is_in_parts(written: Sequence[Line]) -> bool:
     """Whether functions or moved axes are among them, which are in a layer where there is more of it."""
-    return any(line.source.startswith((*_MOVES, "ops.")) for line in written)
+    return any(line.moves or line.source.startswith("ops.") for line in written)
 
 
 def _between(draft: Draft, inside: Collection[OpId]) -> set[OpId]:

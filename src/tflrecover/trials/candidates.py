@@ -36,9 +36,9 @@ _OF_ALL = ("name", "trainable", "dtype")
 _KINDS = (".normalization", ".activation", ".activations", ".convolutional")
 # Of how many axes a class takes windows.
 _RANK = re.compile(r"\dD")
-# Arguments that hold the configuration of another layer.
 # Arguments that say whether a layer has what another one's weights can have taken in.
 _IN_WEIGHTS = ("scale", "center", "use_bias")
+# Arguments that hold the configuration of another layer.
 _WRAPPED = ("layer", "backward_layer", "cell")
 
 _DATA_FORMATS = ("channels_last", "channels_first")

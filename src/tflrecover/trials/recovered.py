@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tflrecover.comparison import Outcome
-from tflrecover.comparison.side import FileSide
+from tflrecover.comparison.side import FileSide, used
 from tflrecover.differences import describe
 from tflrecover.ir import Difference
 from tflrecover.rewrite.draft import Draft, OpId
@@ -80,8 +80,4 @@ class Recovered:
     def _draft(self) -> Draft | None:
         """The file before any rule; None where the first of two models is in its place."""
         both = self._comparison.both
-        if not isinstance(both.mine, FileSide):
-            return None
-        draft = both.mine.draft(both.mapping.custom_ops)
-        draft.prune()
-        return draft
+        return used(both.mine, both.mapping.custom_ops) if isinstance(both.mine, FileSide) else None
