@@ -206,7 +206,7 @@ def _scaled(side: View) -> list[Hashable]:
 
 
 def neighbourhoods(matching: Matching) -> None:
-    """What is left: the same surroundings, widest first, where pairs around it serve as landmarks, as do their inputs."""
+    """What is left: the same surroundings, widest first, with pairs around it and their inputs as landmarks."""
     for hops in (8, 5, 3, 2):
         matching.infer_inputs()
         mine, theirs = _anchored(matching, hops)
