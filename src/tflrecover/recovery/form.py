@@ -48,6 +48,7 @@ from tflrecover.rewrite.indices import drop_casts, drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.positions import unsigned_zeros
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reshape import fill_ranks
 from tflrecover.rewrite.softmax import fuse_softmax
@@ -123,6 +124,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_softmax,
     drop_wraps,
     drop_casts,
+    unsigned_zeros,
     fuse_normalizations,
     fuse_attention,
     fuse_scores,
