@@ -33,7 +33,7 @@ from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.sequences import lift_turns
 from tflrecover.recovery.squeezed import keep_squeezed
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
-from tflrecover.recovery.tables import learn_tables
+from tflrecover.recovery.tables import keep_ready, learn_tables
 from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.recovery.unrolled import roll_steps
 from tflrecover.recovery.upsampling import fuse_upsampling, repeat_vectors
@@ -151,6 +151,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_causal,
     distribute_steps,
     learn_tables,
+    keep_ready,
     nest,
 )
 
