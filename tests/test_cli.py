@@ -54,9 +54,9 @@ def files_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not there reaches the API, of which most of these tests have a recorder, by its name."""
     loads = commands._loaded
 
-    def loaded(file: str, model: str, mapping: str | None = None) -> tuple[Any, Any, Any]:
+    def loaded(file: str, model: str, mapping: str | None, signature: str | None) -> tuple[Any, Any, Any]:
         if Path(file).exists():
-            return loads(file, model, mapping)
+            return loads(file, model, mapping, signature)
         user = mapping if mapping is None or not Path(mapping).exists() else Mapping.load(mapping)
         return file, commands.load_model(model), user
 

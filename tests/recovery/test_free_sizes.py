@@ -1,5 +1,7 @@
 """Sizes that a file leaves open stay open where that is proved."""
 
+from functools import reduce
+
 import keras
 import keras_models
 import numpy as np
@@ -21,6 +23,10 @@ NETWORKS = {
     "classifier": (lambda x: L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))), IMAGE),
     "rows": (lambda x: L.LayerNormalization()(L.Dense(4)(x)), SEQUENCE),
     "attention": (lambda x: L.MultiHeadAttention(2, 3)(x, x), SEQUENCE),
+    # On the size that is looked at first this is an upsampling.
+    "one size": (lambda x: L.Conv2D(2, 3)(L.Resizing(48, 48)(x)), IMAGE),
+    # And of this nothing is left.
+    "large": (lambda x: reduce(lambda x, _: L.Conv2D(3, 3, strides=2)(x), range(4), x), IMAGE),
     "recurrent": (lambda x: L.Bidirectional(L.GRU(3, return_sequences=True))(x), SEQUENCE),
 }
 
@@ -35,7 +41,7 @@ def test_any_size(name):
     content = file_of(function, shape)
     model = tflrecover.recover(content)
     assert model.inputs[0].shape == (None, *shape)
-    given = np.random.default_rng(2).uniform(-1, 1, [1, *(9 + i if n is None else n for i, n in enumerate(shape))])
+    given = np.random.default_rng(2).uniform(-1, 1, [1, *(33 + i if n is None else n for i, n in enumerate(shape))])
     interpreter = Interpreter(model_content=content)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], given.shape)
     interpreter.allocate_tensors()

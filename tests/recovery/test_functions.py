@@ -7,6 +7,7 @@ import recurrent_models as recurrent
 from keras import layers as L
 from keras import ops
 
+import tflrecover
 from tests.recovery.recovering import kinds, recovered
 from tests.recovery.round_trip import assert_exact
 
@@ -99,3 +100,19 @@ def test_a_mask_of_a_batch_of_one():
     alone = [built([one[i : i + 1] for one in theirs]) for i in range(3)]
     np.testing.assert_allclose(model(named), np.concatenate(alone), atol=1e-5)
     assert_exact(content)
+
+
+@pytest.mark.parametrize("exponent", [2, 1.7])
+def test_one_exponent_is_one_number(exponent):
+    """Of five axes, a converter fills a constant of all of them with it."""
+
+    def boxes(x):
+        return (L.Reshape((2, 2, 2, 2))(L.Conv2D(4, 3, activation="sigmoid")(x)) * 2) ** exponent
+
+    model = recurrent.randomize(recurrent.model(boxes, (4, 4, 3)), 1)
+    content = recurrent.convert(model, "builtin")
+    (power,) = (op for op in tflrecover.read(content).graph.ops() if op.type == "POW")
+    assert tflrecover.read(content).graph.values[power.inputs[1]].shape == (1, 2, 2, 2, 2)
+    assert "Power" in {type(one).__name__ for one in recovered(content).operations}
+    assert_exact(content)
+    assert tflrecover.port(content, model).ok

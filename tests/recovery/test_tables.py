@@ -101,3 +101,20 @@ NUMBERS = {
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_number_of_the_arithmetic_stays(name):
     assert "Embedding" not in kinds(recovered(file_of(NUMBERS[name])))
+
+
+@pytest.mark.parametrize(("subtracts", "kind"), [(True, "Rescaling"), (False, "EinsumDense")])
+def test_what_makes_an_input_ready_does_not_train(subtracts, kind):
+    """It subtracts a mean; what adds at last is a batch norm that was."""
+    numbers = np.random.default_rng(4).uniform(0.5, 2, (2, 4)).astype("float32")
+    mean, scale = numbers
+
+    def network(x):
+        ready = (x - mean) / scale if subtracts else x * scale + mean
+        return L.Conv1D(3, 3, padding="same")(ready)
+
+    content = file_of(network)
+    model = recovered(content)
+    assert kind in kinds(model)
+    assert len(model.trainable_weights) == (2 if subtracts else 4)
+    assert tflrecover.port(content, model).ok

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 import tflrecover
 from tests.core.lite import by_order
+from tests.test_cli import assert_one_line_of_trouble, run
+from tflrecover.cli import shell
 from tflrecover.errors import InvalidFile
 
 
@@ -61,6 +63,32 @@ def test_that_there_are_others_is_told(codec):
     assert note == file.other_signatures
     assert repr(first.key) in note
     assert f"signature={other.key!r}" in note
+
+
+def test_on_the_command_line(codec, tmp_path):
+    file, model = tmp_path / "codec.tflite", str(tmp_path / "other.keras")
+    file.write_bytes(codec[1])
+    file = str(file)
+    (other,) = (one.key for one in tflrecover.read(file).signatures if one.subgraph)
+    chosen = ("--signature", other)
+    source = str(tmp_path / "other.py")
+    made = run("recover", file, "-o", model, "--source", source, *chosen)
+    assert (made.exit_code, "other signatures" in made.stdout) == (shell.SAME, False), made.output
+    for arguments in (
+        ("diff", file, model),
+        ("diff", file, file),
+        ("verify", file, model),
+        ("port", file, model, "-o", model, "--force"),
+        ("mapping", "init", file, model, "-o", str(tmp_path / "m.yaml")),
+        ("mapping", "check", str(tmp_path / "m.yaml"), file, model),
+        ("mapping", "explain", file, model, "-m", str(tmp_path / "m.yaml")),
+        ("inspect", file),
+    ):
+        done = run(*arguments, *chosen)
+        assert done.exit_code == shell.SAME, done.output
+    assert run("diff", file, model).exit_code == shell.DIFFERENT
+    assert_one_line_of_trouble(run("diff", file, file, "--signature", "infer"), "has no signature 'infer'")
+    assert_one_line_of_trouble(run("diff", model, model, *chosen), "is a model, and has no signatures")
 
 
 def test_an_unknown_signature_is_told_with_those_there_are(codec):

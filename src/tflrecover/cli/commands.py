@@ -13,6 +13,7 @@ import typer
 from tflrecover import __version__
 from tflrecover.cli.loading import import_keras, load_inputs, load_model, names_model
 from tflrecover.cli.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
+from tflrecover.errors import InvalidFile
 from tflrecover.mistaken import is_file
 from tflrecover.render.values import safe
 from tflrecover.saving import require_free, require_output, require_place, save, write_atomically
@@ -33,6 +34,10 @@ FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A .tflite fil
 _MODEL = "A .keras or .h5 file, or package.module:name of a model or of a function that returns one."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)]
 MappingOption = Annotated[str | None, typer.Option("--mapping", "-m", metavar="M.yaml", help="A mapping in YAML.")]
+SignatureOption = Annotated[
+    str | None,
+    typer.Option("--signature", metavar="NAME", help="Of a file with several signatures, the one that is meant."),
+]
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="OUT", help="Also write the report as JSON.")]
 HtmlOption = Annotated[
     str | None, typer.Option("--html", metavar="OUT", help="Also write the report as a page for a browser.")
@@ -76,12 +81,12 @@ def options(
     """From a TFLite file back to a Keras model."""
 
 
-def _loaded(file: str, model: str, mapping: str | None = None) -> tuple[Any, Any, Any]:
+def _loaded(file: str, model: str, mapping: str | None, signature: str | None) -> tuple[Any, Any, Any]:
     """The file as it was read, the model, the mapping; a wrong file or mapping need not wait for TensorFlow to load."""
     from tflrecover.tflite import read
 
     user = _mapping(mapping)
-    return read(file), load_model(model), user
+    return read(file, signature=signature), load_model(model), user
 
 
 def _mapping(path: str | None) -> Any:
@@ -97,6 +102,7 @@ def inspect(
     full: Annotated[bool, typer.Option("--full", help="Also list every operator and constant.")] = False,
     graphml: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph as GraphML.")] = None,
     dot: Annotated[str | None, typer.Option(metavar="OUT", help="Also write the main graph for Graphviz.")] = None,
+    signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Show what is in a file."""
@@ -107,7 +113,7 @@ def inspect(
     written = [(path, text) for path, text in ((graphml, graphml_text), (dot, dot_text)) if path]
     for path, _ in written:
         require_place(path)
-    found = read(file)
+    found = read(file, signature=signature)
     for path, text in written:
         write_atomically(path, text(found.graph))
     typer.echo(inspect_text(found, full=full), nl=False)
@@ -120,6 +126,7 @@ def diff(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .tflite file; or a model, to compare two models.")],
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL} Or a .tflite file, to compare two files.")],
     mapping: MappingOption = None,
+    signature: SignatureOption = None,
     json: JsonOption = None,
     html: HtmlOption = None,
     model_explorer: ExplorerOption = None,
@@ -131,17 +138,20 @@ def diff(
     """Compare a file with a model, two files or two models. None is changed."""
     import tflrecover
     from tflrecover.render.selection import Selection
+    from tflrecover.tflite import read
 
     outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
     outputs.require()
     with waiting():
         user = _mapping(mapping)
         if is_file(model):
-            first, second = file, model
+            first, second = read(file, signature=signature), read(model, signature=signature)
         elif names_model(file):
+            if signature is not None:
+                raise InvalidFile("is a model, and has no signatures", source=file)
             first, second = load_model(file), load_model(model)
         else:
-            first, second, _ = _loaded(file, model)
+            first, second, _ = _loaded(file, model, None, signature)
         report = tflrecover.diff(first, second, user)
     return outputs.take(report)
 
@@ -153,6 +163,7 @@ def port(
     model: ModelArgument,
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")],
     mapping: MappingOption = None,
+    signature: SignatureOption = None,
     strict: Annotated[bool, typer.Option(help="Refuse when anything differs or is not sure.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.keras if it is there.")] = False,
     json: JsonOption = None,
@@ -172,7 +183,7 @@ def port(
     require_output(output, force)
     try:
         with waiting():
-            read, loaded, user = _loaded(file, model, mapping)
+            read, loaded, user = _loaded(file, model, mapping, signature)
             report = tflrecover.port(read, loaded, user, strict=strict)
             outputs.selection.require(report)  # before anything is written
             save(loaded, output)
@@ -197,6 +208,7 @@ def recover(
         Rounding, typer.Option(help="Of a quantized file: the float network, or with the rounding that the file does.")
     ] = Rounding.FLOAT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Rebuild a file as a Keras model and save it. Folders on the way are made."""
@@ -206,7 +218,7 @@ def recover(
     require_output(output, force)
     for target in source_files(source) if source else ():
         require_free(target, force)
-    found = read(file)
+    found = read(file, signature=signature)
     with waiting():
         import_keras()
         from tflrecover.generation import generate_from
@@ -233,6 +245,7 @@ def verify(
     file: FileArgument,
     model: ModelArgument,
     mapping: MappingOption = None,
+    signature: SignatureOption = None,
     inputs: Annotated[
         str | None,
         typer.Option(metavar="FILE.npz|.npy", help="Arrays to run on, in a .npz by the names of the file's inputs."),
@@ -253,7 +266,7 @@ def verify(
     outputs.require()
     with waiting():
         given = None if inputs is None else load_inputs(inputs)
-        report = tflrecover.verify(*_loaded(file, model, mapping), inputs=given)
+        report = tflrecover.verify(*_loaded(file, model, mapping, signature), inputs=given)
     return outputs.take(report)
 
 
@@ -263,13 +276,14 @@ def check(
     mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping in YAML.")],
     file: FileArgument,
     model: ModelArgument,
+    signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Check a mapping against a file and a model. Every name must be there."""
     import tflrecover
 
     with waiting():
-        report = tflrecover.diff(*_loaded(file, model, mapping))
+        report = tflrecover.diff(*_loaded(file, model, mapping, signature))
     typer.echo(f"{mapping}: every name is there")
     typer.echo(str(report))
     for note in report.notes:
@@ -284,6 +298,7 @@ def init(
     model: ModelArgument,
     output: Annotated[str, typer.Option("--output", "-o", metavar="M.yaml", help="Where to write the mapping.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite M.yaml if it is there.")] = False,
+    signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Begin a mapping: what is open, as proposals in comments."""
@@ -291,7 +306,7 @@ def init(
 
     require_free(output, force)
     with waiting():
-        read, loaded, _ = _loaded(file, model)
+        read, loaded, _ = _loaded(file, model, None, signature)
         write_atomically(output, tflrecover.init_mapping(read, loaded))
     typer.echo(f"{output}: written; take the comment signs away from what you want")
     return SAME
@@ -303,13 +318,14 @@ def explain(
     file: FileArgument,
     model: ModelArgument,
     mapping: Annotated[str, typer.Option("--mapping", "-m", metavar="M.yaml", help="A mapping in YAML.")],
+    signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Say of each entry of a mapping whether it is needed."""
     import tflrecover
 
     with waiting():
-        effects = tflrecover.explain_mapping(*_loaded(file, model, mapping))
+        effects = tflrecover.explain_mapping(*_loaded(file, model, mapping, signature))
     for effect in effects:
         typer.echo(safe(effect))
     return SAME if all(effect.is_needed for effect in effects) else DIFFERENT

@@ -41,7 +41,7 @@ _AXES = {2: "", 3: "t", 4: "hw", 5: "dhw"}
 
 
 def _keras(builder: Builder, part: Part) -> Any:
-    """One number for all channels is a setting; one per channel was learned, or a batch norm that was."""
+    """One number for all channels is a setting; one per channel was learned, if nothing else is known of it."""
     x, scale, offset = part.args
     if not part.dtype.startswith("float"):
         x = x if scale is None else builder.ops("multiply", x, scale.astype(part.dtype))
@@ -62,6 +62,8 @@ def _keras(builder: Builder, part: Part) -> Any:
     )
     if scale is None:
         return builder.ops("add", x, offset)
+    if offset is not None and not part.attributes.get("is_learned", True):
+        return builder.layer("Rescaling", x, scale=scale.tolist(), offset=offset.tolist())
     if len(part.shape(0)) < 2:
         # A layer takes examples.
         x = builder.ops("multiply", x, scale)

@@ -90,8 +90,9 @@ def aligned(builder: Builder, part: Part) -> list[Any]:
     """Operands that broadcast as in the file, whose batch of one is an axis of size 1 like any other.
 
     A free batch has to stand first in all of them, so that what has fewer axes is given all, ones behind the batch.
+    A constant that a converter has filled with one number is that number.
     """
-    args = list(part.args)
+    args = [_single(part, arg) for arg in part.args]
     free = [slot for slot, arg in enumerate(args) if not is_constant(arg) and arg.shape and arg.shape[0] is None]
     rank = max((len(args[slot].shape) for slot in free), default=0)
     for slot in free if len(free) > 1 else ():
@@ -99,6 +100,13 @@ def aligned(builder: Builder, part: Part) -> list[Any]:
         if len(shape) < rank:
             args[slot] = builder.reshaped(args[slot], shape, (*(1,) * (rank - len(shape)), *shape))
     return args
+
+
+def _single(part: Part, arg: Any) -> Any:
+    if not is_constant(arg) or arg.dtype.kind not in "fiu" or arg.size < 2 or (arg != arg.flat[0]).any():
+        return arg
+    others = [part.shape(slot) for slot, other in enumerate(part.args) if other is not arg]
+    return arg.flat[0].reshape(()) if part.output_shape in others else arg
 
 
 def is_constant(arg: Any) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tflrecover.comparison.inputs import SIZES
 from tflrecover.recovery.layers import TensorFlowFunction
 
 _log = logging.getLogger(__name__)
@@ -22,19 +21,20 @@ _DRAWS: tuple[_Draw, ...] = (
 )
 
 
-def is_free(model: Any, batch: int) -> bool:
+def is_free(model: Any, batch: int, size: int) -> bool:
     """Whether examples in one batch give what each gives alone.
 
     Args:
         model: The model.
         batch: As the file has it; more examples than that are looked at.
+        size: What other axes that are open have.
     """
-    return all(_is_free(model, batch + 2, draw) for draw in _DRAWS)
+    return all(_is_free(model, batch + 2, size, draw) for draw in _DRAWS)
 
 
-def _is_free(model: Any, count: int, draw: _Draw) -> bool:
+def _is_free(model: Any, count: int, size: int, draw: _Draw) -> bool:
     generator = np.random.default_rng(0)
-    together_in = [_random(generator, tensor, count, draw) for tensor in model.inputs]
+    together_in = [_random(generator, tensor, count, size, draw) for tensor in model.inputs]
     try:
         alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in together_in]) for i in range(count)]
         together = _called(model, together_in)
@@ -73,8 +73,8 @@ def are_same(model: Any, fixed: Any) -> bool:
         return False
 
 
-def _random(generator: np.random.Generator, tensor: Any, count: int, draw: _Draw) -> Any:
-    shape = (count, *(SIZES[0] if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
+def _random(generator: np.random.Generator, tensor: Any, count: int, size: int, draw: _Draw) -> Any:
+    shape = (count, *(size if n is None else n for n in tensor.shape[1:])) if tensor.shape else ()
     return _of_shape(generator, shape, tensor.dtype, draw)
 
 

@@ -33,7 +33,7 @@ from tflrecover.recovery.separable import fuse_separable
 from tflrecover.recovery.sequences import lift_turns
 from tflrecover.recovery.squeezed import keep_squeezed
 from tflrecover.recovery.steps import drop_unit_axes, fuse_causal
-from tflrecover.recovery.tables import learn_tables
+from tflrecover.recovery.tables import keep_ready, learn_tables
 from tflrecover.recovery.tied import tie_embeddings
 from tflrecover.recovery.unrolled import roll_steps
 from tflrecover.recovery.upsampling import fuse_upsampling, repeat_vectors
@@ -48,6 +48,7 @@ from tflrecover.rewrite.indices import drop_casts, drop_wraps
 from tflrecover.rewrite.loops import tidy_whole_loops
 from tflrecover.rewrite.padding import pad_with_zeros
 from tflrecover.rewrite.patterns import fuse_patterns
+from tflrecover.rewrite.positions import unsigned_zeros
 from tflrecover.rewrite.prelu import fuse_prelu
 from tflrecover.rewrite.reshape import fill_ranks
 from tflrecover.rewrite.softmax import fuse_softmax
@@ -123,6 +124,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_softmax,
     drop_wraps,
     drop_casts,
+    unsigned_zeros,
     fuse_normalizations,
     fuse_attention,
     fuse_scores,
@@ -149,6 +151,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_causal,
     distribute_steps,
     learn_tables,
+    keep_ready,
     nest,
 )
 

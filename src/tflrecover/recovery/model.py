@@ -102,34 +102,34 @@ class _Free:
     Attributes:
         batch: The first axis.
         sizes: Other axes that the file leaves open.
+        made_on: The size that such axes have where the network is looked at.
     """
 
     batch: bool
     sizes: bool
+    made_on: int = SIZES[0]
 
 
 def _freest(file: TFLiteModel) -> tuple[_Free, Recovered]:
     """As free as can be proved."""
     shapes = [one.shape for one in FileNetwork(file, False).inputs]
     has_sizes = any(shape is not None and None in shape[1:] for shape in shapes)
-    for free in [_Free(True, True), _Free(False, True)] if has_sizes else []:
+    sizes = [*_MADE_ON] if has_sizes else SIZES[:1]
+    kinds = [(True, True), (False, True), (True, False), (False, False)] if has_sizes else [(True, False)]
+    for free in (_Free(*kind, size) for kind in kinds for size in sizes):
         found = _attempt(file, free)
         if found is not None and _is_proved(file, found, free):
             return free, found
-        _log.info("%s: sizes are part of what it computes and stay fixed", file.source)
-    free = _Free(True, False)
-    found = _attempt(file, free)
-    if found is not None and _is_proved(file, found, free):
-        return free, found
-    _log.info("%s: the batch is part of what it computes and stays as it is", file.source)
+        _log.info("%s: this is not what it computes: %s", file.source, free)
     free = _Free(False, False)
     return free, _Maker(file, free).made()
 
 
+# What is open is looked at as one of these, and proved on others, a larger and a smaller. Where an image is enlarged to
+# one size, that may be a multiple of the first; and of a network for large images the first leaves nothing.
+_MADE_ON = {SIZES[0]: (OTHER_SIZES[0], 7), OTHER_SIZES[0]: (SIZES[1], SIZES[0]), SIZES[1]: (96, OTHER_SIZES[0])}
 # Examples that an open batch is looked at with besides one.
 _BATCH = 3
-# Sizes that are looked at besides: one larger and one smaller than that which the model was made on.
-_OTHER = (OTHER_SIZES[0], 7)
 
 
 def _is_proved(file: TFLiteModel, found: Recovered, free: _Free) -> bool:
@@ -139,25 +139,25 @@ def _is_proved(file: TFLiteModel, found: Recovered, free: _Free) -> bool:
     """
     shapes = [one.shape for one in FileNetwork(file, False).inputs]
     is_open = any(shape and shape[0] is None for shape in shapes)
-    looks = [{"size": size} for size in _OTHER] if free.sizes else []
-    looks += [{"batch": _BATCH}] if free.batch and is_open else []
-    others = [_attempt(file, _Free(False, False), **look) for look in looks]
+    looks = [(size, 1) for size in _MADE_ON[free.made_on]] if free.sizes else []
+    looks += [(free.made_on, _BATCH)] if free.batch and is_open else []
+    others = [_attempt(file, _Free(False, False, size), n) for size, n in looks]
     if looks and others[0] is None:
         return False
     # A smaller size may be too small for the network.
     if not all(batch.are_same(found.model, other.model) for other in others if other is not None):
         return False
-    return not free.batch or is_open or batch.is_free(found.model, _fixed_batch(shapes))
+    return not free.batch or is_open or batch.is_free(found.model, _fixed_batch(shapes), free.made_on)
 
 
 def _fixed_batch(shapes: Sequence[FreeShape | None]) -> int:
     return max((shape[0] or 1 for shape in shapes if shape), default=1)
 
 
-def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0], batch: int = 1) -> Recovered | None:
+def _attempt(file: TFLiteModel, free: _Free, batch: int = 1) -> Recovered | None:
     """None where operators do not fit what is free."""
     try:
-        maker = _Maker(file, free, size=size, batch=batch)
+        maker = _Maker(file, free, batch=batch)
         # A state has the batch that the file gives it, and a condition is one for all examples.
         is_fixed = maker.draft.has("STATE") or has_conditions(maker.draft)
         return None if free.batch and is_fixed else maker.made()
@@ -169,14 +169,12 @@ def _attempt(file: TFLiteModel, free: _Free, size: int = SIZES[0], batch: int = 
 class _Maker:
     """Makes one model."""
 
-    def __init__(
-        self, file: TFLiteModel, free: _Free, *, rounds: bool = False, size: int = SIZES[0], batch: int = 1
-    ) -> None:
+    def __init__(self, file: TFLiteModel, free: _Free, *, rounds: bool = False, batch: int = 1) -> None:
         self.file, self.rounds = file, rounds
         network = FileNetwork(file, False)
         opened = [one.shape for one in network.inputs]
         stored = [file.graph.values[value].shape or () for value in file.graph.inputs]
-        shapes = [_sizes(shape, own, size, batch) for shape, own in zip(stored, opened, strict=True)]
+        shapes = [_sizes(shape, own, free.made_on, batch) for shape, own in zip(stored, opened, strict=True)]
         side = network.on(shapes, [one.dtype or "float32" for one in network.inputs])
         with side.blamed():
             draft = self.draft = side.draft({})

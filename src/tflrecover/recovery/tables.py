@@ -16,7 +16,7 @@ from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import array
 from tflrecover.rewrite.writer import Writer
-from tflrecover.weight import Array, Literal
+from tflrecover.weight import Apply, Array, Literal, Weight
 
 _WEIGHTED = frozenset(
     {"CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "SEPARABLE_CONV_2D", "FULLY_CONNECTED", "MULTI_HEAD_ATTENTION"}
@@ -49,6 +49,21 @@ def learn_tables(draft: Draft) -> int:
         draft.replace(op.evolve(inputs=tuple(inputs)))
         count += 1
     return count + _learn_queries(draft, behind, before)
+
+
+def keep_ready(draft: Draft) -> int:
+    """What makes an input ready for the first layer with weights is not learned."""
+    behind, _ = _around_weights(draft)
+    found = [
+        op for op in draft.of_type("AFFINE") if op.inputs[0] not in behind and _subtracts(draft.weight(op.inputs[2]))
+    ]
+    for op in found:
+        draft.replace(op.evolve(attributes={**op.attributes, "is_learned": False}))
+    return len(found)
+
+
+def _subtracts(offset: Weight | None) -> bool:
+    return isinstance(offset, Apply) and (offset.function.name == "NEG" or any(map(_subtracts, offset.args)))
 
 
 def _learn_queries(draft: Draft, behind: Set[int], before: Set[int]) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tflrecover.ir import Op
+from tflrecover.ops.slicing import STRIDED_SLICE
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.scalars import scalar
+from tflrecover.rewrite.scalars import known_array, scalar
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Literal
 
@@ -40,7 +41,7 @@ POWERS: dict[float, Any] = {
 
 def expand_functions(draft: Draft) -> int:
     """Every operator of the table, and every power by one of the listed numbers, becomes its formula."""
-    count = 0
+    count = _single_powers(draft)
     for op in [op for op in draft.ops.values() if op.type in FORMULAS or op.type == "POW"]:
         if op.type == "POW":
             formula = None if op.id in draft.opaque else POWERS.get(scalar(draft, op.inputs[1], 1.0) or 0.0)
@@ -53,6 +54,22 @@ def expand_functions(draft: Draft) -> int:
         writer = Writer(draft, op)
         writer.finish(_written(draft, writer, op, formula))
         count += 1
+    return count
+
+
+def _single_powers(draft: Draft) -> int:
+    """One exponent for all numbers, with which a converter has filled a constant of their shape, is one number."""
+    count = 0
+    for op in draft.of_type("POW"):
+        base, exponent = op.inputs[:2]
+        weight = draft.weight(exponent)
+        if weight is None or not weight.shape or weight.shape != draft.shape(base) or op.id in draft.opaque:
+            continue
+        known = known_array(draft, weight)
+        if known is not None and known.size and (known == known.flat[0]).all():
+            single = draft.constant(STRIDED_SLICE(weight, slices=(0,) * known.ndim))
+            draft.replace(op.evolve(inputs=(base, single)))
+            count += 1
     return count
 
 

@@ -20,16 +20,22 @@ _INTEGERS = ("int32", "int64")
 
 def plain_positions(draft: Draft) -> int:
     """``ARG_MAX`` and ``ARG_MIN`` of the numbers as they are, in whatever integers."""
-    count = 0
-    for op in draft.of_type(*_PLACES):
-        chosen = draft.producer(op.inputs[0])
-        if chosen is not None and chosen.type == "SELECT_V2" and scalar(draft, chosen.inputs[1], 1.0) == _TINY:
-            draft.replace(op.evolve(inputs=(chosen.inputs[2],)))
-            count += 1
+    count = unsigned_zeros(draft)
     for op in draft.of_type("CAST"):
         made = draft.producer(op.inputs[0])
         if made is not None and made.type in _PLACES and op.attributes["dtype"] in _INTEGERS:
             draft.remove(op.id)
             draft.redirect(op.outputs[0], made.outputs[0])
+            count += 1
+    return count
+
+
+def unsigned_zeros(draft: Draft) -> int:
+    """``ARG_MAX`` and ``ARG_MIN`` of the numbers as they are."""
+    count = 0
+    for op in draft.of_type(*_PLACES):
+        chosen = draft.producer(op.inputs[0])
+        if chosen is not None and chosen.type == "SELECT_V2" and scalar(draft, chosen.inputs[1], 1.0) == _TINY:
+            draft.replace(op.evolve(inputs=(chosen.inputs[2],)))
             count += 1
     return count

@@ -77,4 +77,4 @@ class TFLiteModel:
         main = self.signature()
         meant = "its first subgraph" if main is None else repr(main.key)
         told = f"This is {meant} of a file that has other signatures: {', '.join(others)}."
-        return f"{told} For another, give tflrecover.read(path, signature={others[0]})."
+        return f"{told} For another, give tflrecover.read(path, signature={others[0]}), or --signature."
