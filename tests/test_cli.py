@@ -141,7 +141,7 @@ def test_port_that_is_refused_reports_and_writes_nothing(api, model: SavableMode
     api("port", PortError("refused", report))
     page = tmp_path / "out.html"
     result = run("port", "a.tflite", "m:f", "-o", str(out), "--html", str(page))
-    assert (result.exit_code, result.stdout) == (shell.DIFFERENT, report.to_text())
+    assert (result.exit_code, result.stdout) == (shell.DIFFERENT, f"{report.to_text()}{out}: not written\n")
     assert [path.name for path in tmp_path.iterdir()] == [page.name]
 
 

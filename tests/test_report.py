@@ -169,7 +169,6 @@ def test_full_text() -> None:
         "Variables\n"
         "  would be assigned: 1\n"
         "  would be reparametrised: 1\n"
-        "    bn/moving_variance (scale of conv2d)\n"
         "  kept: 1\n"
         "    head/kernel (by the mapping)\n"
         "  unresolved: 1\n"

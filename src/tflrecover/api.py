@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tflrecover import mistaken
-from tflrecover.comparison import Outcome, compare
+from tflrecover.comparison import Outcome, compare, with_order
 from tflrecover.comparison.pairs import compare_files, compare_models, told
 from tflrecover.errors import PortError
 from tflrecover.insertion import with_lines
@@ -58,7 +58,7 @@ def diff(path: Any, model: Any, mapping: Any = None) -> Report:
         return _report("diff", told(explained(compare_models(path, model, mapping))), sides=PAIR)
     if not mistaken.is_layer(path) and (isinstance(model, TFLiteModel) or mistaken.is_file(model)):
         return _report("diff", told(compare_files(path, model, mapping)), sides=PAIR)
-    clear = measured(with_lines(explained(compare(path, model, mapping))))
+    clear = with_order(measured(with_lines(explained(compare(path, model, mapping)))))
     return _report("diff", clear, weights=_statistics(clear.assignments, clear.trace.variables))
 
 

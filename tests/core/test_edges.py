@@ -4,6 +4,7 @@ import keras
 import keras_models as zoo
 import numpy as np
 import pytest
+import yaml
 from keras import layers as L
 from test_rewrite import SAME, VALID, Build, kernel
 
@@ -198,9 +199,34 @@ def test_mapping_lines_settle_what_is_ambiguous(count):
     report = tflrecover.diff(file, twin)
     assert report.ambiguities
     assert not report.differences
-    lines = [line for a in report.ambiguities for line in a.mapping.splitlines() if line.startswith(" ")]
-    pasted = dict(line.strip().replace("'", "").split(": ") for line in lines)
+    pasted = {layer: op for a in report.ambiguities for layer, op in yaml.safe_load(a.mapping)["match"].items()}
     assert tflrecover.port(file, twin, {"tflrecover": 1, "match": pasted}).ok
+
+
+def squeezed(count):
+    """Blocks that look alike, with layers that are several operators each."""
+
+    def function(x):
+        for i in range(count):
+            x = L.Conv2D(8, 3, padding="same", activation="relu", name=f"conv_{i}")(x)
+            pooled = L.GlobalAveragePooling2D(keepdims=True, name=f"pool_{i}")(x)
+            gate = L.Conv2D(2, 1, activation="relu", name=f"squeeze_{i}")(pooled)
+            x = L.Multiply(name=f"gate_{i}")([x, L.Conv2D(8, 1, activation="sigmoid", name=f"excite_{i}")(gate)])
+        return L.Dense(3, name="head")(L.Conv2D(6, 3, strides=2, name="last")(x))
+
+    return model(function, (8, 8, 8))
+
+
+def test_one_line_settles_all_that_is_next_to_it():
+    """Of three blocks the model lacks one: which, a mapping says with the first operator of another."""
+    file = anonymous(zoo.convert(zoo.randomize(squeezed(3), 1)))
+    (told,) = tflrecover.diff(file, squeezed(2)).ambiguities
+    lines = yaml.safe_load(told.mapping)["match"]
+    assert len(lines) == len(set(told.keras_layers))
+    for match in (lines, dict([next(iter(lines.items()))])):
+        report = tflrecover.diff(file, squeezed(2), {"tflrecover": 1, "match": match})
+        assert len(report.differences) == 1
+        assert not report.ambiguities
 
 
 def test_towers_with_heads_are_not_swapped():

@@ -75,8 +75,12 @@ def test_order_of_a_signature_is_told_where_shapes_tell_which_is_which():
     told = "The file's signature numbers its outputs in another order than the model's: "
     for sizes, is_told in (([4, 5], False), ([5, 4], True)):
         report = tflrecover.diff(file, heads(sizes))
+        assert ["the order 1, 0, as the file's" in one.message for one in report.differences] == [True] * is_told
+        report = tflrecover.port(file, heads(sizes))
         assert report.ok
         assert any(note.startswith(told) for note in report.notes) is is_told
+    pinned = {"tflrecover": 1, "outputs": {"#0": "output_1", "#1": "output_0"}}
+    assert tflrecover.diff(file, heads([5, 4]), pinned).ok
 
 
 def test_order_that_names_bear_out_is_certain(ages):

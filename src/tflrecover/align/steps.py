@@ -41,7 +41,7 @@ def _unique(matching: Matching, mine: Keys, theirs: Keys, step: str, why: str) -
 
 
 def pinned(matching: Matching) -> None:
-    """Pairs that the mapping gives."""
+    """Pairs that the mapping gives, and what is the same on both sides along the edges from them."""
     origins = [(f, op.origins[0]) for f, op in enumerate(matching.file.ops) if op.origins] if matching.pins.ops else []
     for place, layer in matching.pins.ops.items():
         mine = [f for f, origin in origins if place in (origin.op, origin.layer)]
@@ -49,6 +49,7 @@ def pinned(matching: Matching) -> None:
         by_type = [(f, k) for f in mine for k in theirs if matching.file.loose[f] == matching.keras.loose[k]]
         for f, k in by_type or [(f, k) for f in mine[:1] for k in theirs[:1]]:
             matching.add(f, k, "mapping", f"{layer}: #{place}")
+    _propagate(matching, _is_same)
 
 
 def _directions(matching: Matching, level: Level) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -144,6 +145,10 @@ def _propagate(matching: Matching, is_alike: Callable[[Matching, int, int], bool
 def is_declared_alike(matching: Matching, f: int, k: int) -> bool:
     """Whether the same is written of two operators."""
     return declared(matching.file.ops[f]) == declared(matching.keras.ops[k])
+
+
+def _is_same(matching: Matching, f: int, k: int) -> bool:
+    return matching.file.strict[f] == matching.keras.strict[k]
 
 
 def _is_of_one_type(matching: Matching, f: int, k: int) -> bool:

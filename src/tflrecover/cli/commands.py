@@ -47,7 +47,8 @@ ExplorerOption = Annotated[
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="Cut and fold nothing, and say how operators were matched.")]
 OnlyOption = Annotated[
-    bool, typer.Option("--only-differences", help="Show the differences and their operators, nothing else.")
+    bool,
+    typer.Option("--only-differences", help="Show differences, their operators, and what cannot be told apart."),
 ]
 LayerOption = Annotated[
     str | None,
@@ -189,6 +190,7 @@ def port(
             save(loaded, output)
     except tflrecover.PortError as refused:
         outputs.take(refused.report)
+        typer.echo(f"{output}: not written")
         return DIFFERENT
     code = outputs.take(report)
     typer.echo(f"{output}: written")

@@ -241,10 +241,36 @@ def _excused(alignment: Alignment, told: Sequence[Difference], skip: Collection[
     return {key for weight in weights if weight is not None for key in keys(weight)}
 
 
-def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[str]:
+def with_order(comparison: Comparison) -> Comparison:
+    """With outputs that the file's signature numbers in another order than the model has them told as a difference.
+
+    Of a port that is no more than a note: the weights are the same. Who takes results by their number gets others.
+    """
+    mapping = comparison.both.mapping
+    if mapping.outputs:
+        return comparison
+    found = {end: (order, listed) for end, order, listed in _numbered_otherwise(comparison.file, comparison.alignment)}
+    if "output" not in found:
+        return comparison
+    order, listed = found["output"]
+    message = (
+        f"put the model's outputs in the order {', '.join(map(str, order))}, as the file's signature numbers them: "
+        f"{listed}. To keep the model as it is, pair them under `outputs:` in a mapping"
+    )
+    told = accepted(Difference("wiring", message, attribute="outputs", keras_value=order), mapping)
+    notes = tuple(note for note in comparison.notes if note != _on_order("output", listed))
+    return replace(comparison, differences=(*comparison.differences, told), notes=notes)
+
+
+def _on_order(end: str, listed: str) -> str:
+    return f"The file's signature numbers its {end}s in another order than the model's: {listed}."
+
+
+def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Ends that a signature numbers in another order than the model has them, where their shapes tell which is which.
 
-    It is no difference: the weights are the same. Who takes results by their number gets others.
+    Yields:
+        Which end, the model's in the signature's order, and which is which.
     """
     if file.signature() is None or alignment.ambiguous:
         return
@@ -252,8 +278,9 @@ def _numbered_otherwise(file: TFLiteModel, alignment: Alignment) -> Iterator[str
         names = end_names(file, f"{end}s")
         numbered = numbers(names)
         if sorted(numbered.values()) == sorted(pairs.values()) and any(pairs.get(i) != n for i, n in numbered.items()):
-            order = ", ".join(f"{names[i]} is the model's {j}" for i, j in sorted(pairs.items()))
-            yield f"The file's signature numbers its {end}s in another order than the model's: {order}."
+            order = tuple(pairs[i] for i in sorted(numbered, key=numbered.__getitem__))
+            listed = ", ".join(f"{names[i]} is the model's {j}" for i, j in sorted(pairs.items()))
+            yield end, order, listed
 
 
 def _out_of_reach(alignment: Alignment, system: System) -> tuple[str, ...]:
@@ -268,7 +295,7 @@ def _notes(file: TFLiteModel, alignment: Alignment, outcome: Plan, unreached: Se
     for end, pairs in alignment.reordered():
         order = ", ".join(f"{i} is the model's {j}" for i, j in pairs)
         notes.append(f"The file's {end}s are in another order than the model's: {end} {order}.")
-    notes += _numbered_otherwise(file, alignment)
+    notes += (_on_order(end, listed) for end, _, listed in _numbered_otherwise(file, alignment))
     if outcome.partial:
         notes.append(
             f"The file has only a part of {', '.join(outcome.partial)}: what the model reads of it on inputs of these "

@@ -10,7 +10,7 @@ from tflrecover.align import Alignment
 from tflrecover.align.order import ByOrder
 from tflrecover.comparison.inputs import end_names
 from tflrecover.differences import describe
-from tflrecover.differences.tails import quoted
+from tflrecover.differences.tails import match_lines, quoted
 from tflrecover.ir import Ambiguity
 from tflrecover.tflite import TFLiteModel
 
@@ -80,17 +80,16 @@ def ambiguities(alignment: Alignment, skip: Collection[str]) -> tuple[Ambiguity,
         if ks and all(describe.layer_of(alignment.keras.ops[k]) in skip for k in ks):
             continue
         mine = [alignment.file.ops[f] for f in fs]
-        theirs = [alignment.keras.ops[k] for k in ks]
-        layers = tuple(describe.layer_of(op) or str(op.type) for op in theirs)
-        indices = tuple(index for op in mine if (index := describe.file_index(op)) is not None)
-        lines = [f"  {quoted(layer)}: '#{index}'" for layer, index in zip(layers, indices, strict=False)]
+        layers = [describe.layer_of(op := alignment.keras.ops[k]) or str(op.type) for k in ks]
+        indices = [index for op in mine if (index := describe.file_index(op)) is not None]
+        once, types = list(dict.fromkeys(indices)), ", ".join(dict.fromkeys(str(op.type) for op in mine))
         found.append(
             Ambiguity(
-                f"operators {list(indices)} ({mine[0].type}) and layers {list(layers)} cannot be told apart by "
+                f"operators {once} ({types}) and layers {list(dict.fromkeys(layers))} cannot be told apart by "
                 "structure; say in the mapping which is which",
-                indices,
-                layers,
-                "\n".join(["match:", *lines]),
+                tuple(once),
+                tuple(dict.fromkeys(layers)),
+                match_lines(layers, [f"#{index}" for index in indices]),
             )
         )
     return tuple(found)

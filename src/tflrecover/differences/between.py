@@ -14,7 +14,7 @@ from tflrecover.align.view import View
 from tflrecover.differences import describe
 from tflrecover.differences.layouts import LAYOUTS
 from tflrecover.differences.overview import is_far_apart
-from tflrecover.differences.tails import quoted
+from tflrecover.differences.tails import match_lines
 from tflrecover.ir import Ambiguity, Difference, Op, OperatorCounts, called, short_name
 
 # Attributes that are no argument of a layer: what stands in the same place.
@@ -134,9 +134,8 @@ def _ambiguity(alignment: Alignment, fs: tuple[int, ...], ks: tuple[int, ...]) -
     layers = tuple(describe.layer_of(alignment.keras.ops[k]) or str(alignment.keras.ops[k].type) for k in ks)
     indices = tuple(index for op in mine if (index := describe.file_index(op)) is not None)
     places = [f"#{index}" for index in indices] or [describe.layer_of(op) or str(op.type) for op in mine]
-    lines = [f"  {quoted(layer)}: {quoted(place)}" for layer, place in zip(layers, places, strict=False)]
     told = f"{', '.join(places)} of the first and {', '.join(layers)} of the second cannot be told apart by structure"
-    return Ambiguity(f"{told}; say in a mapping which is which", indices, layers, "\n".join(["match:", *lines]))
+    return Ambiguity(f"{told}; say in a mapping which is which", indices, layers, match_lines(layers, places))
 
 
 def other_order(alignment: Alignment) -> Iterator[str]:

@@ -80,6 +80,17 @@ def _is_copied(keras: View, node: int, skip: Collection[str]) -> bool:
     return spec is not None and bool(spec.weights) and describe.layer_of(keras.ops[node]) not in skip
 
 
+def match_lines(layers: Sequence[str], places: Sequence[str]) -> str:
+    """Lines of a mapping that pair layers with places, one by one.
+
+    A layer of several operators is told by the first of them: what is next to a pair, and the same, follows.
+    """
+    firsts: dict[str, str] = {}
+    for layer, place in zip(layers, places, strict=False):
+        firsts.setdefault(layer, place)
+    return "\n".join(["match:", *(f"  {quoted(layer)}: {quoted(place)}" for layer, place in firsts.items())])
+
+
 def quoted(name: str) -> str:
     """A name as YAML takes it, in quotes where it needs them."""
     # A JSON string is a YAML string.

@@ -83,6 +83,7 @@ def sections(report: Report, selection: Selection) -> Iterator[Section]:
     selection.require(report)
     yield [headline(report), *counts(report)]
     parts: list[Section] = [list(_differences(report, selection)), list(graph(report, selection))]
+    parts.append(list(_ambiguities(report)))
     if not selection.only_differences:
         parts += map(list, _rest(report, sys.maxsize if selection.full else _LISTED, is_full=selection.full))
     yield from filter(None, parts)
@@ -91,7 +92,6 @@ def sections(report: Report, selection: Selection) -> Iterator[Section]:
 def _rest(report: Report, limit: int, *, is_full: bool) -> Iterator[Iterable[str]]:
     """What is no difference."""
     yield map(safe, suggested(report.suggestion)) if report.suggestion else ()
-    yield _ambiguities(report)
     yield [f"Note: {safe(note)}" for note in (*report.assumptions, *report.notes)]
     yield _variables(report, limit)
     yield _weights(report, limit)
@@ -244,7 +244,7 @@ def _variables(report: Report, limit: int) -> Iterator[str]:
             continue
         yield f"  {said(report, state)}: {len(members)}{_held(members)}"
         # Their number says enough, unless somebody wants to see everything.
-        if state != "assigned" or limit == sys.maxsize:
+        if state not in _WRITTEN or limit == sys.maxsize:
             yield from (f"    {safe(a.variable)} ({safe(a.recipe)})" for a in members[:limit])
             if len(members) > limit:
                 yield f"    and {len(members) - limit} more"
