@@ -1,8 +1,12 @@
 """One planted fault is one root difference: networks over steps, and blocks that many networks are made of."""
 
+from functools import partial
+
 import keras
+import pytest
 from keras import layers as L
 from keras import ops
+from porting import differences
 
 from tests.core.test_roots import named, root
 
@@ -125,3 +129,20 @@ def pyramid(steps=1):
 
 def test_what_is_brought_to_the_size_of_others_follows_them():
     assert named(root(pyramid, steps=2)) == ("attribute", "stem", "strides")
+
+
+POOLS = {"mean": L.GlobalAveragePooling1D, "max": L.GlobalMaxPooling1D, "flat": L.Flatten}
+
+
+def pooled_steps(pool):
+    inputs = keras.Input((16, 8), name="steps")
+    x = L.MaxPooling1D(2, name="halved")(L.Conv1D(8, 3, activation="relu", name="conv")(inputs))
+    return keras.Model(inputs, L.Dense(3, activation="softmax", name="head")(POOLS[pool](name="pool")(x)))
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("mean", "flat"), ("flat", "mean"), ("flat", "max")])
+def test_steps_that_are_flattened_or_pooled(right, wrong):
+    """The axis that a window over steps has too much is gone in the same reshape."""
+    ((layer, attribute, mine, theirs),) = differences(partial(pooled_steps, right), partial(pooled_steps, wrong))
+    assert (layer, attribute) == ("pool", "layer")
+    assert (mine, theirs) == (POOLS[right].__name__, POOLS[wrong].__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tflrecover import differences
@@ -144,7 +144,8 @@ def _readable(system: System, contents: Collection[Key]) -> System:
     def kept(equations: Iterable[Equation]) -> tuple[Equation, ...]:
         return tuple(equation for equation in equations if all(key in contents for key in keys(equation.file)))
 
-    folds = (Fold(*map(kept, (fold.edge, fold.apart, fold.inside, fold.border))) for fold in system.folds)
+    names = [field.name for field in fields(Fold)]
+    folds = (Fold(*(kept(getattr(fold, name)) for name in names)) for fold in system.folds)
     return System(kept(system.edges), tuple(folds), kept(system.weights))
 
 

@@ -107,10 +107,11 @@ PRODUCT = OpSpec(
 )
 SUM = replace(_spec("SUM", np.sum, "Sum"), inverse=_rest)
 MEAN = _spec("MEAN", np.mean, "Mean")
+REDUCE_MAX = _spec("REDUCE_MAX", np.max, "Max")
 REDUCTIONS = (
     MEAN,
     SUM,
-    _spec("REDUCE_MAX", np.max, "Max"),
+    REDUCE_MAX,
     _spec("REDUCE_MIN", np.min, "Min"),
     _spec("REDUCE_PROD", np.prod, "Prod"),
     _spec("REDUCE_ANY", np.any, "Any"),

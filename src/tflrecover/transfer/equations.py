@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from tflrecover.align import Alignment
 from tflrecover.align.links import Link, OpId
 from tflrecover.align.view import shape_of
 from tflrecover.ir import Graph, Op
-from tflrecover.ops.elementwise import DIV
+from tflrecover.ops.elementwise import DIV, MUL
+from tflrecover.ops.reduce import REDUCE_MAX
 from tflrecover.rewrite.affine import Pair, compose
 from tflrecover.rewrite.forward import absorb, scaling
 from tflrecover.transfer.gauges import given_out, taken_back
@@ -72,12 +73,16 @@ class Fold:
         apart: What holds besides if they are: the weights are equal.
         inside: What holds in any case: the weights are equal when each side takes its own scalings in.
         border: What holds besides where windows reach over a padded border.
+        written: Of numbers in the model's code what the file still has is the same.
+        told: What is told where that, or the border, does not hold.
     """
 
     edge: tuple[Equation, ...]
     apart: tuple[Equation, ...]
     inside: tuple[Equation, ...]
     border: tuple[Equation, ...]
+    written: tuple[Equation, ...] = ()
+    told: tuple[Equation, ...] = ()
 
     @property
     def is_written(self) -> bool:
@@ -137,7 +142,9 @@ def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) ->
         mine, theirs, link = found
         inside, border = sides.inside(f, k, mine, theirs, link)
         if link.file and link.keras:
-            folds.append(Fold(sides.edge(link, mine, theirs), apart, inside, border))
+            edge = sides.edge(link, mine, theirs)
+            written, told = _written(edge, mine, theirs)
+            folds.append(Fold(edge, apart, inside, border, written, edge if border else told))
         else:
             weights += inside + border
     return System(tuple(equation for pair in edges.values() for equation in pair), tuple(folds), tuple(weights))
@@ -236,6 +243,29 @@ def _axes(graph: Graph, op: Op, weight: Weight) -> tuple[int, ...] | None:
     long = [axis for axis, n in enumerate(reversed(made)) if n != 1]
     own = [axis for axis, n in enumerate(reversed(weight.shape)) if n != 1]
     return tuple(long.index(axis) for axis in own) if set(own) <= set(long) else None
+
+
+def _written(edge: tuple[Equation, ...], mine: Pair, theirs: Pair) -> tuple[tuple[Equation, ...], tuple[Equation, ...]]:
+    """What holds of numbers in the code, and what is told where it does not.
+
+    A converter takes one factor, or what is added last, into the weights behind. An offset before that factor, and how
+    the channels are scaled beside each other, is left in the file as somebody wrote it.
+    """
+    (scale, offset), (wanted, _) = mine, theirs
+    held: list[Equation] = []
+    for equation in edge:
+        if equation.role == "offset" and offset is not None:
+            own = offset if scale is None else DIV(offset, scale)
+            held.append(replace(equation, file=own if wanted is None else MUL(own, wanted)))
+        elif equation.role == "scale" and scale is not None and math.prod(scale.shape) > 1:
+            held.append(replace(equation, file=_beside(scale), keras=_beside(equation.keras)))
+    is_whole = scale is not None and offset is not None
+    return tuple(held), edge if is_whole else tuple(held) if scale is None else edge[:1]
+
+
+def _beside(scale: Weight) -> Weight:
+    """Factors as parts of the largest."""
+    return DIV(scale, REDUCE_MAX(scale, axis=tuple(range(len(scale.shape))), keepdims=True))
 
 
 def _shift(scale: Weight | None, offset: Weight | None) -> Weight:

@@ -82,9 +82,9 @@ def plan(
     for fold in sorted(system.folds, key=lambda fold: _unknowns(*fold.edge)):
         is_equal = state.holds(fold.edge)
         equal += fold.edge if is_equal else ()
-        if not is_equal and fold.is_written and not state.holds(fold.border):
-            # No weights make up for it: then it is told as the model's code has it.
-            weights += fold.edge + fold.apart
+        if not is_equal and fold.is_written and not state.holds(fold.border + fold.written):
+            # Either no weights make up for it, or the file says that somebody wrote other numbers.
+            weights += fold.told + fold.apart
         else:
             weights += fold.apart if is_equal else fold.inside + fold.border
     state.settle_all(weights)

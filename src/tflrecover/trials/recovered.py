@@ -42,8 +42,11 @@ class Recovered:
         """The layer that the file has in the place of one, if it is one alone: of another class, or in several ways."""
         from tflrecover.tracing.standin import StandIn
 
-        layer, written = self._suspects.layers[path], self._written(self._concerned(path, found), is_tried=True)
-        made = written[0].layer if len(written) == 1 else None
+        layer, concerned = self._suspects.layers[path], self._concerned(path, found)
+        # One that moves axes may be what a layer beside it ends or begins with.
+        staying = concerned - {op.id for op in self._comparison.alignment.file.ops if op.type in describe.LAYOUT}
+        written = next((one for ids in (concerned, staying) if len(one := self._written(ids, is_tried=True)) == 1), ())
+        made = written[0].layer if written else None
         # Layers of Keras 2 take no tensors of Keras 3.
         if made is None or not any(cls.__name__ == "Operation" for cls in type(layer).__mro__):
             return

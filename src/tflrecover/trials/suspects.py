@@ -266,6 +266,10 @@ class Suspects:
             # Weights make up for what scales before them.
             edges = [edge for k, op in enumerate(keras.ops) if op in made for edge in keras.operands[k]]
             made += [keras.graph.op(op_id) for edge in edges for op_id in edge.through]
+            # Where the file only moves axes, it may do so in the place of what the model has behind.
+            moving = [k for k, op in enumerate(keras.ops) if op in made and op.type in describe.LAYOUT]
+            takers = {taker for k in moving for taker, _, _ in keras.consumers[k]} - alignment.back.keys()
+            made += [keras.ops[taker] for taker in sorted(takers) if taker >= 0]
             return list(dict.fromkeys([*named, *describe.layers_within(made)]))
         if not listed:
             return self._around(difference)

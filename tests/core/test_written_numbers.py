@@ -1,0 +1,51 @@
+"""Numbers in the code of a model before a layer that could make up for them: the file says what somebody wrote."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from porting import assert_ports, differences
+
+MEAN, VARIANCE = (0.485, 0.456, 0.406), (0.05, 0.06, 0.07)
+
+
+def image(*before):
+    x = inputs = keras.Input((8, 8, 3), name="image")
+    for function in before:
+        x = function(x)
+    return keras.Model(inputs, L.Conv2D(4, 4, strides=4, activation="relu", name="patch")(x))
+
+
+def normalized(mean=MEAN, variance=VARIANCE):
+    return image(L.Normalization(mean=list(mean), variance=list(variance), name="norm"))
+
+
+@pytest.mark.parametrize(("argument", "wrong"), [("mean", (0.5,) * 3), ("variance", (0.06,) * 3)])
+def test_a_normalization_of_other_numbers_is_told(argument, wrong):
+    ((layer, attribute, mine, theirs),) = differences(normalized, lambda: normalized(**{argument: wrong}))
+    assert (layer, attribute, theirs) == ("norm", argument, wrong)
+    assert np.allclose(mine, {"mean": MEAN, "variance": VARIANCE}[argument], rtol=1e-5)
+
+
+SHIFT = np.array(MEAN, "float32")
+# What the converter takes into the convolution is in no number of the file.
+FOLDED = {
+    "a factor behind an offset": lambda factor: image(lambda x: (x - SHIFT) * factor),
+    "a factor behind factors": lambda factor: image(lambda x: x * SHIFT * factor),
+    "an offset behind factors": lambda offset: image(lambda x: x * SHIFT + offset),
+}
+
+
+@pytest.mark.parametrize("case", FOLDED)
+def test_what_the_weights_have_taken_in_is_no_difference(case):
+    assert_ports(lambda: FOLDED[case](0.5), lambda: FOLDED[case](0.25))
+
+
+def test_an_offset_is_told_in_the_scale_of_the_model():
+    """The file has it before the factor that the convolution has taken in."""
+    ((_, attribute, mine, theirs),) = differences(
+        lambda: image(lambda x: (x - SHIFT) * 0.5), lambda: image(lambda x: (x - SHIFT[::-1]) * 0.5)
+    )
+    assert attribute == "offset"
+    assert np.allclose(mine, -0.5 * SHIFT)
+    assert np.allclose(theirs, -0.5 * SHIFT[::-1])
