@@ -71,10 +71,11 @@ def _additive(draft: Draft, scores: Op) -> _Found | None:
     if tanh is None or (scale is not None and scale.size != units):
         return None
     for one, other in pairs(draft, tanh.inputs[0], "ADD"):
-        (n, queries, _, size), (_, _, keys, _) = draft.shape(one), draft.shape(other)
-        if draft.shape(one) == (n, queries, 1, size) and draft.shape(other) == (n, 1, keys, size):
+        # Of one example the first axis may be missing.
+        (n, queries, *of_query), (m, before, keys, size) = ((*[1] * 4, *draft.shape(x))[-4:] for x in (one, other))
+        if of_query == [1, units] and (m, before, size) == (n, 1, units):
             write = Writer(draft, scores)
-            query, key = (_as(draft, write, *end) for end in ((one, (n, queries, size)), (other, (n, keys, size))))
+            query, key = (_as(draft, write, x, (n, steps, units)) for x, steps in ((one, queries), (other, keys)))
             return "ADDITIVE_ATTENTION", query, key, None if scale is None else scale.reshape(-1)
     return None
 
