@@ -38,17 +38,24 @@ def is_free(model: Any, batch: int, size: int) -> bool:
 def _is_free(model: Any, count: int, size: int, draw: _Draw) -> bool:
     generator = np.random.default_rng(0)
     together_in = [_random(generator, tensor, count, size, draw) for tensor in model.inputs]
-    outputs = [*model.outputs, *_read(model)]
-    model = keras.Model(model.inputs, outputs)
+    outputs, read = model.outputs, _read(model)
+    model = keras.Model(model.inputs, [*outputs, *read])
     try:
         alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in together_in]) for i in range(count)]
         together = _called(model, together_in)
-        results = zip(outputs, together, *alone, strict=True)
-        return all(_is_constant(tensor) or _same(whole, np.concatenate(parts)) for tensor, whole, *parts in results)
+        results = list(zip(together, *alone, strict=True))
+        if not all(_is_constant(one) or _are_together(*found) for one, found in zip(outputs, results, strict=False)):
+            return False
+        # What is read from one table for all examples is there once.
+        return all(_are_together(*found) for found in results[len(outputs) :] if len(found[0]) != len(found[1]))
     # Whatever the backend raises, it is because of the batch.
     except Exception as error:
         _log.info("no free batch: %s", error)
         return False
+
+
+def _are_together(whole: Any, *parts: Any) -> bool:
+    return _same(whole, np.concatenate(parts))
 
 
 def _read(model: Any) -> list[Any]:
