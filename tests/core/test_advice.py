@@ -181,12 +181,12 @@ ADVICE = {
         "use relu instead of hard_sigmoid at layer 'ste",
     ),
     "rescaling": (partial(scaled), partial(scaled, rescaling), "remove layer 'rescaling' (Rescaling):"),
-    "no rescaling": (partial(scaled, rescaling), partial(scaled), "add Rescaling:"),
+    "no rescaling": (partial(scaled, rescaling), partial(scaled), "add Rescaling before 'stem':"),
     "batch norm": (partial(scaled), partial(scaled, normalization), "remove layer 'bn' (BatchNormalization):"),
     "no batch norm": (
         partial(scaled, normalization),
         partial(scaled),
-        "add BatchNormalization (or another scaling per channel):",
+        "add Normalization (or another scaling per channel) before 'stem':",
     ),
     "activation inside": (partial(inside), partial(inside, "relu"), "set `activation=None` on layer 'stem':"),
     "size": (

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers as L
 from keras import ops
 from test_quantized import convert
+from weight_models import WEIGHTS
 
 import tflrecover
 from tests.core.lite import converted, quantize, stripped
@@ -24,6 +25,13 @@ def limited(limit):
         return zoo.randomize(keras.Model(inputs, L.Conv2D(4, 1)(x)), seed)
 
     return make
+
+
+@pytest.mark.parametrize("name", ["bias_beside_mask", "bias_under_mask"])
+def test_masks_of_half_precision(name):
+    """The converter has computed with -65504 in the place of -1e9."""
+    twin = zoo.randomize(WEIGHTS[name](), 2)
+    assert tflrecover.port(stripped(convert(zoo.randomize(WEIGHTS[name](), 1), "fp16")), twin).ok
 
 
 @pytest.mark.parametrize(("mode", "limit"), [("int8", 1e9), ("fp16", 1e12), ("fp16", 66000.0)])
@@ -206,3 +214,12 @@ def in_integers(model):
 @pytest.mark.parametrize("make", [guarded, token, looked_up_twice, colours, powers, queries])
 def test_constant_that_the_grid_of_an_activation_rounds(make):
     assert tflrecover.port(in_integers(make(1)), make(2)).ok
+
+
+def one_hot(seed):
+    """The converter keeps the numbers as integers of 8 bits until they are cast; what they mean are real ones."""
+    return zoo.randomize(keras.Sequential([keras.Input((1,)), L.CategoryEncoding(6, "one_hot"), L.Dense(3)]), seed)
+
+
+def test_cast_of_quantized_numbers():
+    assert tflrecover.port(in_integers(one_hot(1)), one_hot(2)).ok

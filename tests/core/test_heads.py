@@ -11,6 +11,7 @@ from keras import layers
 
 import tflrecover
 from tests.core.lite import stripped
+from tflrecover import tolerances
 from tflrecover.comparison import compare
 from tflrecover.comparison.file_and_model import _undecided as undecided
 
@@ -272,3 +273,19 @@ def test_inputs_that_only_a_free_choice_tells_apart_are_ambiguous():
 
     file = stripped(zoo.convert(zoo.randomize(build(), 1)))
     assert tflrecover.diff(file, build()).ambiguities
+
+
+def test_inputs_that_one_use_tells_apart_are_so_in_all_others():
+    """As users and items of neural collaborative filtering: their products look alike, what joins them is ordered."""
+
+    def build():
+        inputs = [keras.Input((4,)), keras.Input((4,))]
+        alike = layers.Multiply()([layers.Dense(5)(x) for x in inputs])
+        twice = layers.Add()([layers.Dense(5, activation="relu")(inputs[0]) for _ in range(2)])
+        ordered = layers.Concatenate()([layers.Dense(3)(x) for x in inputs])
+        return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([alike, ordered, twice])))
+
+    original, twin = zoo.randomize(build(), 1), zoo.randomize(build(), 2)
+    assert tflrecover.port(without_signatures(stripped(zoo.convert(original))), twin).ok
+    x = [np.random.default_rng(0).normal(size=(6, 4)).astype("float32") for _ in range(2)]
+    assert np.abs(original(x) - twin(x)).max() <= tolerances.OUTPUT

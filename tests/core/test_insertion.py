@@ -190,3 +190,19 @@ def test_what_is_missing_stands_behind_the_norm_that_was_folded(fault, told, wri
     (difference,) = tflrecover.diff(zoo.convert(zoo.randomize(normalized(), 1)), normalized(**fault)).differences
     assert difference.message.startswith(told)
     assert difference.message.endswith(f": insert {written}")
+
+
+def scaled(norm=None):
+    # A convolution over steps gets an axis before the numbers of the channels are seen.
+    inputs = keras.Input((12, 3), name="steps")
+    x = L.Conv1D(4, 3, padding="same", name="first")(inputs if norm is None else norm(inputs))
+    return keras.Model(inputs, L.ReLU()(x))
+
+
+def test_numbers_per_channel_of_an_input_are_written():
+    given = L.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506])
+    content = zoo.convert(zoo.randomize(scaled(given), 1))
+    (difference,) = tflrecover.diff(content, scaled()).differences
+    assert difference.message.startswith("add Normalization (or another scaling per channel) before 'first': ")
+    line = difference.message.rpartition("insert `")[2].removesuffix("`")
+    assert not tflrecover.diff(content, scaled(eval(line, {"layers": L}))).differences

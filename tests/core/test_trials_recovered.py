@@ -66,6 +66,38 @@ def test_nothing_is_tried_where_a_whole_layer_is_missing(tried, name):
     assert not tried
 
 
+def recurrent(before="relu", behind="tanh"):
+    inputs = keras.Input((6, 4), batch_size=1, name="steps")
+    x = L.LSTM(4, return_sequences=True, name="first")(inputs)
+    x = L.Dense(4, activation=before, name="before")(x)
+    x = L.LSTM(4, name="second")(x)
+    return keras.Model(inputs, L.Dense(3, activation=behind, name="behind")(x))
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_nothing_is_tried_where_an_activation_is_missing_beside_a_recurrent_layer(tried, place):
+    file = zoo.convert(zoo.randomize(recurrent(), 1))
+    (difference,) = tflrecover.diff(file, recurrent(**{place: None})).differences
+    assert difference.message.startswith(f"add {'relu' if place == 'before' else 'tanh'} after {place!r}: ")
+    assert not tried
+
+
+def activated(joined=True):
+    inputs = keras.Input((8, 8, 4), name="image")
+    x = L.Activation("relu", name="relu_a")(L.Conv2D(4, 3, padding="same", name="conv_a")(inputs))
+    y = L.Activation("relu", name="relu_b")(L.Conv2D(4, 3, padding="same", name="conv_b")(x))
+    x = L.Add(name="add")([x, y]) if joined else y
+    return keras.Model(inputs, L.Conv2D(4, 3, name="last")(x))
+
+
+def test_nothing_is_tried_where_what_joins_activations_is_missing(tried):
+    """None of them takes the other: they are no parts of a function."""
+    file = zoo.convert(zoo.randomize(activated(), 1))
+    (difference,) = tflrecover.diff(file, activated(joined=False)).differences
+    assert difference.message.startswith("add Add after 'relu_a' and 'relu_b': ")
+    assert not tried
+
+
 class Block(L.Layer):
     """As people write them: each of its layers can be changed in its code."""
 

@@ -166,4 +166,4 @@ def _undecided_ends(agreed: Matching, trial: Matching) -> bool:
     free = set(trial.pairs) - set(agreed.pairs)
     outputs = any(e.source in free for i, e in enumerate(trial.file.outputs) if i not in trial.pins.outputs)
     uses = ((i, c) for i, uses in enumerate(trial.file.input_uses) for c, _ in uses)
-    return outputs or any(c in free for i, c in uses if i not in trial.pins.inputs)
+    return outputs or any(c in free for i, c in uses if i not in agreed.inputs)

@@ -206,8 +206,9 @@ def _scaled(side: View) -> list[Hashable]:
 
 
 def neighbourhoods(matching: Matching) -> None:
-    """What is left: the same surroundings, widest first, where pairs around it serve as landmarks."""
+    """What is left: the same surroundings, widest first, with pairs around it and their inputs as landmarks."""
     for hops in (8, 5, 3, 2):
+        matching.infer_inputs()
         mine, theirs = _anchored(matching, hops)
         why = f"the same surroundings within {hops} operators"
         if _unique(matching, mine, theirs, f"{hops} hops", why):
@@ -323,6 +324,7 @@ def break_ties(matching: Matching, picks: Sequence[int]) -> tuple[int, ...]:
             sizes.append(len(ks))
             matching.add(fs[0], ks[pick], "symmetry", "any choice that fits gives the same network")
         propagate(matching)
+        matching.infer_inputs()
     return tuple(sizes)
 
 

@@ -299,7 +299,8 @@ def scaling_name(graph: Graph, op: Op) -> str:
     channels = (graph.values[op.outputs[0]].shape or (1,))[-1]
     if is_single:
         return "Rescaling" if channels != 1 else LAYER_NAMES["AFFINE"]
-    return "BatchNormalization (or another scaling per channel)"
+    named = "Normalization" if op.inputs[0] in graph.inputs else "BatchNormalization"
+    return f"{named} (or another scaling per channel)"
 
 
 def extra(keras: View, nodes: Sequence[Op], layers: Layers, also_elsewhere: Sequence[str] = ()) -> Difference:

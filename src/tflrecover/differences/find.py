@@ -10,7 +10,7 @@ import numpy as np
 
 from tflrecover.align import Alignment
 from tflrecover.align.view import View, shape_of
-from tflrecover.differences import constants, describe, wiring
+from tflrecover.differences import constants, describe, scalings, wiring
 from tflrecover.differences.attributes import compare
 from tflrecover.differences.found import Found
 from tflrecover.differences.functions import function_name
@@ -52,7 +52,7 @@ def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tup
         *_attributes(alignment, layers),
         *_regions(alignment, layers, wiring.misled(alignment, wrong)),
         *wiring.operands(alignment, wrong, layers),
-        *_affines(alignment, layers, taken),
+        *scalings.unmatched(alignment, layers, taken),
         *wiring.outputs(alignment),
     ]
     found += _constants(alignment, failed, found, layers, taken)
@@ -285,48 +285,6 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
         operators=_ids(alignment, mine),
         layers=tuple(named),
     )
-
-
-def _affines(alignment: Alignment, layers: Layers, taken: Collection[int]) -> Iterator[Found]:
-    """Batch norms and scalings that stand on one side only."""
-    file, keras = alignment.file, alignment.keras
-    common = {op_id for link in alignment.links if not link.is_odd for op_id in (*link.file, *link.keras)}
-    seen: set[int | str] = set()
-    for link in alignment.odd:
-        alone = [op_id for op_id in (*link.file, *link.keras) if op_id not in seen]
-        # An operator that is paired on another edge stands in the wrong place; any other is one too many.
-        for op_id in [op_id for op_id in alone if op_id not in common] or alone:
-            op = (file if link.file else keras).graph.op(op_id)
-            layer = describe.last_layer_of(keras.ops[link.source], keras.graph) if link.source >= 0 else None
-            after = f" after {layer!r}" if layer else ""
-            told = describe.missing(file, [op], after) if link.file else describe.extra(keras, [op], layers)
-            operators = (op_id,) if link.file else ()
-            place = min(link.place, len(file))
-            follows = link.source in taken or _is_behind_open(alignment, link.source)
-            follows = follows or _is_behind_another(alignment, link.source)
-            yield Found(place, replace(told, operators=operators), not follows)
-        seen.update(alone)
-
-
-def _is_behind_another(alignment: Alignment, node: int) -> bool:
-    """Whether a node of Keras, or what it multiplies, stands in the place of another operator of the file.
-
-    A function that is written with a factor behind is told as the operator that it is besides.
-    """
-    keras = alignment.keras
-    factors = [edge.source for edge in keras.operands[node]] if node >= 0 and keras.ops[node].type == "MUL" else []
-    pairs = ((k, alignment.back[k]) for k in (node, *factors) if k in alignment.back)
-    return any(alignment.file.ops[f].type != keras.ops[k].type for k, f in pairs)
-
-
-def _is_behind_open(alignment: Alignment, node: int) -> bool:
-    """Whether a node of Keras only shapes what, in the file, comes from an operator without a counterpart."""
-    file, f = alignment.file, alignment.back.get(node, -1)
-    while f in alignment.pairs and file.ops[f].type in describe.LAYOUT:
-        f = file.operands[f][0].source
-        if f >= 0 and f not in alignment.pairs:
-            return True
-    return False
 
 
 def _constants(

@@ -114,7 +114,7 @@ def _freest(file: TFLiteModel) -> tuple[_Free, Recovered]:
     """As free as can be proved."""
     shapes = [one.shape for one in FileNetwork(file, False).inputs]
     has_sizes = any(shape is not None and None in shape[1:] for shape in shapes)
-    sizes = [*_MADE_ON] if has_sizes else SIZES[:1]
+    sizes = _SIZES[1:-1] if has_sizes else SIZES[:1]
     kinds = [(True, True), (False, True), (True, False), (False, False)] if has_sizes else [(True, False)]
     for free in (_Free(*kind, size) for kind in kinds for size in sizes):
         found = _attempt(file, free)
@@ -125,9 +125,9 @@ def _freest(file: TFLiteModel) -> tuple[_Free, Recovered]:
     return free, _Maker(file, free).made()
 
 
-# What is open is looked at as one of these, and proved on others, a larger and a smaller. Where an image is enlarged to
-# one size, that may be a multiple of the first; and of a network for large images the first leaves nothing.
-_MADE_ON = {SIZES[0]: (OTHER_SIZES[0], 7), OTHER_SIZES[0]: (SIZES[1], SIZES[0]), SIZES[1]: (96, OTHER_SIZES[0])}
+# What is open is looked at as one of these but the ends, and proved on the next one and on all smaller ones. Where an
+# image is enlarged to one size, that may be a multiple of the first; of a network for large images that leaves nothing.
+_SIZES = (7, SIZES[0], OTHER_SIZES[0], SIZES[1], 96)
 # Examples that an open batch is looked at with besides one.
 _BATCH = 3
 
@@ -139,7 +139,8 @@ def _is_proved(file: TFLiteModel, found: Recovered, free: _Free) -> bool:
     """
     shapes = [one.shape for one in FileNetwork(file, False).inputs]
     is_open = any(shape and shape[0] is None for shape in shapes)
-    looks = [(size, 1) for size in _MADE_ON[free.made_on]] if free.sizes else []
+    at = _SIZES.index(free.made_on)
+    looks = [(size, 1) for size in (_SIZES[at + 1], *_SIZES[:at])] if free.sizes else []
     looks += [(free.made_on, _BATCH)] if free.batch and is_open else []
     others = [_attempt(file, _Free(False, False, size), n) for size, n in looks]
     if looks and others[0] is None:

@@ -11,6 +11,7 @@ import numpy as np
 from tflrecover import ops
 from tflrecover.ir import Op, Shape
 from tflrecover.ops.formula import numpy_calls, results
+from tflrecover.ops.quantize import real_dtype
 from tflrecover.ops.slicing import plain_slice
 from tflrecover.ops.spec import Formula
 from tflrecover.rewrite.draft import Draft
@@ -83,7 +84,7 @@ def _written(draft: Draft, op: Op, formula: Formula) -> bool:
 
 
 def _ones(draft: Draft, value: int) -> Array:
-    return np.broadcast_to(np.ones((), str(draft.values[value].dtype)), draft.shape(value))
+    return np.broadcast_to(np.ones((), real_dtype(draft.values[value])), draft.shape(value))
 
 
 @dataclass(frozen=True, slots=True)

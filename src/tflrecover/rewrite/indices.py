@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tflrecover.ops.quantize import real_dtype
 from tflrecover.ops.slicing import STRIDED_SLICE
 from tflrecover.rewrite.draft import Draft
 from tflrecover.rewrite.match import elementwise, maker
@@ -39,7 +40,8 @@ def drop_casts(draft: Draft) -> int:
     count = 0
     for op in draft.of_type("ONE_HOT"):
         cast = maker(draft, op.inputs[0], "CAST")
-        types = [] if cast is None else [draft.values[v].dtype for v in (*cast.inputs, *cast.outputs) if v is not None]
+        ends = () if cast is None else (*cast.inputs, *cast.outputs)
+        types = [real_dtype(draft.values[v]) for v in ends if v is not None]
         if cast is not None and tuple(types) in _WIDER:
             draft.replace(op.evolve(inputs=(cast.inputs[0], *op.inputs[1:])))
             count += 1

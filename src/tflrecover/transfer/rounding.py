@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,6 +47,34 @@ def _limits(equation: Equation) -> Ends | None:
     if found is None or isinstance(equation.keras, Literal):
         return found
     return found._replace(below=found.low, above=found.high)
+
+
+def as_stored(equation: Equation) -> Equation:
+    """With the constants of the model's code as a file of half precision has them: no number is beyond its largest.
+
+    So a mask of -1e9 is -65504 there, also where the converter has computed with it.
+    """
+    if all(leaf.dtype != "float16" for leaf in equation.file.leaves):
+        return equation
+    keras = _limited(equation.keras, {})
+    return equation if keras is equation.keras else replace(equation, keras=keras)
+
+
+def _limited(weight: Weight, done: dict[int, Weight]) -> Weight:
+    """The expression with its constants limited to half precision; itself where none is beyond."""
+    if id(weight) in done:
+        return done[id(weight)]
+    limited = weight
+    if isinstance(weight, Literal) and weight.array.dtype.kind == "f":
+        array, most = weight.array, np.finfo(np.float16).max
+        if (is_beyond := np.isfinite(array) & (np.abs(array) > most)).any():
+            limited = Literal.of(np.where(is_beyond, np.copysign(most, array), array), str(weight.dtype))
+    elif isinstance(weight, Apply) and any(isinstance(arg, Apply | Literal) for arg in weight.args):
+        args = tuple(_limited(arg, done) for arg in weight.args)
+        if any(new is not old for new, old in zip(args, weight.args, strict=True)):
+            limited = replace(weight, args=args)
+    done[id(weight)] = limited
+    return limited
 
 
 def is_out_of_reach(equation: Equation) -> bool:

@@ -15,7 +15,7 @@ from tflrecover.ops.elementwise import ADD
 from tflrecover.ops.quantize import ends
 from tflrecover.ops.shape import only_moves_units
 from tflrecover.transfer.equations import Equation
-from tflrecover.transfer.rounding import TEXTS, drift, growth, half_step, slack, step
+from tflrecover.transfer.rounding import TEXTS, as_stored, drift, growth, half_step, slack, step
 from tflrecover.transfer.solve import Solver, Unsolvable, alike, deviates, holds_one_way, holds_product, is_moved
 from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, recipe
 
@@ -199,7 +199,7 @@ class State:
         mine, solver = keys(equation.keras), self.solver
         if mine and mine <= self.kept.keys():
             return None
-        whole, equation = equation, self._without_equal_terms(equation)
+        whole, equation = equation, self._without_equal_terms(as_stored(equation))
         is_other = not _broadcasts(equation.file, equation.keras)
         if is_other or equation.is_across:
             told = "shapes differ" if is_other else "they go along other axes"

@@ -86,8 +86,26 @@ class Suspects:
         # An activation that is missing is told as one, be it a layer's argument or a layer.
         spec = by_name(listed[0].type) if len(listed) == 1 else None
         is_activation = spec is not None and spec.family == "activation"
-        near = {self._owners.get(path, path) for path in self._near(difference)}
-        return (is_activation and all(map(self._is_plain, near))) or self._joins_layers(difference)
+        return (is_activation and self._is_behind_a_layer(difference)) or self._joins_layers(difference)
+
+    def _is_behind_a_layer(self, difference: Difference) -> bool:
+        """Whether what is missing stands behind one whole layer, and before others that begin with nothing like it."""
+        ends = self._ends(difference)
+        keras = self._comparison.alignment.keras
+        before, behind = ([self.owner(keras.ops[k]) or "" for k in nodes] for nodes in ends)
+        takers = [self.layers.get(path) for path in behind]
+        is_open = any(not is_of_keras(one) or is_kind_of_activation(one) for one in takers)
+        return bool(before) and all(map(self._is_plain, before)) and not is_open
+
+    def _ends(self, difference: Difference) -> tuple[list[int], list[int]]:
+        """Operators of the model that give what is missing its operands, and that would take its result."""
+        alignment = self._comparison.alignment
+        file = alignment.file
+        listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
+        before = {edge.source for f in listed for edge in file.operands[f]} - listed
+        behind = {taker for f in listed for taker, _, _ in file.consumers[f]} - listed
+        one, two = ([alignment.pairs[f] for f in sorted(nodes) if f in alignment.pairs] for nodes in (before, behind))
+        return one, two
 
     def are_paired(self, difference: Difference) -> bool:
         """Whether the file has an operator of every layer near a difference, so that none is in the place of another.
@@ -106,14 +124,13 @@ class Suspects:
 
     def _joins_layers(self, difference: Difference) -> bool:
         """Whether what is missing joins what two layers give, as a residual does."""
-        alignment = self._comparison.alignment
-        file, keras = alignment.file, alignment.keras
-        listed = {file.number[op_id] for op_id in difference.operators if op_id in file.number}
-        before = {edge.source for f in listed for edge in file.operands[f]} - listed
-        joined = describe.layers_of(keras.ops[alignment.pairs[f]] for f in before if f in alignment.pairs)
-        whole = [self.layers.get(path) for path in {self._owners.get(path, path) for path in joined}]
+        keras = self._comparison.alignment.keras
+        joined, _ = self._ends(difference)
+        whole = {path: self.layers.get(path) for k in joined if (path := self.owner(keras.ops[k])) is not None}
         # What a function makes, and what it is made of, meet inside of the function.
-        return len(whole) > 1 and all(is_of_keras(one) and not is_kind_of_activation(one) for one in whole)
+        made = [k for k in joined if is_kind_of_activation(whole.get(self.owner(keras.ops[k]) or ""))]
+        is_inside = any(edge.source in joined for k in made for edge in keras.operands[k])
+        return len(whole) > 1 and not is_inside and all(map(is_of_keras, whole.values()))
 
     def _holds_weights(self, difference: Difference) -> bool:
         """Whether among what one side alone has there is a layer with weights."""
