@@ -127,7 +127,7 @@ class ModelBuilder:
             name = self.names.unique(wanted or snake_case(cls.__name__))
             made = cls(**plain, name=name)
             result = made(*inputs, **named)
-            if is_plain and not weights and (dtype := _kept_type(inputs, result)) is not None:
+            if is_plain and not made.weights and (dtype := _kept_type(inputs, result)) is not None:
                 plain["dtype"] = dtype
                 made = cls(**plain, name=name)
                 result = made(*inputs, **named)
