@@ -170,3 +170,11 @@ def test_a_bias_of_each_distance_trains(is_shifted):
     assert model.inputs[0].shape == (None, 6, 6, 2)
     assert sum(map(np.size, model.trainable_weights)) == sum(map(np.size, made.trainable_weights))
     assert tflrecover.port(content, model).ok
+
+
+def test_a_window_before_a_spectrum_does_not_train():
+    window = np.hanning(22)[1:-1].astype("float32").reshape(5, 4)[2]
+    content = file_of(lambda x: L.Dense(3)(keras.ops.exp(x * window)))
+    model = recovered(content)
+    assert kinds(model) == ["InputLayer", "Dense"]
+    assert tflrecover.port(content, model).ok

@@ -95,9 +95,8 @@ def _bias(known: Array | None) -> Array | None:
 def keep_ready(draft: Draft) -> int:
     """What makes an input ready for the first layer with weights is not learned."""
     behind, _ = _around_weights(draft)
-    found = [
-        op for op in draft.of_type("AFFINE") if op.inputs[0] not in behind and _subtracts(draft.weight(op.inputs[2]))
-    ]
+    first = [op for op in draft.of_type("AFFINE") if op.inputs[0] not in behind]
+    found = [op for op in first if op.inputs[2] is None or _subtracts(draft.weight(op.inputs[2]))]
     for op in found:
         draft.replace(op.evolve(attributes={**op.attributes, "is_learned": False}))
     return len(found)
