@@ -7,6 +7,7 @@ import recurrent_models as recurrent
 from keras import layers as L
 from keras import ops
 
+import tflrecover
 from tests.recovery.recovering import kinds, recovered
 from tests.recovery.round_trip import assert_exact
 
@@ -77,3 +78,30 @@ def test_is_free_and_ported_back(name):
     # Constants that were weights are none that train.
     if model.get_weights():
         assert_exact(content)
+
+
+class Centre(keras.layers.Layer):
+    """What stands at the brightest place says whether another map is large there: at most a little of each result."""
+
+    def call(self, maps):
+        import tensorflow as tf
+
+        heat, sizes = maps
+        place = tf.argmax(tf.reshape(heat, (1, -1)), axis=1, output_type=tf.int32)
+        row = place // 4
+        found = tf.gather_nd(sizes, tf.stack([row, place - row * 4], axis=-1), batch_dims=1)
+        return tf.cast(row, tf.float32)[:, None] + tf.cast(found > 1e6, tf.float32)
+
+
+def test_what_is_read_of_another_example_keeps_the_batch():
+    """Of the place a converter makes one in the first example, and no output tells it on random images."""
+    image = keras.Input((4, 4, 2), batch_size=1, dtype="int32")
+    x = ops.cast(image, "float32")
+    centres = Centre()([L.Conv2D(1, 1)(x), L.Conv2D(3, 1)(x)])
+    built = recurrent.randomize(keras.Model(image, centres), 1)
+    content = recurrent.convert(built, "builtin")
+    model = recovered(content)
+    # Integers stay what they are between layers, too.
+    assert {"GATHER_ND", "FLOOR_DIV", "SUB"} <= {op.type for op in tflrecover.read(content).graph.ops()}
+    assert model.inputs[0].shape == (1, 4, 4, 2)
+    assert_exact(content)

@@ -118,3 +118,63 @@ def test_what_makes_an_input_ready_does_not_train(subtracts, kind):
     assert kind in kinds(model)
     assert len(model.trainable_weights) == (2 if subtracts else 4)
     assert tflrecover.port(content, model).ok
+
+
+WINDOW, HEADS, SIZE = 3, 2, 2
+
+
+class Windows(L.Layer):
+    """Attention in windows, with a bias for each distance and, where they were shifted, a mask for each of them."""
+
+    def __init__(self, is_shifted):
+        super().__init__()
+        self.is_shifted = is_shifted
+        place = np.stack(np.meshgrid(np.arange(WINDOW), np.arange(WINDOW), indexing="ij")).reshape(2, -1)
+        far = (place[:, :, None] - place[:, None]) + WINDOW - 1
+        self.index = (far[0] * (2 * WINDOW - 1) + far[1]).reshape(-1)
+
+    def build(self, shape):
+        self.qkv, self.out = L.Dense(3 * HEADS * SIZE), L.Dense(shape[-1])
+        self.table = self.add_weight(shape=((2 * WINDOW - 1) ** 2, HEADS), name="table")
+
+    def call(self, x):
+        ops, n, side = keras.ops, WINDOW * WINDOW, 2 * WINDOW
+        if self.is_shifted:
+            x = ops.concatenate([x[:, 1:], x[:, :1]], axis=1)
+            x = ops.concatenate([x[:, :, 1:], x[:, :, :1]], axis=2)
+        x = ops.transpose(ops.reshape(x, (-1, 2, WINDOW, 2, WINDOW, 4)), (0, 1, 3, 2, 4, 5))
+        heads = ops.reshape(self.qkv(ops.reshape(x, (-1, n, 4))), (-1, n, 3, HEADS, SIZE))
+        q, k, v = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)
+        bias = ops.transpose(ops.reshape(ops.take(self.table, self.index, axis=0), (n, n, HEADS)), (2, 0, 1))
+        scores = ops.matmul(q * SIZE**-0.5, ops.transpose(k, (0, 1, 3, 2))) + bias[None]
+        if self.is_shifted:
+            region = np.repeat(np.repeat([[0, 1], [2, 3]], [side - 1, 1], 0), [side - 1, 1], 1)
+            region = region.reshape(2, WINDOW, 2, WINDOW).transpose(0, 2, 1, 3).reshape(4, n)
+            mask = np.where(region[:, :, None] == region[:, None], 0, -100).astype("float32")
+            scores = ops.reshape(ops.reshape(scores, (-1, 4, HEADS, n, n)) + mask[None, :, None], (-1, HEADS, n, n))
+        y = ops.reshape(ops.transpose(ops.matmul(ops.softmax(scores), v), (0, 2, 1, 3)), (-1, n, HEADS * SIZE))
+        y = ops.transpose(ops.reshape(self.out(y), (-1, 2, 2, WINDOW, WINDOW, 4)), (0, 1, 3, 2, 4, 5))
+        return ops.reshape(y, (-1, side, side, 4))
+
+
+@pytest.mark.parametrize("is_shifted", [False, True])
+def test_a_bias_of_each_distance_trains(is_shifted):
+    def network(x):
+        x = L.Conv2D(4, 1)(x)
+        return L.Dense(3)(x + Windows(is_shifted)(x))
+
+    made = recurrent.randomize(recurrent.model(network, (6, 6, 2)), 1)
+    content = recurrent.convert(made, "builtin")
+    model = recovered(content)
+    assert kinds(model).count("Embedding") == 1
+    assert model.inputs[0].shape == (None, 6, 6, 2)
+    assert sum(map(np.size, model.trainable_weights)) == sum(map(np.size, made.trainable_weights))
+    assert tflrecover.port(content, model).ok
+
+
+def test_a_window_before_a_spectrum_does_not_train():
+    window = np.hanning(22)[1:-1].astype("float32").reshape(5, 4)[2]
+    content = file_of(lambda x: L.Dense(3)(keras.ops.exp(x * window)))
+    model = recovered(content)
+    assert kinds(model) == ["InputLayer", "Dense"]
+    assert tflrecover.port(content, model).ok

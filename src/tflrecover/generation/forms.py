@@ -106,7 +106,8 @@ class FormMaker:
         for name in wanted:
             usual = default(kind, name)
             value = given.get(name, usual)
-            is_placed = usual is inspect.Parameter.empty and order.get(name) == len(made)
+            # A number alone does not say that it is an axis.
+            is_placed = usual is inspect.Parameter.empty and order.get(name) == len(made) and name != "axes"
             source = "" if usual is inspect.Parameter.empty else self.source(usual)
             made.append(Argument(name, self.tree(value, name, source), is_placed))
         return made

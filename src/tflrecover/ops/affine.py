@@ -36,6 +36,8 @@ def _fused_batch_norm(source: Source) -> Lowered | None:
 
 # What is as large hides scores.
 _MASK = 1e4
+# Channels of which the numbers can be read where a layer is made.
+_FEW = 16
 # What stands between batch and channels, by rank, as einsums are mostly written.
 _AXES = {2: "", 3: "t", 4: "hw", 5: "dhw"}
 
@@ -62,10 +64,11 @@ def _keras(builder: Builder, part: Part) -> Any:
     )
     if scale is None:
         return builder.ops("add", x, offset)
-    if offset is not None and not part.attributes.get("is_learned", True):
+    is_learned = part.attributes.get("is_learned", True)
+    if not is_learned and offset is not None and channels <= _FEW:
         return builder.layer("Rescaling", x, scale=scale.tolist(), offset=offset.tolist())
-    if len(part.shape(0)) < 2:
-        # A layer takes examples.
+    if not is_learned or len(part.shape(0)) < 2:
+        # A layer that learns takes examples.
         x = builder.ops("multiply", x, scale)
         return x if offset is None else builder.ops("add", x, offset)
     arguments: dict[str, Any] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tflrecover.ops.spec import Builder, OpSpec, Part
+from tflrecover.ops.spec import Builder, KerasBuilder, OpSpec, Part
 
 _ROUNDING = 1e-6
 
@@ -81,4 +81,22 @@ MASKED_SOFTMAX = OpSpec(
     roles=("input", "mask"),
 )
 
-SPECS = (MULTI_HEAD_ATTENTION, DOT_PRODUCT_ATTENTION, MASKED_SOFTMAX)
+
+def _single(kind: str) -> KerasBuilder:
+    def build(builder: Builder, part: Part) -> Any:
+        query, value, key, *scale = part.args
+        inputs = [query, value] if key is value else [query, value, key]
+        # Of the two layers one has a scale where nothing is said, the other none.
+        arguments: dict[str, Any] = {} if scale or kind == "Attention" else {"use_scale": False}
+        return builder.layer(kind, inputs, weights=tuple(scale), **arguments)
+
+    return build
+
+
+ATTENTION = OpSpec("ATTENTION", keras=_single("Attention"), roles=("query", "value", "key"))
+ADDITIVE_ATTENTION = OpSpec(
+    "ADDITIVE_ATTENTION", keras=_single("AdditiveAttention"), roles=("query", "value", "key", "scale")
+)
+DOT = OpSpec("DOT", keras=lambda builder, part: builder.layer("Dot", list(part.args), axes=1), roles=("a", "b"))
+
+SPECS = (MULTI_HEAD_ATTENTION, DOT_PRODUCT_ATTENTION, MASKED_SOFTMAX, ATTENTION, ADDITIVE_ATTENTION, DOT)

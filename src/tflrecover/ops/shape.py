@@ -228,7 +228,8 @@ def _keras_pad(builder: Builder, part: Part) -> Any:
     inside = padding[1:-1]
     if 3 <= len(padding) <= 5 and padding[0] == padding[-1] == (0, 0) and value == 0:
         return builder.layer(f"ZeroPadding{len(inside)}D", x, padding=inside if len(inside) > 1 else inside[0])
-    return builder.ops("pad", x, padding, **({} if value == 0 else {"constant_values": value}))
+    filled = {} if value == 0 else {"constant_values": value if part.dtype.startswith("float") else int(value)}
+    return builder.ops("pad", x, padding, **filled)
 
 
 def _keras_mirror(builder: Builder, part: Part) -> Any:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from tflrecover.recovery.layers import TensorFlowFunction
@@ -19,6 +20,8 @@ _DRAWS: tuple[_Draw, ...] = (
     lambda generator, shape: generator.normal(0, 3, shape),
     lambda generator, shape: generator.uniform(0, 255, shape),
 )
+# Axes of images.
+_IMAGE = 4
 
 
 def is_free(model: Any, batch: int, size: int) -> bool:
@@ -35,15 +38,34 @@ def is_free(model: Any, batch: int, size: int) -> bool:
 def _is_free(model: Any, count: int, size: int, draw: _Draw) -> bool:
     generator = np.random.default_rng(0)
     together_in = [_random(generator, tensor, count, size, draw) for tensor in model.inputs]
+    outputs, read = model.outputs, _read(model)
+    model = keras.Model(model.inputs, [*outputs, *read])
     try:
         alone = [_called(model, [x[i : i + 1] if x.ndim else x for x in together_in]) for i in range(count)]
         together = _called(model, together_in)
-        results = zip(model.outputs, together, *alone, strict=True)
-        return all(_is_constant(tensor) or _same(whole, np.concatenate(parts)) for tensor, whole, *parts in results)
+        results = list(zip(together, *alone, strict=True))
+        if not all(_is_constant(one) or _are_together(*found) for one, found in zip(outputs, results, strict=False)):
+            return False
+        # What is read from one table for all examples is there once.
+        return all(_are_together(*found) for found in results[len(outputs) :] if len(found[0]) != len(found[1]))
     # Whatever the backend raises, it is because of the batch.
     except Exception as error:
         _log.info("no free batch: %s", error)
         return False
+
+
+def _are_together(whole: Any, *parts: Any) -> bool:
+    return _same(whole, np.concatenate(parts))
+
+
+def _read(model: Any) -> list[Any]:
+    """What is read at places that are computed: read of another example, it may still change no output."""
+    found: dict[int, Any] = {}
+    for operation in model.operations:
+        if any(one.dtype.startswith("int") for one in keras.tree.flatten(operation.input)):
+            made = keras.tree.flatten(operation.output)
+            found.update((id(one), one) for one in made if one.shape[:1] == (None,) and one.dtype.startswith("float"))
+    return [one for key, one in found.items() if key not in {*map(id, model.inputs), *map(id, model.outputs)}]
 
 
 def _is_constant(tensor: Any) -> bool:
@@ -81,7 +103,8 @@ def _random(generator: np.random.Generator, tensor: Any, count: int, size: int, 
 def _of_shape(generator: np.random.Generator, shape: tuple[int, ...], dtype: str, draw: _Draw = _DRAWS[0]) -> Any:
     if str(dtype).startswith("float"):
         return np.asarray(draw(generator, shape), dtype)
-    numbers = generator.integers(0, 2, shape)
+    # The pixels of an image; of indices nobody knows how many there are.
+    numbers = np.abs(draw(generator, shape)).round() if len(shape) == _IMAGE else generator.integers(0, 2, shape)
     # Texts of digits: what reads a number out of them finds one.
     return np.asarray(numbers, "S").astype(object) if dtype == "string" else np.asarray(numbers, dtype)
 

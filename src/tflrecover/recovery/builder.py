@@ -124,8 +124,13 @@ class ModelBuilder:
         key = self._shared.key(target, plain, weights) if weights else None
         found = None if key is None else self._shared.called(key, weights, inputs, named)
         if found is None:
-            made = cls(**plain, name=self.names.unique(wanted or snake_case(cls.__name__)))
+            name = self.names.unique(wanted or snake_case(cls.__name__))
+            made = cls(**plain, name=name)
             result = made(*inputs, **named)
+            if is_plain and not made.weights and (dtype := _kept_type(inputs, result)) is not None:
+                plain["dtype"] = dtype
+                made = cls(**plain, name=name)
+                result = made(*inputs, **named)
             if weights:
                 made.set_weights([np.asarray(weight, np.float32) for weight in weights])
                 self._shared.add(key, made)
@@ -354,3 +359,11 @@ def _leaves(args: Sequence[Any]) -> list[Any]:
     for arg in args:
         found += _leaves(arg) if isinstance(arg, (list, tuple)) else [arg]
     return found
+
+
+def _kept_type(inputs: Any, result: Any) -> str | None:
+    """The type of integers that a layer would make real, as most do if they are told none; None where all is well."""
+    types = {one.dtype for one in _leaves(inputs) if is_tensor(one)}
+    dtype = types.pop() if len(types) == 1 else None
+    is_whole = dtype is not None and (dtype.startswith(("int", "uint")) or dtype == "bool")
+    return dtype if is_whole and is_tensor(result) and result.dtype != dtype else None

@@ -17,6 +17,7 @@ from tflrecover.recovery.bidirectional import fuse_bidirectional
 from tflrecover.recovery.distributed import distribute_steps
 from tflrecover.recovery.nest import nest
 from tflrecover.recovery.normalizations import fuse_normalizations
+from tflrecover.recovery.products import fuse_products
 from tflrecover.recovery.recurrent import fuse_recurrent
 from tflrecover.recovery.rows import (
     cancel_reshapes,
@@ -129,6 +130,7 @@ FORM: tuple[Callable[[Draft], int], ...] = (
     fuse_attention,
     fuse_scores,
     fuse_masked_softmax,
+    fuse_products,
     fuse_recurrent,
     roll_steps,
     repeat_vectors,

@@ -14,7 +14,7 @@ import numpy as np
 
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft
-from tflrecover.rewrite.match import array
+from tflrecover.rewrite.match import array, maker
 from tflrecover.rewrite.writer import Writer
 from tflrecover.weight import Apply, Array, Literal, Weight
 
@@ -23,6 +23,8 @@ _WEIGHTED = frozenset(
 )
 # No weight is as large; a mask is.
 _LARGEST = 1e3
+# Axes of scores, and how many different numbers a bias beside them has at least.
+_AXES, _LEARNED = 4, 8
 # Of the numbers of a table, as many at least are different.
 _DIFFERENT = 0.5
 
@@ -48,15 +50,53 @@ def learn_tables(draft: Draft) -> int:
             inputs[slot] = Writer(draft, op).add("LEARNED_TABLE", operands, table.shape)
         draft.replace(op.evolve(inputs=tuple(inputs)))
         count += 1
-    return count + _learn_queries(draft, behind, before)
+    return count + _learn_queries(draft, behind, before) + _learn_biases(draft, behind, before)
+
+
+def _learn_biases(draft: Draft, behind: Set[int], before: Set[int]) -> int:
+    """A number for each head, query and key beside the scores trains, one vector for all places that have the same."""
+    count = 0
+    for op in draft.of_type("DOT_PRODUCT_ATTENTION", "ADD"):
+        is_sum = op.type == "ADD"
+        scores = next((value for value in op.inputs if maker(draft, value, "BATCH_MATMUL") is not None), None)
+        like, slots = (scores, (0, 1)) if is_sum else (op.inputs[0], (3,))
+        if like is None or like not in behind or op.outputs[0] not in before:
+            continue
+        for slot in slots:
+            if (bias := _bias(array(draft, op.inputs[slot]))) is None or len(draft.shape(like)) != _AXES:
+                continue
+            rows, index = _rows(bias.reshape(len(bias), -1).T)
+            index = index.reshape(bias.shape[1:])
+            operands = (like, *(draft.constant(Literal.of(one)) for one in (rows, index)))
+            write = Writer(draft, op)
+            learned = write.add("LEARNED_TABLE", operands, (1, *index.shape, len(bias)))
+            inputs = (*op.inputs[:slot], write.transposed(learned, (0, 3, 1, 2)), *op.inputs[slot + 1 :])
+            draft.replace(op.evolve(inputs=inputs))
+            count += 1
+    return count
+
+
+def _rows(vectors: Array) -> tuple[Array, Array]:
+    """Different vectors in the order in which they come, which is that of their distances, and the number of each."""
+    _, first, index = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return vectors[first[order]], np.argsort(order)[index.reshape(-1)].astype(np.int32)
+
+
+def _bias(known: Array | None) -> Array | None:
+    """``(heads, queries, keys)`` of a constant beside scores, if it has as many numbers as no mask has."""
+    if known is None or known.dtype != np.float32 or known.ndim not in (_AXES - 1, _AXES):
+        return None
+    bias = known[0] if known.ndim == _AXES else known
+    is_small = len(known) == 1 or known.ndim < _AXES
+    return bias if is_small and np.abs(bias).max() < _LARGEST and np.unique(bias).size >= _LEARNED else None
 
 
 def keep_ready(draft: Draft) -> int:
     """What makes an input ready for the first layer with weights is not learned."""
     behind, _ = _around_weights(draft)
-    found = [
-        op for op in draft.of_type("AFFINE") if op.inputs[0] not in behind and _subtracts(draft.weight(op.inputs[2]))
-    ]
+    first = [op for op in draft.of_type("AFFINE") if op.inputs[0] not in behind]
+    found = [op for op in first if op.inputs[2] is None or _subtracts(draft.weight(op.inputs[2]))]
     for op in found:
         draft.replace(op.evolve(attributes={**op.attributes, "is_learned": False}))
     return len(found)
