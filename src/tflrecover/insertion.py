@@ -83,7 +83,7 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
         return difference
     asked = "insert" if difference.kind == "missing" else "write"
     called = _called(difference, written)
-    sources = "`, then `".join(line.source for line in written)
+    sources = "`, then `".join(line.assigned or line.source for line in written)
     return replace(called, message=f"{called.message}: {asked} `{sources}`")
 
 

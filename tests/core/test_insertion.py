@@ -52,9 +52,9 @@ CASES = {
     "excite": (
         image,
         excite,
-        "`layers.GlobalAveragePooling2D(keepdims=True)`, then "
-        '`layers.Conv2D(filters=2, kernel_size=1, activation="relu")`, then '
-        '`layers.Conv2D(filters=8, kernel_size=1, activation="sigmoid")`, then `layers.Multiply()`',
+        "`y = layers.GlobalAveragePooling2D(keepdims=True)(x)`, then "
+        '`y = layers.Conv2D(filters=2, kernel_size=1, activation="relu")(y)`, then '
+        '`y = layers.Conv2D(filters=8, kernel_size=1, activation="sigmoid")(y)`, then `x = layers.Multiply()([x, y])`',
     ),
     "norm": (steps, lambda x: L.LayerNormalization(epsilon=1e-5)(x), "`layers.LayerNormalization(epsilon=1e-05)`"),
     "steps": (
@@ -70,7 +70,7 @@ CASES = {
     "attention": (
         steps,
         lambda x: L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]),
-        "`layers.MultiHeadAttention(num_heads=2, key_dim=4)`, then `layers.Add()`",
+        "`y = layers.MultiHeadAttention(num_heads=2, key_dim=4)(x, x)`, then `x = layers.Add()([x, y])`",
     ),
 }
 

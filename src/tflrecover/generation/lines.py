@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _MOST_CALLS, _MOST_OPERATORS = 6, 150
 # More numbers are no source.
 _MOST_NUMBERS = 8
+# Of what is between, in a part that is no chain.
+_NAMES = ("y", "z", "u", "v", "w", "s")
 # What a file puts around an operator that has other axes than the layer.
 _LAYOUT = ("RESHAPE", "TRANSPOSE")
 # How that is written.
@@ -42,10 +44,12 @@ class Line:
     Attributes:
         source: How it is written.
         layer: The layer that is called; None for a function.
+        assigned: The same on tensors with names, where the calls are no chain; else empty.
     """
 
     source: str
     layer: Any
+    assigned: str = ""
 
     @property
     def moves(self) -> bool:
@@ -147,7 +151,8 @@ def _written(draft: Draft, inside: Collection[OpId]) -> tuple[Line, ...]:
     """The calls that operators of the draft are; none where they are no part that Keras takes."""
     try:
         calls = _calls(draft, inside)
-        return tuple(Line(_source(call), call.layer) for call in calls)
+        assigned = _assigned(calls)
+        return tuple(Line(_source(call), call.layer, line) for call, line in zip(calls, assigned, strict=True))
     except Unwritable:
         return ()
     # A part of a network need not be one; with more of it, it may be.
@@ -208,15 +213,53 @@ def _source(call: Call) -> str:
     """
     if call.layer is None and call.target.startswith("ops."):
         return f"{call.target}({_given(call, call.arguments)})"
+    # With what else a layer is called says what it computes.
+    return f"{_layer(call)}({_given(call, call.named)})" if call.named else _layer(call)
+
+
+def _layer(call: Call) -> str:
     if call.layer is None or not call.target.startswith("layers."):
         raise Unwritable(call.target)
     if call.target == "layers.EinsumDense" and _is_per_channel(call.arguments["equation"]):
         # A part of a batch norm or of another layer that scales.
         raise Unwritable(call.target)
     kind = getattr(keras.layers, call.target.removeprefix("layers."))
-    made = _made(kind, shortest(kind, call.arguments))
-    # With what else a layer is called says what it computes.
-    return f"{made}({_given(call, call.named)})" if call.named else made
+    return _made(kind, shortest(kind, call.arguments))
+
+
+def _assigned(calls: Sequence[Call]) -> list[str]:
+    """The calls on ``x``, whose result is ``x`` again; empty texts where each takes what the one before gave, no more.
+
+    What is not taken any more gives its name away.
+    """
+    taken = [_tensors((*call.args, *call.named.values(), *call.arguments.values())) for call in calls]
+    made = {id(call.result) for call in calls}
+    inputs = {id(x): x for tensors in taken for x in tensors if id(x) not in made}
+    is_chain = all([id(x) for x in now] == [id(call.result)] for call, now in zip(calls, taken[1:], strict=False))
+    if is_chain or len(inputs) != 1 or not all(is_tensor(call.result) for call in calls):
+        return [""] * len(calls)
+    names, found = dict.fromkeys(inputs, "x"), []
+    for i, call in enumerate(calls):
+        target, named = (call.target, call.arguments) if call.layer is None else (_layer(call), call.named)
+        given = [_on_names(one, names) for one in call.args]
+        given += [f"{keyword}={_on_names(one, names)}" for keyword, one in named.items()]
+        later = {id(x) for tensors in taken[i + 1 :] for x in tensors}
+        held = {name for tensor, name in names.items() if tensor in later}
+        name = "x" if i == len(calls) - 1 else next(one for one in _NAMES if one not in held)
+        found.append(f"{name} = {target}({', '.join(given)})")
+        names[id(call.result)] = name
+    return found
+
+
+def _tensors(values: Sequence[Any]) -> list[Any]:
+    listed = chain.from_iterable(value if isinstance(value, (list, tuple)) else [value] for value in values)
+    return [value for value in listed if is_tensor(value)]
+
+
+def _on_names(value: Any, names: Mapping[int, str]) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_on_names(one, names) for one in value)}]"
+    return names[id(value)] if is_tensor(value) else _literal(value)
 
 
 def _made(kind: type, arguments: Mapping[str, Any]) -> str:
