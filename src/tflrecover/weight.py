@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflrecover.ir import short_name
+from tflrecover.tolerances import RELATIVE_HALF_STEP
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -62,15 +63,20 @@ class Leaf(Weight):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal(Weight):
-    """A constant that belongs to nobody: written in the code of the model, or made by a rule."""
+    """A constant that belongs to nobody: written in the code of the model, or made by a rule.
+
+    ``digits`` is the type whose few digits it has, where it was computed of such numbers.
+    """
 
     array: Array
+    digits: str = ""
 
     @staticmethod
-    def of(array: Any, dtype: str | None = None) -> Literal:
-        """A literal of anything that numpy takes."""
+    def of(array: Any, dtype: str | None = None, parts: Sequence[Weight] = ()) -> Literal:
+        """A literal of anything that numpy takes; ``parts`` are what it was computed of."""
         made = np.asarray(array, dtype=dtype)
-        return Literal(made.shape, made.dtype.name, made)
+        few = (kept for part in parts for kept in written(part) if kept in RELATIVE_HALF_STEP)
+        return Literal(made.shape, made.dtype.name, made, next(few, ""))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +112,19 @@ def _together(listed: Sequence[tuple[Leaf, ...]]) -> tuple[Leaf, ...]:
 def keys(weight: Weight) -> frozenset[Key]:
     """Keys of all leaves."""
     return frozenset(leaf.key for leaf in weight.leaves)
+
+
+def written(weight: Weight) -> list[str]:
+    """The types of the real numbers that the code has in an expression, once for each."""
+    found: list[str] = []
+    waiting = [weight]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Apply):
+            waiting.extend(node.args)
+        elif isinstance(node, Literal) and node.array.dtype.kind not in "biuOSU":
+            found.append(node.digits or str(node.dtype))
+    return found
 
 
 def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | None = None) -> Array:

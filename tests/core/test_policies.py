@@ -51,6 +51,30 @@ def test_policy(policy, original, content):
     assert_same(original, twin, ROUNDING[policy])
 
 
+def with_numbers(factor=0.1):
+    """With numbers of the code: a factor that becomes another's, those of GELU, and the clamps of a cast."""
+    inputs = keras.Input((8, 8, 3))
+    x = L.Activation(lambda y: keras.ops.gelu(y, approximate=True))(L.Conv2D(4, 3, padding="same")(inputs))
+    x = L.Conv2D(4, 3)(L.Resizing(12, 12)(x))
+    return keras.Model(inputs, 1 - keras.ops.exp(-keras.ops.relu(x) * factor))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_numbers_of_the_code_have_the_digits_of_the_policy(policy):
+    original = zoo.randomize(with_numbers(), 1)
+    content = stripped(zoo.convert(original))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        twin, other = zoo.randomize(with_numbers(), 2), zoo.randomize(with_numbers(0.102), 2)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert tflrecover.port(content, twin).ok
+    assert all(np.abs(a - b).max() <= 1e-5 for a, b in zip(original.weights, twin.weights, strict=True))
+    with pytest.raises(tflrecover.PortError, match=r"use -0\.1 instead of|use 0\.1 instead of"):
+        tflrecover.port(content, other)
+
+
 def test_frozen(original, content):
     twin = zoo.randomize(network(), 2)
     twin.trainable = False

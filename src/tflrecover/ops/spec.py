@@ -318,7 +318,8 @@ class OpSpec:
     def __call__(self, *args: Weight, shape: Shape | None = None, **attributes: Any) -> Weight:
         """The operator applied to weights, as an expression; of literals alone, a literal."""
         if all(isinstance(arg, Literal) for arg in args):
-            return Literal.of(self.compute([arg.array for arg in args if isinstance(arg, Literal)], attributes))
+            arrays = [arg.array for arg in args if isinstance(arg, Literal)]
+            return Literal.of(self.compute(arrays, attributes), parts=args)
         if shape is None:
             shapes = [arg.shape for arg in args]
             shape = self.infer_shape(shapes, attributes) if self.infer_shape else np.broadcast_shapes(*shapes)

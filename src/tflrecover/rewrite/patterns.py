@@ -15,6 +15,7 @@ from tflrecover import ops, tolerances
 from tflrecover.ir import Op
 from tflrecover.rewrite.draft import Draft, merged_origins
 from tflrecover.rewrite.scalars import scalar
+from tflrecover.weight import written
 
 X = "x"
 
@@ -189,7 +190,7 @@ class _Matcher:
     def _slack(self, value: int | None) -> float:
         """How far a constant may be from the formula's number, relative to it: rounding to the type it is stored in."""
         weight = self.draft.weight(value)
-        types = [str(leaf.dtype) for leaf in weight.leaves] if weight is not None else []
+        types = [*(str(leaf.dtype) for leaf in weight.leaves), *written(weight)] if weight is not None else []
         return tolerances.LITERAL + sum(tolerances.ROUNDING.get(dtype, 0.0) for dtype in types)
 
     def mark_constants(self) -> None:

@@ -13,7 +13,7 @@ from tflrecover.ops.quantize import Ends, ends, half_steps
 from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.transfer.equations import Equation
 from tflrecover.transfer.solve import Slack, is_moved
-from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys
+from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, written
 
 
 def slack(equation: Equation, target: Array, rounded: float) -> Slack:
@@ -26,15 +26,17 @@ def slack(equation: Equation, target: Array, rounded: float) -> Slack:
     """
     peak = _peak(target)
     is_written = isinstance(equation.keras, Literal)
+    # Mixed precision keeps also the numbers of the code in few digits.
+    code = sum(tolerances.RELATIVE_HALF_STEP.get(dtype, 0.0) for dtype in written(equation.keras))
     if not is_written and not is_moved(equation.keras):
-        return Slack(peak=tolerances.WEIGHT, absolute=rounded)
+        return Slack(peak=tolerances.WEIGHT + code, absolute=rounded)
     relative = tolerances.LITERAL if is_written else tolerances.WEIGHT
     halves = _sum(equation.file, tolerances.RELATIVE_HALF_STEP)
     # A sine near zero is as exact as one near one.
     floor = relative * min(peak, 1.0)
     found = half_steps(equation.file)
     own = rounded - halves * peak if found is None or found.shape != target.shape else found
-    return Slack(relative + halves, 0.0, own + floor, _limits(equation))
+    return Slack(relative + halves + code, 0.0, own + floor, _limits(equation))
 
 
 def _limits(equation: Equation) -> Ends | None:
