@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
-from porting import assert_ports, differences
+from porting import assert_ports, built, differences, file_without_names
+
+import tflrecover
 
 MEAN, VARIANCE = (0.485, 0.456, 0.406), (0.05, 0.06, 0.07)
 
@@ -49,3 +51,25 @@ def test_an_offset_is_told_in_the_scale_of_the_model():
     assert attribute == "offset"
     assert np.allclose(mine, -0.5 * SHIFT)
     assert np.allclose(theirs, -0.5 * SHIFT[::-1])
+
+
+def attention(before=None, behind=None):
+    """Scores that are scaled before the product, where the projection takes it in, or behind."""
+    steps = keras.Input((6, 8), name="steps")
+    query, key, value = (L.Dense(8, name=name)(steps) for name in ("query", "key", "value"))
+    query = query if before is None else query * before
+    scores = keras.ops.matmul(query, keras.ops.transpose(key, (0, 2, 1)))
+    scores = L.Softmax(name="softmax")(scores if behind is None else scores * behind)
+    return keras.Model(steps, keras.ops.matmul(scores, value))
+
+
+def test_a_scale_that_the_model_has_nowhere_is_missing():
+    report = tflrecover.diff(file_without_names(lambda: attention(behind=0.35)), built(attention, 2))
+    (difference,) = report.differences
+    assert difference.message.startswith("add Rescaling after 'matmul': ")
+    assert difference.message.endswith("insert `layers.Rescaling(scale=0.35)`")
+
+
+@pytest.mark.parametrize(("right", "wrong"), [({"behind": 0.35}, {"before": 0.35}), ({"before": 0.35}, {})])
+def test_a_scale_that_may_be_within_the_weights_is_no_difference(right, wrong):
+    assert_ports(lambda: attention(**right), lambda: attention(**wrong))

@@ -29,6 +29,7 @@ from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
 from tflrecover.stages import stage
+from tflrecover.weight import Apply, Literal, Weight
 
 Aligner = Callable[[Sequence[int]], Alignment]
 
@@ -163,7 +164,8 @@ def _aligned_in_forms(both: Facing, form: Form) -> Sides:
         if found.alignment.complete and is_needed(found):
             other = _aligned_as(both, form.by(rule))
             found, form = (other, form.by(rule)) if other.alignment.complete else (found, form)
-    if found.alignment.complete and (found.alignment.odd or (form.rules and _is_scaled_otherwise(found))):
+    is_scaled = bool(found.alignment.odd) or bool(form.rules and _is_scaled_otherwise(found))
+    if found.alignment.complete and is_scaled and not _lacks_any_factor(found):
         scaled = _aligned_as(both, form.by(scale_operands))
         return scaled if _is_proved(scaled) else found
     return found
@@ -178,6 +180,22 @@ def _lacks_a_scale(sides: Sides) -> bool:
     """Whether the file scales or shifts where the model does not: a layer behind could, but the file says who does."""
     both = ((scaling(sides.file, one.file), scaling(sides.keras, one.keras)) for one in sides.alignment.links)
     return any(m is not None and t is None for mine, theirs in both for m, t in zip(mine, theirs, strict=True))
+
+
+def _lacks_any_factor(sides: Sides) -> bool:
+    """Whether the file has factors of its own, and the model none that could be these, be it within its weights."""
+    if not all(link.file for link in sides.alignment.odd):
+        return False
+    weights = (value.weight for value in sides.keras.values.values() if value.weight is not None)
+    return bool(sides.alignment.odd) and not any(map(_is_multiplied, weights))
+
+
+def _is_multiplied(weight: Weight) -> bool:
+    """Whether a number of the model's code is a factor of a weight, as a scaling behind a linear layer is."""
+    if not isinstance(weight, Apply):
+        return False
+    has_number = any(isinstance(arg, Literal) and np.size(arg.array) == 1 for arg in weight.args)
+    return (has_number and weight.function.name in ("MUL", "DIV")) or any(map(_is_multiplied, weight.args))
 
 
 def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
