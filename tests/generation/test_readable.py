@@ -147,3 +147,19 @@ def test_functions_are_called_after_what_they_do(tmp_path):
     text = source_of(net.recovered(net.layer("Conv2D", x, filters=1, kernel_size=(1, 1))), tmp_path)
     assert "def decoder_block(x, skip, filters):" in text
     assert text.count("= decoder_block(") == 4
+
+
+def test_what_all_blocks_take_is_made_before_them(tmp_path):
+    """A mask, in the file between the operators of the first block, where it is needed first."""
+    net = Network((6, 8), (6,))
+    x, mask = net.inputs
+    hidden = None
+    for _ in range(3):
+        q, k, v = (net.layer("Reshape", net.layer("Dense", x, units=8), target_shape=(6, 2, 4)) for _ in range(3))
+        if hidden is None:
+            hidden = net.layer("Reshape", net.builder.ops("subtract", 1.0, mask), target_shape=(1, 1, 6))
+        y = net.layer("Reshape", net.builder.ops("dot_product_attention", q, k, v, bias=hidden), target_shape=(6, 8))
+        x = net.layer("LayerNormalization", net.layer("Add", [x, net.layer("Dense", y, units=8)]))
+    text = source_of(net.recovered(net.layer("Dense", x, units=2)), tmp_path)
+    assert text.count("ops.dot_product_attention(") == 1
+    assert "for _ in range(3):" in text

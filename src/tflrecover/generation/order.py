@@ -9,10 +9,14 @@ from tflrecover.generation.steps import Scope, Step
 
 
 def depth_first(scope: Scope) -> list[Step]:
-    """Each step just before the first that needs it, so that a branch is not torn apart."""
+    """Each step just before the first that needs it, so that a branch is not torn apart.
+
+    What an input is made ready for, such as a mask that all blocks take, stands before them: within the first, it would
+    make that another.
+    """
     made_by = {value: step for step in scope.steps for value in step.outputs}
     found: dict[int, Step] = {}
-    pending = [(value, False) for value in reversed(scope.outputs)]
+    pending = [(value, False) for value in reversed((*_ready(scope), *scope.outputs))]
     while pending:
         value, is_ready = pending.pop()
         step = made_by.get(value)
@@ -24,6 +28,22 @@ def depth_first(scope: Scope) -> list[Step]:
             pending.append((value, True))
             pending += [(wanted, False) for wanted in reversed(step.inputs)]
     return list(found.values())
+
+
+def _ready(scope: Scope) -> list[int]:
+    """Values that several steps take and that are made of one input alone, one step after the other."""
+    users: dict[int, list[Step]] = defaultdict(list)
+    for step in scope.steps:
+        for value in dict.fromkeys(step.inputs):
+            users[value].append(step)
+    found = []
+    for value in scope.inputs if len(scope.inputs) > 1 else ():
+        end = value
+        while len(users[end]) == 1 and len({*users[end][0].inputs}) == len(users[end][0].outputs) == 1:
+            (end,) = users[end][0].outputs
+        if end != value and len(users[end]) > 1:
+            found.append(end)
+    return found
 
 
 def layers_beside(steps: Sequence[Step]) -> list[Step]:
