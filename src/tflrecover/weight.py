@@ -8,7 +8,7 @@ expression gives the canonical weight; solving a Keras expression for a variable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol
@@ -72,10 +72,10 @@ class Literal(Weight):
     digits: str = ""
 
     @staticmethod
-    def of(array: Any, dtype: str | None = None, parts: Sequence[Weight] = ()) -> Literal:
-        """A literal of anything that numpy takes; ``parts`` are what it was computed of."""
+    def of(array: Any, dtype: str | None = None, of: Sequence[Weight] = ()) -> Literal:
+        """A literal of anything that numpy takes; ``of`` is what it was computed of."""
         made = np.asarray(array, dtype=dtype)
-        few = (kept for part in parts for kept in written(part) if kept in RELATIVE_HALF_STEP)
+        few = (kept for part in of for kept in written(part) if kept in RELATIVE_HALF_STEP)
         return Literal(made.shape, made.dtype.name, made, next(few, ""))
 
 
@@ -116,15 +116,19 @@ def keys(weight: Weight) -> frozenset[Key]:
 
 def written(weight: Weight) -> list[str]:
     """The types of the real numbers that the code has in an expression, once for each."""
-    found: list[str] = []
-    waiting = [weight]
+    literals = (node for node in parts(weight) if isinstance(node, Literal) and node.array.dtype.kind not in "biuOSU")
+    return [node.digits or str(node.dtype) for node in literals]
+
+
+def parts(weight: Weight) -> Iterator[Weight]:
+    """An expression and all that it is computed of, each once: in a chain of norms parts are shared."""
+    waiting, seen = [weight], set()
     while waiting:
         node = waiting.pop()
-        if isinstance(node, Apply):
-            waiting.extend(node.args)
-        elif isinstance(node, Literal) and node.array.dtype.kind not in "biuOSU":
-            found.append(node.digits or str(node.dtype))
-    return found
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            waiting += node.args if isinstance(node, Apply) else ()
 
 
 def evaluate(weight: Weight, env: Mapping[Key, Array], memo: dict[int, Array] | None = None) -> Array:

@@ -29,7 +29,7 @@ from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
 from tflrecover.rewrite.variables import forget_states
 from tflrecover.stages import stage
-from tflrecover.weight import Apply, Literal, Weight
+from tflrecover.weight import Apply, Literal, Weight, parts
 
 Aligner = Callable[[Sequence[int]], Alignment]
 
@@ -192,10 +192,8 @@ def _lacks_any_factor(sides: Sides) -> bool:
 
 def _is_multiplied(weight: Weight) -> bool:
     """Whether a number of the model's code is a factor of a weight, as a scaling behind a linear layer is."""
-    if not isinstance(weight, Apply):
-        return False
-    has_number = any(isinstance(arg, Literal) and np.size(arg.array) == 1 for arg in weight.args)
-    return (has_number and weight.function.name in ("MUL", "DIV")) or any(map(_is_multiplied, weight.args))
+    products = (p for p in parts(weight) if isinstance(p, Apply) and p.function.name in ("MUL", "DIV"))
+    return any(isinstance(arg, Literal) and arg.array.size == 1 for product in products for arg in product.args)
 
 
 def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:

@@ -319,7 +319,7 @@ class OpSpec:
         """The operator applied to weights, as an expression; of literals alone, a literal."""
         if all(isinstance(arg, Literal) for arg in args):
             arrays = [arg.array for arg in args if isinstance(arg, Literal)]
-            return Literal.of(self.compute(arrays, attributes), parts=args)
+            return Literal.of(self.compute(arrays, attributes), of=args)
         if shape is None:
             shapes = [arg.shape for arg in args]
             shape = self.infer_shape(shapes, attributes) if self.infer_shape else np.broadcast_shapes(*shapes)

@@ -142,7 +142,7 @@ def _simplified(weight: Weight) -> Weight:
     """Literals are computed at once."""
     is_written = isinstance(weight, Apply) and all(isinstance(arg, Literal) for arg in weight.args)
     if is_written and math.prod(weight.shape) <= _EAGER_SIZE:
-        return Literal.of(evaluate(weight, {}), parts=[weight])
+        return Literal.of(evaluate(weight, {}), of=[weight])
     return weight
 
 

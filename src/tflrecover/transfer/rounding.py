@@ -70,7 +70,7 @@ def _limited(weight: Weight, done: dict[int, Weight]) -> Weight:
     if isinstance(weight, Literal) and weight.array.dtype.kind == "f":
         array, most = weight.array, np.finfo(np.float16).max
         if (is_beyond := np.isfinite(array) & (np.abs(array) > most)).any():
-            limited = Literal.of(np.where(is_beyond, np.copysign(most, array), array), str(weight.dtype))
+            limited = Literal.of(np.where(is_beyond, np.copysign(most, array), array), str(weight.dtype), [weight])
     elif isinstance(weight, Apply) and any(isinstance(arg, Apply | Literal) for arg in weight.args):
         args = tuple(_limited(arg, done) for arg in weight.args)
         if any(new is not old for new, old in zip(args, weight.args, strict=True)):
