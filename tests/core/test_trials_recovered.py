@@ -151,3 +151,18 @@ def test_layer_in_a_layer_of_the_users(fault, told):
     file = zoo.convert(zoo.randomize(network(Block()), 1))
     (difference,) = tflrecover.diff(file, network(Block(**fault))).differences
     assert difference.message.startswith(told)
+
+
+def steps(is_active, seed):
+    """Depthwise steps, whose batch norm the file has taken into them."""
+    inputs = keras.Input((12, 6))
+    x = L.DepthwiseConv1D(5, padding="same", name="depthwise")(L.Dense(8)(inputs))
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Activation("silu")(x) if is_active else x
+    return zoo.randomize(keras.Model(inputs, L.Dense(3)(L.LayerNormalization()(L.Conv1D(8, 1)(x)))), seed)
+
+
+def test_activation_behind_a_norm_that_was_folded_is_missing():
+    """It stands in nobody's place, though without the norm the function would be the same."""
+    (difference,) = tflrecover.diff(zoo.convert(steps(True, 1)), steps(False, 2)).differences
+    assert difference.message.startswith("add silu after 'norm'")

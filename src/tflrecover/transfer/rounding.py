@@ -84,7 +84,8 @@ def is_out_of_reach(equation: Equation) -> bool:
     found = ends(equation.file)
     if found is None or not isinstance(equation.keras, Literal):
         return False
-    number = np.asarray(equation.keras.array)
+    # In the few digits of half precision the end of its own numbers is beyond them.
+    number = np.asarray(equation.keras.array, np.float64)
     is_clipped = np.abs(found.clip(number) - number) > half_step(equation.file, number)
     return bool((is_clipped & (np.abs(number) <= tolerances.GUARD * max(-found.low, found.high))).any())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tflrecover.comparison import Outcome
 from tflrecover.comparison.side import FileSide, used
@@ -53,10 +53,16 @@ class Recovered:
         if type(made) is type(layer):
             yield from like(layer, path, made)
             return
-        other = built(type(made), configuration(made))
+        other = None if self._is_besides(path, made) else built(type(made), configuration(made))
         if other is not None:
             have, value = type(layer).__name__, type(made).__name__
             yield Candidate(path, SIBLING, have, value, StandIn(layer, other), source=written[0].source)
+
+    def _is_besides(self, path: str, made: Any) -> bool:
+        """Whether the file has a layer without weights besides one that it has taken into others, as a batch norm."""
+        ops = self._comparison.alignment.keras.ops
+        is_taken_in = not any(self._suspects.owner(op) == path for op in ops)
+        return is_taken_in and bool(self._suspects.layers[path].weights) and not made.weights
 
     def _concerned(self, path: str, found: Sequence[Difference]) -> set[OpId]:
         """What the file has near a layer that the model lacks or has otherwise, and what it has of the layer."""
