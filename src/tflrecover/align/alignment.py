@@ -10,6 +10,7 @@ from tflrecover.align.isomorphism import is_isomorphic
 from tflrecover.align.links import Link
 from tflrecover.align.matching import Matching
 from tflrecover.align.pins import Pins
+from tflrecover.align.sequence import read_in_order
 from tflrecover.align.steps import (
     BY_DECLARATION,
     BY_TYPE,
@@ -113,6 +114,8 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
     # What differs is told on the first reading, disputed pairs and free choices included; weights are copied by sure
     # pairs only.
     told = first if disputed else trial if is_proved else sure
+    if not (is_proved or told.is_whole):
+        told = read_in_order(told)
     links = sure.links()
     found = Alignment(
         file,

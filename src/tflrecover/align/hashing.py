@@ -68,13 +68,15 @@ def neighbourhood(
     outputs: Sequence[Hashable],
     hops: int,
     intern: Interner,
+    *,
+    only_behind: bool = False,
 ) -> dict[int, int]:
-    """For each of some nodes, a number for what lies within ``hops`` edges in either direction."""
+    """For each of some nodes, a number for what lies within ``hops`` edges in either direction, or behind it."""
     within = _within(view, nodes, hops)
     colors = {i: intern(("label", labels[i])) for i in within[-1]}
     ends = [intern(("input", label)) for label in inputs], [intern(("output", label)) for label in outputs]
     for near in reversed(within[:-1]):
-        colors = {i: _step(view, i, colors, ends, intern) for i in near}
+        colors = {i: _step(view, i, colors, ends, intern, only_behind=only_behind) for i in near}
     return colors
 
 
@@ -91,10 +93,16 @@ def _within(view: View, nodes: Iterable[int], hops: int) -> list[set[int]]:
 
 
 def _step(
-    view: View, i: int, colors: Mapping[int, int], ends: tuple[Sequence[int], Sequence[int]], intern: Interner
+    view: View,
+    i: int,
+    colors: Mapping[int, int],
+    ends: tuple[Sequence[int], Sequence[int]],
+    intern: Interner,
+    *,
+    only_behind: bool,
 ) -> int:
     sources = []
-    for e in view.operands[i]:
+    for e in () if only_behind else view.operands[i]:
         if e.source == INPUT:
             sources.append((1, ends[0][e.slot], 0))
         else:

@@ -18,6 +18,8 @@ from tflrecover.align.view import INPUT, OUTPUT, View, declared
 Step = Callable[[Matching], None]
 Groups = list[tuple[list[int], list[int]]]
 Keys = Mapping[int, Hashable]
+# The step that pairs operators of two types.
+SUBSTITUTE = "place"
 
 
 def _groups(matching: Matching, mine: Keys, theirs: Keys) -> Groups:
@@ -187,16 +189,31 @@ def _uses(side: View, node: int) -> Iterator[tuple[Hashable, int]]:
         yield (0 if consumer == OUTPUT or side.commutative[consumer] else position, slot), consumer
 
 
-def _anchored(matching: Matching, hops: int, *, scaled: bool = False) -> tuple[dict[int, int], dict[int, int]]:
-    """Surroundings of the open nodes."""
-    mine: list[Hashable] = _scaled(matching.file) if scaled else list(matching.file.strict)
-    theirs: list[Hashable] = _scaled(matching.keras) if scaled else list(matching.keras.strict)
+def anchored(
+    matching: Matching, hops: int, *, scaled: bool = False, only_behind: bool = False
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Surroundings of the open nodes; or only of which types what follows them is."""
+    mine, theirs = (
+        list(side.loose if only_behind else _scaled(side) if scaled else side.strict)
+        for side in (matching.file, matching.keras)
+    )
     for f, k in matching.pairs.items():
         mine[f] = theirs[k] = ("pair", f)
     file_in, keras_in, file_out, keras_out = matching.ends(strict=True)
     return (
-        neighbourhood(matching.file, matching.open_file(), mine, file_in, file_out, hops, matching.intern),
-        neighbourhood(matching.keras, matching.open_keras(), theirs, keras_in, keras_out, hops, matching.intern),
+        neighbourhood(
+            matching.file, matching.open_file(), mine, file_in, file_out, hops, matching.intern, only_behind=only_behind
+        ),
+        neighbourhood(
+            matching.keras,
+            matching.open_keras(),
+            theirs,
+            keras_in,
+            keras_out,
+            hops,
+            matching.intern,
+            only_behind=only_behind,
+        ),
     )
 
 
@@ -214,7 +231,7 @@ def neighbourhoods(matching: Matching) -> None:
     """What is left: the same surroundings, widest first, with pairs around it and their inputs as landmarks."""
     for hops in (8, 5, 3, 2):
         matching.infer_inputs()
-        mine, theirs = _anchored(matching, hops)
+        mine, theirs = anchored(matching, hops)
         why = f"the same surroundings within {hops} operators"
         if _unique(matching, mine, theirs, f"{hops} hops", why):
             propagate(matching)
@@ -222,13 +239,24 @@ def neighbourhoods(matching: Matching) -> None:
 
 def substitutes(matching: Matching) -> None:
     """One operator in the place of another: all their neighbours are pairs and both are of one family."""
+    _substitutes(matching, is_firm=False)
+
+
+def between(matching: Matching) -> None:
+    """Likewise, of those that a pair takes: what is open behind may be what one side alone has."""
+    _substitutes(matching, is_firm=True)
+
+
+def _substitutes(matching: Matching, *, is_firm: bool) -> None:
     changed = True
     while changed:
         changed = False
         for f in matching.open_file():
+            if is_firm and not any(c in matching.pairs or c == OUTPUT for c, _, _ in matching.file.consumers[f]):
+                continue
             candidates = {k for k in _beside(matching, f) if _fills_place_of(matching, f, k)}
             if len(candidates) == 1:
-                changed |= matching.add(f, candidates.pop(), "place", "stands between the same neighbours")
+                changed |= matching.add(f, candidates.pop(), SUBSTITUTE, "stands between the same neighbours")
 
 
 def _beside(matching: Matching, f: int) -> Iterator[int]:
@@ -300,7 +328,7 @@ def symmetric_groups(matching: Matching, *, scaled: bool = False) -> Groups:
         matching: The pairs so far.
         scaled: Whether scalings before operators that cannot take them in count too.
     """
-    mine, theirs = _anchored(matching, 8, scaled=scaled)
+    mine, theirs = anchored(matching, 8, scaled=scaled)
     return [group for group in _groups(matching, mine, theirs) if len(group[0]) == len(group[1])]
 
 
