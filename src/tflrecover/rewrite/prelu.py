@@ -39,7 +39,11 @@ def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[in
     if found is None:
         return None
     slot, weight = found
-    other = draft.producer(scaled.inputs[1 - slot])
+    parts: tuple[Op, ...]
+    other, parts = draft.producer(scaled.inputs[1 - slot]), (scaled,)
+    if other is not None and (taken := _negative_of(draft, other)) is not None:
+        # ``w * -RELU(-x)``, as in MTCNN.
+        weight, parts, other = _negated(weight), (scaled, other), draft.producer(taken)
     negated = draft.producer(other.inputs[0]) if other is not None and other.type == "RELU" else None
     if other is None or negated is None:
         return None
@@ -47,8 +51,8 @@ def _match(draft: Draft, positive: int | None, negative: int | None) -> tuple[in
     if x is None:
         return None
     if x == positive:
-        return x, weight, (scaled, other, negated)
-    return (x, weight, (relu, scaled, other, negated)) if relu.type == "RELU" and relu.inputs[0] == x else None
+        return x, weight, (*parts, other, negated)
+    return (x, weight, (relu, *parts, other, negated)) if relu.type == "RELU" and relu.inputs[0] == x else None
 
 
 def _negative_of(draft: Draft, op: Op) -> int | None:
