@@ -109,6 +109,7 @@ def test_recover_with_rounding(real: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])
 def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
+    import keras
     import numpy as np
 
     from tflrecover.comparison.inputs import end_names
@@ -124,6 +125,7 @@ def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
         np.savez(path, array)
     result = run("verify", str(real / "a.tflite"), str(real / "same.keras"), "--inputs", str(path))
     assert result.exit_code == shell.SAME, result.output
+    assert tflrecover.verify(real / "a.tflite", keras.models.load_model(real / "same.keras"), inputs=path).ok
 
 
 @pytest.mark.parametrize("command", ["diff", "verify"])

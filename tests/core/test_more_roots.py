@@ -27,7 +27,7 @@ def test_who_only_reshapes_before_a_norm_is_not_too_many():
 def test_a_norm_of_another_class_with_an_epsilon_of_its_own():
     difference = root(separable, last=lambda: L.RMSNormalization(name="last"))
     assert named(difference) == ("attribute", "last", "layer")
-    assert difference.message.endswith("write `layers.LayerNormalization(epsilon=1e-05)`")
+    assert difference.message.startswith("use `layers.LayerNormalization(epsilon=1e-05)` instead of ")
 
 
 def residual(first=(1, 2), pooled=False, kernels=((1, 3), (3, 1))):

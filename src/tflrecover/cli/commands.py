@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from tflrecover import __version__
-from tflrecover.cli.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.arrays import load_arrays
+from tflrecover.cli.loading import import_keras, load_model, names_model
 from tflrecover.cli.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
 from tflrecover.errors import InvalidFile
 from tflrecover.mistaken import is_file
@@ -267,7 +268,7 @@ def verify(
     outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
     outputs.require()
     with waiting():
-        given = None if inputs is None else load_inputs(inputs)
+        given = None if inputs is None else load_arrays(inputs)
         report = tflrecover.verify(*_loaded(file, model, mapping, signature), inputs=given)
     return outputs.take(report)
 

@@ -216,8 +216,8 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
     if candidate.argument == REMOVED:
         return f"remove {where} ({class_of(comparison.both.theirs.layers, candidate.path)}): {tried}"
     if candidate.argument == SIBLING:
-        written = f": write `{candidate.source}`" if candidate.source else ""
-        return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}{written}"
+        wanted = f"`{candidate.source}`" if candidate.source else candidate.value
+        return f"use {wanted} instead of {candidate.have} at {where}: {tried}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
     for name, other, wanted in candidate.also:
         value, have = f"{value}`, `{name}={describe.show(wanted)}", f"{have} and {describe.show(other)}"
