@@ -89,6 +89,10 @@ def test_recover(real: Path, tmp_path: Path) -> None:
     assert not out.exists()
     assert run("recover", file, "-o", str(out), "--source", str(source), "--force").exit_code == shell.SAME
     assert_one_line_of_trouble(run("recover", file, "-o", "out.h5"), "must be a .keras file", "out.h5")
+    assert_one_line_of_trouble(run("recover", file), "give -o OUT.keras, --source OUT.py, or both")
+    alone = tmp_path / "alone" / "network.py"
+    assert run("recover", file, "--source", str(alone)).exit_code == shell.SAME
+    assert sorted(path.name for path in alone.parent.iterdir()) == ["network.py", "network.weights.h5"]
     assert_one_line_of_trouble(run("recover", file, "-o", "o.keras", "--source", "o.txt"), "must be a .py file")
     assert_one_line_of_trouble(
         run("recover", file, "-o", "o.keras", "--source", "keras.py"), "'keras', which Keras needs"
