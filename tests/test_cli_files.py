@@ -65,6 +65,12 @@ def test_real_mapping(real: Path, tmp_path: Path) -> None:
     mapping.write_text("tflrecover: 1\naccept:\n  - {layer: danse}\n", encoding="utf-8")
     place = f"{mapping}:3: accept.0.layer: the model has no layer 'danse'; did you mean 'dense'?"
     assert_one_line_of_trouble(run("mapping", "check", str(mapping), *files), place)
+    mapping.write_text("tflrecover: 1\nskip: [a]\nignore: [b]\n", encoding="utf-8")
+    lines = run("mapping", "check", str(mapping), *files).stderr.splitlines()
+    assert [line.partition(" fits")[0] for line in lines] == [
+        f"tflrecover: error: {mapping}:2: skip.0: no layer of the model",
+        f"tflrecover: error: {mapping}:3: ignore.0: no operator of the file",
+    ]
 
 
 def test_a_model_file_that_is_corrupt(real: Path) -> None:
@@ -154,7 +160,8 @@ def test_mapping_init(real: Path, tmp_path: Path) -> None:
     mapping, files = tmp_path / "new" / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
     result = run("mapping", "init", *files, "-o", str(mapping))
     assert (result.exit_code, result.stdout.split(": ")[0]) == (shell.SAME, str(mapping)), result.output
-    assert [path.name for path in mapping.parent.iterdir()] == ["map.yaml"]
+    assert sorted(path.name for path in mapping.parent.iterdir()) == ["map.yaml", "mapping.schema.json"]
+    assert mapping.with_name("mapping.schema.json").read_text(encoding="utf-8") == run("mapping", "schema").stdout
     assert run("mapping", "check", str(mapping), *files).exit_code == shell.DIFFERENT
     text = mapping.read_text(encoding="utf-8")
     assert "\n## a.tflite into 'small', begun by " in text

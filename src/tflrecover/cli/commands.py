@@ -6,6 +6,7 @@ import enum
 import io
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -314,12 +315,17 @@ def init(
 ) -> int:
     """Begin a mapping: what is open, as proposals in comments."""
     import tflrecover
+    from tflrecover.mapping.model import SCHEMA_FILE, schema_text
 
     require_free(output, force)
     with waiting():
         read, loaded, _ = _loaded(file, model, None, signature)
         write_atomically(output, tflrecover.init_mapping(read, loaded))
-    typer.echo(f"{output}: written; take the comment signs away from what you want")
+    # The mapping's first line names it, for editors.
+    beside = Path(output).with_name(SCHEMA_FILE)
+    if force or not beside.exists():
+        write_atomically(beside, schema_text())
+    typer.echo(f"{output}: written; take the comment signs away from what you want. {beside} completes keys in editors")
     return SAME
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from tflrecover.errors import TFLRecoverError
+from tflrecover.errors import MappingError, TFLRecoverError
 from tflrecover.render.text import full as full_text
 from tflrecover.render.values import safe
 from tflrecover.saving import require_folder, require_place
@@ -47,6 +47,8 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
+        except MappingError as error:
+            code = _trouble(*map(str, error.several or (error,)))
         except TFLRecoverError as error:
             code = _trouble(str(error))
         except BrokenPipeError:
@@ -70,8 +72,9 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
-def _trouble(message: str) -> int:
-    typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
+def _trouble(*messages: str) -> int:
+    for message in messages:
+        typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
     return TROUBLE
 
 
