@@ -102,8 +102,10 @@ def half_step(weight: Weight, target: Array) -> float:
     absolute = _sum(weight, tolerances.SUBNORMAL_HALF_STEP)
     # A bias has the step of the products it is added to, whatever its own size.
     own = relative * _peak(target) + absolute + 0.5 * step(weight, "int32")
-    # Likewise a constant on the grid of an activation, which may reach far beyond its numbers.
-    return own if ends(weight) is None else max(own, 0.5 * step(weight))
+    # Likewise a constant on the grid of an activation, which may reach far beyond its numbers, and a channel whose step
+    # is coarse for the sake of its bias.
+    found = half_steps(weight)
+    return own if found is None else max(own, float(found.max(initial=0)))
 
 
 def drift(weight: Weight, key: Key, size: float, known: dict[Key, Array]) -> Array | float:
