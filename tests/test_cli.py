@@ -258,6 +258,12 @@ def test_no_status_where_nobody_looks(api, model: SavableModel) -> None:
     assert run("diff", "a.tflite", "m:f").stderr == ""
 
 
+def test_information_of_native_code_is_left_out(capfd: pytest.CaptureFixture[str]) -> None:
+    with shell.waiting():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nERROR: no memory\nINFO")
+    assert capfd.readouterr().err == "ERROR: no memory\nINFO"
+
+
 def in_a_process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     program = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); from tflrecover.cli import main; main()"
     command = [sys.executable, "-c", program, *arguments]

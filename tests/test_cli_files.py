@@ -65,6 +65,12 @@ def test_real_mapping(real: Path, tmp_path: Path) -> None:
     mapping.write_text("tflrecover: 1\naccept:\n  - {layer: danse}\n", encoding="utf-8")
     place = f"{mapping}:3: accept.0.layer: the model has no layer 'danse'; did you mean 'dense'?"
     assert_one_line_of_trouble(run("mapping", "check", str(mapping), *files), place)
+    mapping.write_text("tflrecover: 1\nskip: [a]\nignore: [b]\n", encoding="utf-8")
+    lines = run("mapping", "check", str(mapping), *files).stderr.splitlines()
+    assert [line.partition(" fits")[0] for line in lines] == [
+        f"tflrecover: error: {mapping}:2: skip.0: no layer of the model",
+        f"tflrecover: error: {mapping}:3: ignore.0: no operator of the file",
+    ]
 
 
 def test_a_model_file_that_is_corrupt(real: Path) -> None:
@@ -89,6 +95,10 @@ def test_recover(real: Path, tmp_path: Path) -> None:
     assert not out.exists()
     assert run("recover", file, "-o", str(out), "--source", str(source), "--force").exit_code == shell.SAME
     assert_one_line_of_trouble(run("recover", file, "-o", "out.h5"), "must be a .keras file", "out.h5")
+    assert_one_line_of_trouble(run("recover", file), "give -o OUT.keras, --source OUT.py, or both")
+    alone = tmp_path / "alone" / "network.py"
+    assert run("recover", file, "--source", str(alone)).exit_code == shell.SAME
+    assert sorted(path.name for path in alone.parent.iterdir()) == ["network.py", "network.weights.h5"]
     assert_one_line_of_trouble(run("recover", file, "-o", "o.keras", "--source", "o.txt"), "must be a .py file")
     assert_one_line_of_trouble(
         run("recover", file, "-o", "o.keras", "--source", "keras.py"), "'keras', which Keras needs"
@@ -109,6 +119,7 @@ def test_recover_with_rounding(real: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "named", "unnamed"])
 def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
+    import keras
     import numpy as np
 
     from tflrecover.comparison.inputs import end_names
@@ -124,6 +135,7 @@ def test_inputs_from_a_file(real: Path, tmp_path: Path, kind: str) -> None:
         np.savez(path, array)
     result = run("verify", str(real / "a.tflite"), str(real / "same.keras"), "--inputs", str(path))
     assert result.exit_code == shell.SAME, result.output
+    assert tflrecover.verify(real / "a.tflite", keras.models.load_model(real / "same.keras"), inputs=path).ok
 
 
 @pytest.mark.parametrize("command", ["diff", "verify"])
@@ -148,7 +160,8 @@ def test_mapping_init(real: Path, tmp_path: Path) -> None:
     mapping, files = tmp_path / "new" / "map.yaml", (str(real / "a.tflite"), str(real / "other.keras"))
     result = run("mapping", "init", *files, "-o", str(mapping))
     assert (result.exit_code, result.stdout.split(": ")[0]) == (shell.SAME, str(mapping)), result.output
-    assert [path.name for path in mapping.parent.iterdir()] == ["map.yaml"]
+    assert sorted(path.name for path in mapping.parent.iterdir()) == ["map.yaml", "mapping.schema.json"]
+    assert mapping.with_name("mapping.schema.json").read_text(encoding="utf-8") == run("mapping", "schema").stdout
     assert run("mapping", "check", str(mapping), *files).exit_code == shell.DIFFERENT
     text = mapping.read_text(encoding="utf-8")
     assert "\n## a.tflite into 'small', begun by " in text

@@ -75,10 +75,12 @@ def test_what_follows_and_what_is_elsewhere_is_marked() -> None:
     rows = (
         Row(cell(0), cell(None, shape=(1, 24, 24, 32)), following=(0, 1, 2)),
         Row(cell(1, type="AFFINE"), None),
+        Row(cell(2), cell(None)),
     )
     assert words(same(rows=rows, differences=(POOL,) * 3), full=True) == [
         "~ 1,2,… 0 CONV_2D conv_0 1x24x24x64 │ conv2d CONV_2D 1x24x24x32",
         "· 1 AFFINE conv_1 1x24x24x64 │",
+        "? 2 CONV_2D conv_2 1x24x24x64 │ conv2d CONV_2D 1x24x24x64",
     ]
 
 

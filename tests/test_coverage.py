@@ -59,6 +59,26 @@ def test_table_names_what_fails_and_what_the_converter_cannot_make():
     assert "| VGG16 | int8 | no file |" in text
 
 
+def test_the_summary_counts_forms_of_both_measurements():
+    told = coverage.summary(
+        {
+            "Operators": "160 of 208 builtins are read; 51 are not. *more*: words.",
+            "Layers": "93 of 136 layers are ported.\n\n| layer |",
+            coverage.KINDS: "Words.\n\n- fp32: 362 exact, 1 no file\n- int8: 3 refused\n\n- layer a int8: refused.",
+            coverage.APPLICATIONS: "- fp32: 40 of 40 pass\n- port() as a part of convert(): at most 14%",
+        }
+    )
+    assert told.splitlines() == [
+        "- 160 of 208 builtins are read.",
+        "- 93 of 136 layers are ported.",
+        "",
+        f"| form | {coverage.KINDS} | {coverage.APPLICATIONS} |",
+        "| --- | --- | --- |",
+        "| fp32 | 362 exact, 1 no file | 40 of 40 pass |",
+        "| int8 | 3 refused |  |",
+    ]
+
+
 def test_the_document_is_current():
     """`make coverage` writes it anew."""
     before = coverage.sections(coverage.PATH.read_text())

@@ -2,7 +2,10 @@
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
@@ -105,6 +108,27 @@ def test_ten_lines_run(palm_2021: Path, tmp_path: Path, monkeypatch: pytest.Monk
     (parameter,) = blocks("python demo")
     exec(compile(parameter.values[1], str(ROOT / "README.md"), "exec"), {"__name__": "example"})
     assert (tmp_path / palm_2021.with_suffix(".keras").name).is_file()
+
+
+def test_the_lines_at_the_top_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    (parameter,) = blocks("python yours")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, bias_initializer="random_normal")])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classifier.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    monkeypatch.setitem(sys.modules, "my_models", SimpleNamespace(classifier=lambda: keras.models.clone_model(model)))
+    names: dict[str, Any] = {}
+    exec(compile(parameter.values[1], str(ROOT / "README.md"), "exec"), names)
+    x = np.ones((1, 4), "float32")
+    np.testing.assert_allclose(names["model"](x), model(x), rtol=1e-5)
+
+
+def test_the_index_lists_every_document() -> None:
+    linked = set(LINK.findall((ROOT / "docs/README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in (ROOT / "docs").glob("*.*")} - {"README.md"} <= linked
 
 
 def test_ten_lines_use_what_make_demo_leaves() -> None:

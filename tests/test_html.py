@@ -188,7 +188,8 @@ def test_notebook_shows_the_page_in_a_frame(page_of, tmp_path: Path) -> None:
 
 
 STATES = [
-    (Row(cell(1), cell(None)), "equal"),
+    (Row(cell(1), cell(None), "strict both"), "equal"),
+    (Row(cell(1), cell(None)), "unsure"),
     (Row(cell(1), cell(None), differing=("strides",)), "different"),
     (Row(cell(1), cell(None, type="ADD")), "different"),
     (Row(cell(1), cell(None), differences=(0,)), "different"),

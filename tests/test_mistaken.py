@@ -32,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(made / "a.zip", "w") as archive:
         archive.writestr("a.txt", b"")
     (made / "renamed.tflite").write_bytes((made / "model.keras").read_bytes())
+    (made / "cut.keras").write_bytes((made / "model.keras").read_bytes()[:1000])
     (made / "noise.bin").write_bytes(bytes(range(64)))
     return made
 
@@ -44,6 +45,7 @@ KINDS = {
     "a.onnx": "an ONNX file",
     "a.pt": "a PyTorch file",
     "a.zip": "a zip archive",
+    "cut.keras": "a Keras file",
     "a.tflite": "a .tflite file",
     "noise.bin": None,
     "absent": None,
@@ -91,7 +93,7 @@ NO_MODELS = [
     (keras.Sequential, r"got the class Sequential: make one of it"),
     (b"TFL3", "got bytes; the .tflite file comes first"),
     (None, "got None; does the function that makes it end with `return model`"),
-    (3, "got int; pass the model object itself"),
+    (3, "got int: pass a keras.Model"),
 ]
 
 
@@ -101,6 +103,8 @@ NO_MODELS = [
 def test_no_model(folder: Path, given: object, said: str) -> None:
     with pytest.raises(tflrecover.InvalidModel, match=said):
         tflrecover.port(folder / "a.tflite", given)
+    with pytest.raises(tflrecover.InvalidModel, match=said):
+        tflrecover.freeze(given)
 
 
 def test_a_model_that_is_not_built_is_told_the_files_shape(folder: Path) -> None:

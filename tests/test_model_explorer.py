@@ -66,20 +66,22 @@ def test_state_of_an_operator(tmp_path: Path) -> None:
         pair(0, differing=("strides",), differences=(0,)),
         pair(1, differences=(1,)),
         pair(2, following=(0,)),
-        pair(3),
+        pair(3, step="strict both"),
         Row(cell(3, type="RELU"), None),
         Row(cell(4), None, differences=(0,)),
         Row(None, cell(None), differences=(0,)),
-        pair(5),
+        pair(5, step="strict both"),
+        pair(6),
     )
     found = written(same(rows=rows, differences=(POOL, ACCEPTED)), tmp_path)
-    file = {"0": "different", "1": "accepted", "2": "following", "3": "different", "4": "missing"}
+    file = {"0": "different", "1": "accepted", "2": "following", "3": "different", "4": "missing", "6": "unsure"}
     assert values(found["tflite_differences"]) == file
     assert values(found["keras_differences"]) == {
         "0": "different",
         "1": "accepted",
         "2": "following",
         "row 6": "extra",
+        "6": "unsure",
     }
     assert all(told["bgColor"] == STATES[told["value"]] for told in found["tflite_differences"]["results"].values())
     assert values(found["keras_advice"]) == {

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks.coverage import forms, layers, operators
+from benchmarks.coverage.tables import table
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "docs" / "coverage.md"
@@ -45,6 +46,8 @@ DERIVED: dict[str, Callable[[Path], str]] = {
     "Quantizations and forms of files": forms.text,
 }
 KINDS, APPLICATIONS = "Layers and models in every form, measured", "Keras Applications, measured"
+# How a measured section counts the results of a form of file.
+_COUNT = re.compile(r"^- (\w+): (\d.*)$", re.MULTILINE)
 _NOTHING = {title: f"Not measured yet: run `make {name}`." for title, name in ((KINDS, "kinds"), (APPLICATIONS, "zoo"))}
 
 
@@ -59,6 +62,18 @@ def derived(root: Path = ROOT) -> dict[str, str]:
     return {title: make(root) for title, make in DERIVED.items()}
 
 
+def summary(listed: Mapping[str, str]) -> str:
+    """What the sections say, in a few lines.
+
+    Args:
+        listed: Title to text.
+    """
+    counts = {title: dict(_COUNT.findall(listed[title])) for title in (KINDS, APPLICATIONS)}
+    rows = [[form, told, counts[APPLICATIONS].get(form, "")] for form, told in counts[KINDS].items()]
+    known = [re.split("[;.]", listed[title], maxsplit=1)[0] for title in ("Operators", "Layers")]
+    return "\n".join([*(f"- {told}." for told in known), "", table(["form", *counts], rows)])
+
+
 def write(measured: Mapping[str, str] | None = None, path: Path = PATH) -> None:
     """Writes the document.
 
@@ -69,7 +84,8 @@ def write(measured: Mapping[str, str] | None = None, path: Path = PATH) -> None:
     before = sections(path.read_text()) if path.is_file() else {}
     kept = {title: (measured or {}).get(title, before.get(title, nothing)) for title, nothing in _NOTHING.items()}
     listed = {**derived(), **kept}
-    path.write_text("\n".join([INTRODUCTION, *(f"## {title}\n\n{body.strip()}\n" for title, body in listed.items())]))
+    told = {"In short": summary(listed), **listed}
+    path.write_text("\n".join([INTRODUCTION, *(f"## {title}\n\n{body.strip()}\n" for title, body in told.items())]))
 
 
 if __name__ == "__main__":

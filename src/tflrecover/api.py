@@ -124,9 +124,10 @@ def verify(
         path: The file: a str, a PathLike, or its bytes.
         model: The Keras model, with its weights; it is not changed.
         mapping: As for :func:`port`.
-        inputs: Arrays in the file's input order, or by the file's input names; one array for a file with one input.
-            Real numbers also where the file takes integers with a scale. Sizes that the file leaves free, such as the
-            batch, are those of the arrays. None: reproducible random numbers.
+        inputs: Arrays in the file's input order, or by the file's input names; one array for a file with one input; or
+            the path of a ``.npz`` or ``.npy`` file of these. Real numbers also where the file takes integers with a
+            scale. Sizes that the file leaves free, such as the batch, are those of the arrays. None: reproducible
+            random numbers.
 
     Returns:
         A report whose ``checks`` hold the errors per operator, in file order, and what rounding explains of them;

@@ -62,12 +62,24 @@ class MappingError(TFLRecoverError):
         source: The YAML file, or ``"<mapping>"``.
         line: 1-based line number, or None.
         key: Path of the key, e.g. ``"match.conv2d_42"``.
+        several: Where several things are wrong, an error for each; the other fields are then those of the first.
     """
 
     def __init__(self, message: str, *, source: str = "<mapping>", line: int | None = None, key: str = "") -> None:
         self.source, self.line, self.key = source, line, key
+        self.several: tuple[MappingError, ...] = ()
         place = source if line is None else f"{source}:{line}"
         super().__init__(f"{place}: {key + ': ' if key else ''}{message}")
+
+    @classmethod
+    def of(cls, errors: Sequence[MappingError]) -> MappingError:
+        """One that tells all of them, of the kind of the first."""
+        flat = [one for error in errors for one in (error.several or (error,))]
+        if len(flat) == 1:
+            return flat[0]
+        made = type(flat[0])("", source=flat[0].source, line=flat[0].line, key=flat[0].key)
+        made.several, made.args = tuple(flat), ("\n".join(map(str, flat)),)
+        return made
 
 
 class StaleMapping(MappingError):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _MOST = 8
 # A line that makes a layer or calls a function, and how a message begins that names operators.
 _CALL = re.compile(r"layers\.Activation\(activation=\"(\w+)\"|layers\.(\w+)\(|(ops\.\w+)\(")
-_OPERATORS = re.compile(r"(add|make .*? compute) (.*?)(?= (?:after|before) '|: the file has )")
+_OPERATORS = re.compile(
+    r"(add|use) (.*?)(?= (?:after|before) '| instead of [^:]*: the file has (?!it )|: the file has )"
+)
 _AND, _MANY = " + ", " operators)"
 
 
@@ -81,10 +83,14 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     written = lines(draft, graph, difference.operators)
     if not written:
         return difference
-    asked = "insert" if difference.kind == "missing" else "write"
     called = _called(difference, written)
     sources = "`, then `".join(line.assigned or line.source for line in written)
-    return replace(called, message=f"{called.message}: {asked} `{sources}`")
+    if difference.kind == "missing":
+        return replace(called, message=f"{called.message}: insert `{sources}`")
+    told = _OPERATORS.match(called.message)
+    if len(written) == 1 and told is not None:
+        return replace(called, message=f"use `{sources}`{called.message[told.end() :]}")
+    return replace(called, message=f"{called.message}: write `{sources}`")
 
 
 def _called(difference: Difference, written: Sequence[Line]) -> Difference:

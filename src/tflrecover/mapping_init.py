@@ -13,15 +13,14 @@ from tflrecover import mistaken
 from tflrecover.api import diff
 from tflrecover.differences.tails import accept_line, quoted
 from tflrecover.errors import InvalidModel
-from tflrecover.mapping.model import VERSION
+from tflrecover.mapping.model import SCHEMA_FILE, VERSION
 from tflrecover.render.values import safe
 from tflrecover.report import Report
 from tflrecover.tflite import read
 
-_SCHEMA = "mapping.schema.json"
 _HOW = (
     "Lines behind `##` are remarks, lines behind `# ` are proposals: take the `# ` away from what you want. The schema "
-    f"of the first line completes keys in an editor; `tflrecover mapping schema > {_SCHEMA}` writes it."
+    f"of the first line completes keys in an editor; `tflrecover mapping schema > {SCHEMA_FILE}` writes it."
 )
 
 
@@ -50,7 +49,7 @@ def init_mapping(path: Any, model: Any) -> str:
     report = diff(file, model)
     parts = [*_ambiguities(report), *_differences(report), *_trust(report)]
     lines = [
-        f"# yaml-language-server: $schema={_SCHEMA}",
+        f"# yaml-language-server: $schema={SCHEMA_FILE}",
         *_remark(f"{PurePath(file.source).name} into {report.model!r}, begun by `tflrecover mapping init`. {_HOW}"),
         f"tflrecover: {VERSION}",
         f"tflite: {{sha256: {quoted(file.sha256)}}}",

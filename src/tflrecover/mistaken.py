@@ -59,13 +59,14 @@ def kind_of_bytes(head: bytes, path: Path | None = None) -> str | None:
     return next((kind for offset, magic, kind in _MAGIC if head[offset:].startswith(magic)), None)
 
 
-def _archive(path: Path | None) -> str:
+def _archive(path: Path | None) -> str | None:
     import zipfile
 
     try:
         names = {name.rsplit("/", 1)[-1] for name in zipfile.ZipFile(path).namelist()} if path else set()
     except (OSError, zipfile.BadZipFile):
-        names = set()
+        # One that was cut off has lost its list; its name may still tell.
+        return None
     return next((kind for name, kind in _ARCHIVES if name in names), "a zip archive")
 
 
@@ -127,7 +128,11 @@ def instead_of_a_model(given: Any) -> str:
         return f"expected a Keras model, got the function {given.__name__!r}: call it, {given.__name__}()"
     if given is None:
         return "expected a Keras model, got None; does the function that makes it end with `return model`?"
-    return f"expected a Keras model, got {type(given).__name__}; pass the model object itself"
+    kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+    return (
+        f"expected a Keras model, got {kind}: pass a keras.Model; a network of another framework is first written in "
+        "Keras, and tflrecover.recover(path) makes such a model from the file alone"
+    )
 
 
 def _path_for_model(path: str) -> str:

@@ -172,13 +172,17 @@ ADVICE = {
         partial(one_conv, strides=2, padding="valid", pad=((0, 1), (0, 1))),
         "set `padding=((1, 0), (1, 0))` on layer 'conv1_pad':",
     ),
-    "silu": (partial(activated, "relu"), partial(activated, "silu"), "make layer 'stemact' compute relu:"),
-    "no silu": (partial(activated, "silu"), partial(activated, "relu"), "make layer 'stemact' compute silu:"),
-    "mish": (partial(activated, "mish"), partial(activated, "relu"), "make layer 'stemact' compute mish:"),
+    "silu": (partial(activated, "relu"), partial(activated, "silu"), "set `activation='relu'` on layer 'stemact': the"),
+    "no silu": (
+        partial(activated, "silu"),
+        partial(activated, "relu"),
+        "set `activation='silu'` on layer 'stemact': the",
+    ),
+    "mish": (partial(activated, "mish"), partial(activated, "relu"), "set `activation='mish'` on layer 'stemact': the"),
     "hard sigmoid": (
         partial(activated, "relu"),
         partial(activated, "hard_sigmoid"),
-        "use relu instead of hard_sigmoid at layer 'ste",
+        "set `activation='relu'` on layer 'stemact': the file has 'relu' at",
     ),
     "rescaling": (partial(scaled), partial(scaled, rescaling), "remove layer 'rescaling' (Rescaling):"),
     "no rescaling": (partial(scaled, rescaling), partial(scaled), "add Rescaling before 'stem':"),
@@ -232,7 +236,9 @@ def test_a_pool_is_called_by_the_rank_of_what_it_takes(shape, pool, name):
     file = zoo.convert(zoo.randomize(build(getattr(layers, f"GlobalAveragePooling{name}")()), 1))
     (difference,) = tflrecover.diff(file, build(lambda x: keras.ops.max(x, axis=axes))).differences
     assert difference.tflite_value == f"GlobalAveragePooling{name}"
-    assert difference.message.startswith(f"use GlobalAveragePooling{name} instead of GlobalMaxPooling{name} at")
+    assert difference.message.startswith(
+        f"use `layers.GlobalAveragePooling{name}()` instead of GlobalMaxPooling{name} at"
+    )
 
 
 def test_a_mean_of_channels_is_no_pool():

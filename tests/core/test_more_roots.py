@@ -3,11 +3,13 @@
 from functools import partial
 
 import keras
+import keras_models as zoo
 import pytest
 from keras import layers as L
 from keras import ops
 from porting import differences
 
+import tflrecover
 from tests.core.test_roots import named, root
 
 
@@ -27,7 +29,7 @@ def test_who_only_reshapes_before_a_norm_is_not_too_many():
 def test_a_norm_of_another_class_with_an_epsilon_of_its_own():
     difference = root(separable, last=lambda: L.RMSNormalization(name="last"))
     assert named(difference) == ("attribute", "last", "layer")
-    assert difference.message.endswith("write `layers.LayerNormalization(epsilon=1e-05)`")
+    assert difference.message.startswith("use `layers.LayerNormalization(epsilon=1e-05)` instead of ")
 
 
 def residual(first=(1, 2), pooled=False, kernels=((1, 3), (3, 1))):
@@ -146,3 +148,19 @@ def test_steps_that_are_flattened_or_pooled(right, wrong):
     ((layer, attribute, mine, theirs),) = differences(partial(pooled_steps, right), partial(pooled_steps, wrong))
     assert (layer, attribute) == ("pool", "layer")
     assert (mine, theirs) == (POOLS[right].__name__, POOLS[wrong].__name__)
+
+
+def test_what_is_an_argument_already_leaves_the_trials_to_others():
+    def build(activation="relu", epsilon=1e-3):
+        x = inputs = keras.Input((8,), name="numbers")
+        for number in range(4):
+            y = L.Activation(activation, name=f"act{number}")(L.Dense(8 + number, name=f"wide{number}")(x))
+            x = L.Add()([x, L.Dense(8)(y)])
+        return keras.Model(inputs, L.Dense(3, name="head")(L.LayerNormalization(epsilon=epsilon, name="norm")(x)))
+
+    file = zoo.convert(zoo.randomize(build(), 1))
+    differences = tflrecover.diff(file, build("silu", 1e-5)).differences
+    assert [named(difference) for difference in differences] == [
+        *(("attribute", f"act{number}", "activation") for number in range(4)),
+        ("attribute", "norm", "epsilon"),
+    ]

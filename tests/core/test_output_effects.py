@@ -83,12 +83,25 @@ def test_the_largest_effect_ranks_first_and_the_first_divergence_is_marked():
     assert "without it" in str(act.effect)
 
 
+def test_of_two_at_one_place_of_the_file_one_is_the_first_divergence():
+    inputs = keras.Input((16, 16, 3), name="image")
+
+    def fused(activation, pool):
+        x = L.Activation(activation, name="act")(L.Conv2D(8, 3, name="stem")(inputs))
+        x = L.MaxPooling2D(pool, strides=2, padding="same", name="pool")(x)
+        return keras.Model(inputs, L.Dense(5, name="head")(L.GlobalAveragePooling2D()(x)))
+
+    act, pool = tflrecover.diff(zoo.convert(zoo.randomize(fused("relu", 2), 1)), fused("silu", 3)).differences
+    assert (act.keras_layer, act.effect.first) == ("act", True)
+    assert (pool.keras_layer, pool.effect.first) == ("pool", False)
+
+
 def test_other_shapes_cannot_be_measured_and_rank_first():
     differences = effects(net(2, filters=6, head="sigmoid"))
     (first,) = (d for d in differences if d.effect.rank == 1)
     assert first.effect.relative is None
     assert "not measured" in str(first.effect)
-    assert first.effect.reason
+    assert first.effect.reason == "layer 'head' gets no numbers from the file for its bias"
 
 
 def test_what_the_mapping_wants_is_measured_too():

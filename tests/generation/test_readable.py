@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from tests.generation.networks import Network
 from tests.generation.test_generate import assert_formatted, assert_same
@@ -163,3 +164,21 @@ def test_what_all_blocks_take_is_made_before_them(tmp_path):
     text = source_of(net.recovered(net.layer("Dense", x, units=2)), tmp_path)
     assert text.count("ops.dot_product_attention(") == 1
     assert "for _ in range(3):" in text
+
+
+@pytest.mark.parametrize(("widened", "name"), [(False, "squeeze_excite_block"), (True, "inverted_residual")])
+def test_what_scales_channels_is_called_so(tmp_path, widened, name):
+    net = Network((16, 16, 8))
+    x = net.inputs[0]
+    for _ in range(3):
+        before, filters = x, 32 if widened else 8
+        x = net.layer("Conv2D", x, filters=filters, kernel_size=(1, 1), activation="relu")
+        if widened:
+            x = net.layer("DepthwiseConv2D", x, kernel_size=(3, 3), padding="same", activation="relu")
+        y = net.layer("GlobalAveragePooling2D", x, keepdims=True)
+        y = net.layer("Conv2D", y, filters=4, kernel_size=(1, 1), activation="relu")
+        y = net.layer("Conv2D", y, filters=filters, kernel_size=(1, 1), activation="sigmoid")
+        x = net.layer("Multiply", [x, y])
+        if widened:
+            x = net.layer("Add", [before, net.layer("Conv2D", x, filters=8, kernel_size=(1, 1))])
+    assert f"def {name}(x):" in source_of(net.recovered(net.layer("Flatten", x)), tmp_path)

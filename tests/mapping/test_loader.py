@@ -84,10 +84,18 @@ def test_what_to_write_instead(given: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_first_of_several_mistakes_is_told(write) -> None:
+def test_all_mistakes_are_told_in_their_order(write) -> None:
+    path = write(V + "skip: a\nweights: {a: {}}\nunknown: 1\nignor: [a]\n")
     with pytest.raises(MappingError) as caught:
-        Mapping.load(write(V + "skip: a\nweights: {a: {}}\nunknown: 1\n"))
-    assert caught.value.line == 2
+        Mapping.load(path)
+    assert (caught.value.line, caught.value.key) == (2, "skip")
+    assert [(one.line, one.key) for one in caught.value.several] == [
+        (2, "skip"),
+        (3, "weights.a.from"),
+        (4, "unknown"),
+        (5, "ignor"),
+    ]
+    assert str(caught.value).splitlines()[3] == f"{path}:5: ignor: is no key of the format; did you mean 'ignore'?"
 
 
 def test_full_example(write) -> None:

@@ -144,6 +144,27 @@ def test_stale_name_is_told_with_file_and_line(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}:4: match.conv2d_9: the model has no layer 'conv2d_9'")
 
 
+def test_all_stale_names_are_told_together() -> None:
+    with pytest.raises(StaleMapping) as caught:
+        resolved(
+            match={"conv2d_9": "conv/a", "conv2d_1": "conv/c"},
+            outputs={"boxs": "regressors", "classes": "clasificators"},
+            skip=["haed*", "head*"],
+            accept=[{"layer": "conv2d_3"}],
+            weights={"conv2d_1/bais": {"from": "x"}},
+        )
+    assert sorted(one.key for one in caught.value.several) == [
+        "accept.0.layer",
+        "match.conv2d_1",
+        "match.conv2d_9",
+        "outputs.boxs",
+        "outputs.classes",
+        "skip.0",
+        "weights.conv2d_1/bais",
+    ]
+    assert len(str(caught.value).splitlines()) == 7
+
+
 def test_the_digest_is_only_computed_for_a_guard() -> None:
     def never() -> str:
         raise AssertionError

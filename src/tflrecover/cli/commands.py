@@ -6,14 +6,16 @@ import enum
 import io
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tflrecover import __version__
-from tflrecover.cli.loading import import_keras, load_inputs, load_model, names_model
+from tflrecover.arrays import load_arrays
+from tflrecover.cli.loading import import_keras, load_model, names_model
 from tflrecover.cli.shell import DIFFERENT, SAME, Outputs, be_verbose, exits, waiting
-from tflrecover.errors import InvalidFile
+from tflrecover.errors import InvalidFile, TFLRecoverError
 from tflrecover.mistaken import is_file
 from tflrecover.render.values import safe
 from tflrecover.saving import require_free, require_output, require_place, save, write_atomically
@@ -201,10 +203,12 @@ def port(
 @exits
 def recover(
     file: FileArgument,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="OUT.keras", help="Where to save the model.")
+    ] = None,
     source: Annotated[
         str | None,
-        typer.Option(metavar="OUT.py", help="Also write Python source that builds it, and its weights beside that."),
+        typer.Option(metavar="OUT.py", help="Write Python source that builds it, and its weights beside that."),
     ] = None,
     quantized: Annotated[
         Rounding, typer.Option(help="Of a quantized file: the float network, or with the rounding that the file does.")
@@ -213,11 +217,14 @@ def recover(
     signature: SignatureOption = None,
     verbose: VerboseOption = False,
 ) -> int:
-    """Rebuild a file as a Keras model and save it. Folders on the way are made."""
+    """Rebuild a file as a Keras model: save it, write its source, or both. Folders on the way are made."""
     from tflrecover.source_files import source_files
     from tflrecover.tflite import read
 
-    require_output(output, force)
+    if output is None and source is None:
+        raise TFLRecoverError("nothing would be written: give -o OUT.keras, --source OUT.py, or both")
+    if output is not None:
+        require_output(output, force)
     for target in source_files(source) if source else ():
         require_free(target, force)
     found = read(file, signature=signature)
@@ -227,15 +234,18 @@ def recover(
         from tflrecover.recovery import has_own_layers, recovered
 
         made = recovered(found, quantized=quantized.value)
-        written = [output]
+        written = [output] if output is not None else []
 
         def write_source() -> None:
             written.extend(map(str, generate_from(made, found.source, source) if source else ()))
 
-        save(made.model, output, write_source)
+        if output is None:
+            write_source()
+        else:
+            save(made.model, output, write_source)
     for note in made.notes:
         typer.echo(f"note: {safe(note)}")
-    if has_own_layers(made.model):
+    if output is not None and has_own_layers(made.model):
         typer.echo(f"note: {output} has layers of tflrecover's: `import tflrecover.recovery` before Keras loads it")
     typer.echo(f"{', '.join(written)}: written")
     return SAME
@@ -267,7 +277,7 @@ def verify(
     outputs = Outputs(Selection(full, only_differences, layer), json, html, model_explorer)
     outputs.require()
     with waiting():
-        given = None if inputs is None else load_inputs(inputs)
+        given = None if inputs is None else load_arrays(inputs)
         report = tflrecover.verify(*_loaded(file, model, mapping, signature), inputs=given)
     return outputs.take(report)
 
@@ -305,12 +315,17 @@ def init(
 ) -> int:
     """Begin a mapping: what is open, as proposals in comments."""
     import tflrecover
+    from tflrecover.mapping.model import SCHEMA_FILE, schema_text
 
     require_free(output, force)
     with waiting():
         read, loaded, _ = _loaded(file, model, None, signature)
         write_atomically(output, tflrecover.init_mapping(read, loaded))
-    typer.echo(f"{output}: written; take the comment signs away from what you want")
+    # The mapping's first line names it, for editors.
+    beside = Path(output).with_name(SCHEMA_FILE)
+    if force or not beside.exists():
+        write_atomically(beside, schema_text())
+    typer.echo(f"{output}: written; take the comment signs away from what you want. {beside} completes keys in editors")
     return SAME
 
 

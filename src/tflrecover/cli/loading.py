@@ -1,4 +1,4 @@
-"""From what the command line is given to what it means: models of a file or of a function, and arrays of a file."""
+"""From what the command line is given to what it means: a model of a file or of a function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from tflrecover import mistaken
 from tflrecover.cli.unknown_classes import unknown_classes
-from tflrecover.errors import EvaluationError, InvalidModel
+from tflrecover.errors import InvalidModel
 from tflrecover.stages import stage
 
 _FILES = (".keras", ".h5", ".hdf5")
@@ -207,25 +207,3 @@ def _attribute(module: ModuleType, name: str) -> Any:
         from tflrecover.mapping.loader import nearest
 
         raise AttributeError(f"{error}{nearest(name, _makers(module))}") from error
-
-
-def load_inputs(path: str) -> Any:
-    """What ``--inputs`` names: an array, a dict of arrays, or a list where ``numpy.savez`` was given no names.
-
-    Raises:
-        EvaluationError: the file holds no arrays that can be read safely.
-    """
-    import numpy as np
-
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            named = {name: found[name] for name in found.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        # NumPy advises to unpickle, which runs whatever is in the file.
-        why = "pickled Python objects" if "pickle" in str(error) else error
-        raise EvaluationError(f"{path!r} holds no arrays of numbers (.npy or .npz): {why}") from error
-    unnamed = [f"arr_{i}" for i in range(len(named))]
-    return [named[name] for name in unnamed] if set(named) == set(unnamed) else named

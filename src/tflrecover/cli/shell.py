@@ -6,14 +6,16 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from tflrecover.errors import TFLRecoverError
+from tflrecover.errors import MappingError, TFLRecoverError
 from tflrecover.render.text import full as full_text
 from tflrecover.render.values import safe
 from tflrecover.saving import require_folder, require_place
@@ -31,6 +33,10 @@ SAME, DIFFERENT, TROUBLE = 0, 1, 2
 # As a shell reports a program that a signal ended: 128 + SIGINT, 128 + SIGPIPE.
 INTERRUPTED, READER_GONE = 130, 141
 
+# How lines begin in which native code tells what it does: `INFO: Created TensorFlow Lite XNNPACK delegate for CPU.`
+_NOISE = re.compile(rb"INFO: |I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
+_LONGEST = 1.0  # second
+
 P = ParamSpec("P")
 
 
@@ -41,6 +47,8 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
+        except MappingError as error:
+            code = _trouble(*map(str, error.several or (error,)))
         except TFLRecoverError as error:
             code = _trouble(str(error))
         except BrokenPipeError:
@@ -64,8 +72,9 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
-def _trouble(message: str) -> int:
-    typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
+def _trouble(*messages: str) -> int:
+    for message in messages:
+        typer.echo(f"tflrecover: error: {safe(' '.join(message.split()))}", err=True)
     return TROUBLE
 
 
@@ -77,8 +86,44 @@ def be_verbose(is_asked: bool) -> None:
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """Shows on a terminal what is being done; not where that is logged to it already."""
-    if not sys.stderr.isatty() or _LOG.isEnabledFor(logging.DEBUG):
+    """Shows on a terminal what is being done, without the noise of native code; not where all is logged already."""
+    if _LOG.isEnabledFor(logging.DEBUG):
+        yield
+        return
+    with _status(), _quiet():
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what TensorFlow and LiteRT write to stderr for information; no log level stops LiteRT's."""
+    reading, writing = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writing, 2)
+    os.close(writing)
+
+    def pass_on() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                if not _NOISE.match(line):
+                    os.write(stderr, line)
+
+    passing = threading.Thread(target=pass_on, daemon=True)
+    passing.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        # A process that the user's code has left running keeps the pipe open.
+        passing.join(_LONGEST)
+        if not passing.is_alive():
+            os.close(stderr)
+
+
+@contextlib.contextmanager
+def _status() -> Iterator[None]:
+    if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console

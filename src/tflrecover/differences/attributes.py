@@ -102,10 +102,7 @@ def same_numbers(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 def compare(file: View, keras: View, f: Op, k: Op, layers: Layers) -> Iterator[Difference]:
     """Root differences of one pair."""
     if f.type != k.type:
-        spec = ops.by_name(f.type)
-        is_activation = spec is not None and spec.family == "activation"
-        have = activation_of(layers, describe.layer_of(k)) if is_activation else None
-        yield describe.other_type(file, f, keras, k, "activation" if is_activation else "layer", have)
+        yield describe.other_type(file, f, keras, k, activation_of(layers, describe.layer_of(k)))
         return
     shapes = [shape_of(file.graph, value) for value in f.inputs]
     for name in differing(file, keras, f, k):

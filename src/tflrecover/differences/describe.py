@@ -251,20 +251,31 @@ def attribute(
     )
 
 
-def other_type(file: View, f: Op, keras: View, k: Op, name: str, have: str | None = None) -> Difference:
-    """Another operator stands in the same place; ``have`` is what the model's is called, if that is known better."""
-    want, have = layer_name(f, file.graph), have or layer_name(k, keras.graph)
+def other_type(file: View, f: Op, keras: View, k: Op, given: str | None) -> Difference:
+    """Another operator stands in the same place; ``given`` is the activation that the model's layer was given."""
+    spec = by_name(f.type)
+    is_activation = spec is not None and spec.family == "activation"
+    want, have = layer_name(f, file.graph), (given if is_activation else None) or layer_name(k, keras.graph)
     return Difference(
         "attribute",
-        f"use {want} instead of {have} at {in_keras(k)}: the file has {in_file(file, f)}",
+        instead(file, f, want, have, in_keras(k), given if is_activation else None),
         file_index(f),
         file_type(f),
         file_name(file, f),
         layer_of(k),
-        name,
+        "activation" if is_activation else "layer",
         want,
         have,
+        operators=(f.id,),
     )
+
+
+def instead(file: View, f: Op, want: str, have: str, where: str, given: str | None) -> str:
+    """That something else stands there in the file: as the layer's argument where that is an activation by its name."""
+    place = in_file(file, f)
+    if given is not None and want.isidentifier() and want.islower():
+        return f"set `activation={want!r}` on {where}: the file has {want!r} at {place}, the model has {given!r}"
+    return f"use {want} instead of {have} at {where}: the file has {place}"
 
 
 def _with_constant(graph: Graph, nodes: Sequence[Op]) -> str:

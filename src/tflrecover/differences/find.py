@@ -265,16 +265,21 @@ def _replacement(alignment: Alignment, mine: Region, theirs: Region, layers: Lay
     file, keras = alignment.file, alignment.keras
     wanted, got = [file.ops[n] for n in mine.nodes], [keras.ops[n] for n in theirs.nodes]
     named = describe.layers_of(op for op in got if op.type not in describe.LAYOUT) or describe.layers_of(got)
-    where = describe.layer_names(named, " and ") if named else "the model"
+    where = describe.layer_names(named, " and ") if named else "the model's own call"
     want = function_name(file, mine.nodes) or describe.operator_names(wanted, file.graph)
     is_activation = len(named) == 1 and describe.is_activation(got)
     given = activation_of(layers, named[0]) if is_activation else None
     have = given or function_name(keras, theirs.nodes) or describe.operator_names(got, keras.graph)
     is_order = len(named) > 1 and Counter(op.type for op in wanted) == Counter(op.type for op in got)
-    asked = f"put {where} in the file's order, {want}" if is_order else f"make {where} compute {want}"
+    message = (
+        f"put {where} in the file's order, {want}: the file has it at {describe.in_file(file, wanted[0])}, "
+        f"the model computes {have}"
+        if is_order
+        else describe.instead(file, wanted[0], want, have, where, given)
+    )
     return Difference(
         "wiring" if is_order else "attribute",
-        f"{asked}: the file has it at {describe.in_file(file, wanted[0])}, the model computes {have}",
+        message,
         describe.file_index(wanted[0]),
         describe.file_type(wanted[0]),
         describe.file_name(file, wanted[0]),

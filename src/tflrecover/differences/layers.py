@@ -17,9 +17,10 @@ def class_of(layers: Layers, path: str | None) -> str:
 
 
 def activation_of(layers: Layers, path: str | None) -> str | None:
-    """Keras's name of the activation that a layer was given, if it was given one."""
-    given = getattr(layers.get(path), "activation", None) if path is not None else None
-    name = getattr(given, "__name__", "")
+    """Keras's name of the activation that a layer was given, if it was given one, and one only."""
+    layer = layers.get(path) if path is not None else None
+    given = [name for name in dir(layer) if name.endswith("activation")]
+    name = getattr(getattr(layer, "activation", None), "__name__", "") if given == ["activation"] else ""
     return name if name.isidentifier() and name != "linear" else None
 
 

@@ -38,6 +38,11 @@ class _Facts:
     pools: bool
     widens: bool
 
+    @property
+    def excites(self) -> bool:
+        """Whether what it makes is multiplied at last by what is seen of all places."""
+        return self.own[-1] in _PRODUCTS and any(kind.startswith("Global") for kind in self.own)
+
     def has(self, *kinds: str) -> bool:
         return any(kind in self.kinds for kind in kinds)
 
@@ -45,6 +50,7 @@ class _Facts:
 # Steps of a function that is little more than a loop.
 _FEW = 3
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv2D", "DepthwiseConv2D", "Conv2DTranspose")
+_PRODUCTS = ("Multiply", "multiply")
 _ATTENTION = ("MultiHeadAttention", "matmul", "einsum", "Dot")
 
 # Name and docstring; the first row that holds.
@@ -67,6 +73,7 @@ _NAMES: tuple[tuple[str, str, Callable[[_Facts], bool]], ...] = (
     ("dense_block", "Puts what is made of its input behind it.", lambda f: f.joins and f.inputs == 1),
     ("mixed_block", "Several ways from its input, side by side.", lambda f: "Concatenate" in f.own),
     ("merge_block", "Adds two tensors.", lambda f: "Add" in f.own),
+    ("squeeze_excite_block", "Features, with channels scaled by what is seen of all places.", lambda f: f.excites),
     ("separable_block", "Depthwise convolutions, and pointwise ones.", lambda f: f.has("DepthwiseConv2D")),
     ("conv_block", "Convolutions, one behind the other.", lambda f: f.own.count("Conv2D") > 1),
     ("conv_block", "A convolution, and what belongs to it.", lambda f: f.has(*_CONVOLUTIONS)),
@@ -145,8 +152,15 @@ def _facts(function: Function, known: dict[int, _Facts], size: Callable[[int], i
         before < max(size(value) for value in given) == after
         and own[-1] in ("Concatenate", "Add", "concatenate", "add"),
         any(kind.startswith("Global") for kind in own[1:]),
-        own[:3] == ["Conv2D", "DepthwiseConv2D", "Conv2D"],
+        _besides_excitation(own)[:3] == ["Conv2D", "DepthwiseConv2D", "Conv2D"],
     )
+
+
+def _besides_excitation(own: Sequence[str]) -> list[str]:
+    """What it calls, but for what scales channels by what is seen of all places, or is called so."""
+    start = next((i for i, kind in enumerate(own) if kind.startswith("Global")), len(own))
+    end = next((i for i in range(start, len(own)) if own[i] in _PRODUCTS), start - 1)
+    return [kind for kind in (*own[:start], *own[end + 1 :]) if not kind.startswith("squeeze_excite")]
 
 
 def _calls(step: Step) -> bool:

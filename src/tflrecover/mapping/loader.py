@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,28 @@ _NEAREST = 3
 # A shorter beginning is that of anything.
 _LEAST = 3
 KeyPath = tuple[str | int, ...]
+
+
+class Gathering:
+    """Goes on where something of a mapping is wrong, and tells all of it at the end."""
+
+    def __init__(self) -> None:
+        self._errors: list[MappingError] = []
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Of several things that can be wrong, one."""
+        try:
+            yield
+        except MappingError as error:
+            self._errors.append(error)
+
+    def __enter__(self) -> Gathering:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is None and self._errors:
+            raise MappingError.of(self._errors)
 
 
 @dataclass(frozen=True)
@@ -73,12 +96,15 @@ class Mapping:
             StaleMapping: a name is not there, or stands for several.
         """
         found: dict[int, int] = {}
-        for theirs, mine in getattr(self.model, end).items():
-            j = self.one_of(theirs, keras_names, f"{end[:-1]} of the model", end, theirs)
-            i = self.one_of(mine, file_names, f"{end[:-1]} of the file", end, theirs)
-            if i in found or j in found.values():
-                raise self.error(f"{theirs!r}: {mine!r} pairs an {end[:-1]} that another line has paired", end, theirs)
-            found[i] = j
+        with Gathering() as gathering:
+            for theirs, mine in getattr(self.model, end).items():
+                with gathering.one():
+                    j = self.one_of(theirs, keras_names, f"{end[:-1]} of the model", end, theirs)
+                    i = self.one_of(mine, file_names, f"{end[:-1]} of the file", end, theirs)
+                    if i in found or j in found.values():
+                        told = f"{theirs!r}: {mine!r} pairs an {end[:-1]} that another line has paired"
+                        raise self.error(told, end, theirs)
+                    found[i] = j
         return found
 
     def one_of(self, name: str, names: Sequence[str], what: str, *key: str | int) -> int:
@@ -214,11 +240,15 @@ def _validated(content: dict[str, Any], source: str, lines: AbstractMapping[KeyP
         return MappingModel.model_validate(content)
     except pydantic.ValidationError as error:
         found = error.errors()
-        placed = [(_line(lines, tuple(e["loc"])), i) for i, e in enumerate(found)]
         # A misspelt key is also one that is missing: the first says more.
-        line, i = min(placed, key=lambda item: (found[item[1]]["type"] == "missing", item[0] or 0, item[1]))
-        path = _key_path(tuple(found[i]["loc"]))
-        raise MappingError(_advice(found[i], path), source=source, line=line, key=_dotted(path)) from error
+        misspelt = {tuple(one["loc"][:-1]) for one in found if one["type"] == "extra_forbidden"}
+        told = []
+        for one in found:
+            location = tuple(one["loc"])
+            if one["type"] != "missing" or location[:-1] not in misspelt:
+                path, line = _key_path(location), _line(lines, location)
+                told.append(MappingError(_advice(one, path), source=source, line=line, key=_dotted(path)))
+        raise MappingError.of(sorted(told, key=lambda one: one.line or 0)) from error
 
 
 def _key_path(location: tuple[str | int, ...]) -> KeyPath:

@@ -20,6 +20,8 @@ from pydantic import (
 from tflrecover.ir import Kind
 
 VERSION = 1
+SCHEMA_FILE = "mapping.schema.json"
+"""Name of the JSON Schema, as a mapping's first line has it for editors."""
 
 
 class _Strict(BaseModel):

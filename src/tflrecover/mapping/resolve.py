@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from tflrecover.errors import StaleMapping
 from tflrecover.ir import Difference, short_name
-from tflrecover.mapping.loader import Mapping, nearest
+from tflrecover.mapping.loader import Gathering, Mapping, nearest
 from tflrecover.mapping.model import WeightRule
 from tflrecover.ops import by_name
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,51 +136,74 @@ def resolve(
 
     Raises:
         StaleMapping: a name is not there or not unique, or the file is another one; with the line and the nearest name.
+            Of several, all are told.
     """
     model = mapping.model
     if model.tflite is not None and not sha256().startswith(model.tflite.sha256.lower()):
         told = f"written for another file: this one has sha256 {sha256()}; if the mapping holds for it too, write that"
         raise mapping.error(told, "tflite", "sha256")
-    return ResolvedMapping(
-        _match(mapping, layers, ops),
-        mapping.pairs("inputs", keras_inputs, file_inputs),
-        mapping.pairs("outputs", keras_outputs, file_outputs),
-        frozenset(
-            layer for i, pattern in enumerate(model.skip) for layer in _layers(mapping, pattern, layers, "skip", i)
-        ),
-        frozenset(op for i, pattern in enumerate(model.ignore) for op in _ops(mapping, pattern, ops, "ignore", i)),
-        tuple(
-            ResolvedAccept(
-                None if a.layer is None else _layer(mapping, a.layer, layers, "accept", i, "layer"),
-                None if a.op is None else _op(mapping, a.op, ops, "accept", i, "op"),
-                a.attribute,
-                a.kind,
-            )
-            for i, a in enumerate(model.accept)
-        ),
-        {_variable(mapping, name, variables): _weight(mapping, name) for name in model.weights},
-        _custom_ops(mapping, ops),
-    )
+    with Gathering() as gathering:
+        ends: dict[str, dict[int, int]] = {"inputs": {}, "outputs": {}}
+        for end, theirs, mine in (("inputs", keras_inputs, file_inputs), ("outputs", keras_outputs, file_outputs)):
+            with gathering.one():
+                ends[end] = mapping.pairs(end, theirs, mine)
+        return ResolvedMapping(
+            _match(mapping, gathering, layers, ops),
+            skip=frozenset(_fitting(gathering, model.skip, lambda one, i: _layers(mapping, one, layers, "skip", i))),
+            ignore=frozenset(_fitting(gathering, model.ignore, lambda one, i: _ops(mapping, one, ops, "ignore", i))),
+            accept=tuple(_accept(mapping, gathering, layers, ops)),
+            weights=dict(_weights(mapping, gathering, variables)),
+            custom_ops=_custom_ops(mapping, gathering, ops),
+            **ends,
+        )
 
 
-def _match(mapping: Mapping, layers: Sequence[str], ops: Sequence[OpName]) -> dict[int | str, str]:
+def _match(
+    mapping: Mapping, gathering: Gathering, layers: Sequence[str], ops: Sequence[OpName]
+) -> dict[int | str, str]:
     found: dict[int | str, str] = {}
     for name, place in mapping.model.match.items():
-        layer, op = _layer(mapping, name, layers, "match", name), _op(mapping, place, ops, "match", name)
-        if op in found:
-            raise mapping.error(f"operator #{op} is matched to layer {found[op]!r} already", "match", name)
-        found[op] = layer
+        with gathering.one():
+            layer = _layer(mapping, name, layers, "match", name)
+            op = _op(mapping, place, ops, "match", name)
+            if op in found:
+                raise mapping.error(f"operator #{op} is matched to layer {found[op]!r} already", "match", name)
+            found[op] = layer
     return found
 
 
-def _custom_ops(mapping: Mapping, ops: Sequence[OpName]) -> dict[str, str]:
+def _fitting(gathering: Gathering, patterns: Sequence[str], look_up: Callable[[str, int], Sequence[T]]) -> Iterator[T]:
+    for i, pattern in enumerate(patterns):
+        with gathering.one():
+            yield from look_up(pattern, i)
+
+
+def _accept(
+    mapping: Mapping, gathering: Gathering, layers: Sequence[str], ops: Sequence[OpName]
+) -> Iterator[ResolvedAccept]:
+    for i, a in enumerate(mapping.model.accept):
+        with gathering.one():
+            layer = None if a.layer is None else _layer(mapping, a.layer, layers, "accept", i, "layer")
+            op = None if a.op is None else _op(mapping, a.op, ops, "accept", i, "op")
+            yield ResolvedAccept(layer, op, a.attribute, a.kind)
+
+
+def _weights(mapping: Mapping, gathering: Gathering, variables: Sequence[str]) -> Iterator[tuple[str, ResolvedWeight]]:
+    for name in mapping.model.weights:
+        with gathering.one():
+            yield _variable(mapping, name, variables), _weight(mapping, name)
+
+
+def _custom_ops(mapping: Mapping, gathering: Gathering, ops: Sequence[OpName]) -> dict[str, str]:
     kinds = {str(op.type) for op in ops}
     for name, custom in mapping.model.custom_ops.items():
-        if name not in kinds:
-            raise mapping.error(f"the file has no operator of type {name!r}{nearest(name, kinds)}", "custom_ops", name)
-        if by_name(custom.as_) is None:
-            message = f"{custom.as_!r} is no operator that tflrecover knows; register_op can make one known"
-            raise mapping.error(message, "custom_ops", name, "as")
+        with gathering.one():
+            if name not in kinds:
+                told = f"the file has no operator of type {name!r}{nearest(name, kinds)}"
+                raise mapping.error(told, "custom_ops", name)
+            if by_name(custom.as_) is None:
+                message = f"{custom.as_!r} is no operator that tflrecover knows; register_op can make one known"
+                raise mapping.error(message, "custom_ops", name, "as")
     return {name: custom.as_ for name, custom in mapping.model.custom_ops.items()}
 
 

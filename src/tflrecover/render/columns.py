@@ -29,10 +29,11 @@ _STATES = {
     "missing": ("+", "in the file only", "green"),
     "extra": ("\N{MINUS SIGN}", "in the model only", "red"),
     "following": ("~", "follows from a difference", "yellow"),
+    "unsure": ("?", "not sure to be a pair", "yellow"),
     "scaling": ("·", "a scaling that is elsewhere on the other side", "dim"),
     "equal": (" ", "", ""),
 }
-_ROOTS = frozenset({"different", "missing", "extra"})
+_ROOTS = frozenset({"different", "missing", "extra", "unsure"})
 _EQUAL = frozenset({"equal", "scaling"})
 
 # So many rows stay in sight on either side of what differs, the fewer the more there is of it, and so many at the ends

@@ -4,7 +4,7 @@ const { rows, differences, sides } = JSON.parse(document.getElementById("data").
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 
-const MARKS = { different: "≠", missing: "+", extra: "−", following: "~", scaling: "·", equal: "=" };
+const MARKS = { different: "≠", missing: "+", extra: "−", following: "~", unsure: "?", scaling: "·", equal: "=" };
 const isAccepted = (row) => row.differences?.every((number) => differences[number][1]) ?? false;
 
 // ---- Elements: text only, so that a name is never taken for markup
@@ -37,7 +37,7 @@ function cellOf(row, side) {
   const at = side === "file" ? 1 : 2;
   const changed = (row.attributes ?? []).filter((attribute) => attribute[3]);
   const other = row[side === "file" ? "keras" : "file"];
-  const isOther = (key) => row.state !== "equal" && other && other[key] !== cell[key];
+  const isOther = (key) => !["equal", "unsure"].includes(row.state) && other && other[key] !== cell[key];
   return make(
     "span",
     `cell ${side}`,

@@ -39,6 +39,7 @@ STATES = {
     "missing": "#43a047",
     "extra": "#8e24aa",
     "following": "#ffcc80",
+    "unsure": "#fff59d",
     "accepted": "#b0bec5",
 }
 WITHIN, BEYOND, FIRST = "#c8e6c9", "#ef9a9a", "#b71c1c"
@@ -190,9 +191,9 @@ def _state(report: Report, rows: Sequence[Row]) -> str:
         return "accepted"
     if len(found) == 1:
         return found.pop()
-    if found - {"equal", "scaling", "following"}:
+    if found - {"equal", "scaling", "following", "unsure"}:
         return "different"
-    return "following" if "following" in found else "equal"
+    return next((state for state in ("following", "unsure") if state in found), "equal")
 
 
 def _advice(report: Report, rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ const RUN_END = 10;
 // ---- What is worth stopping at
 
 const isDiverging = (row) => row.check && !row.check.ok;
-const isRoot = (row) => ["different", "missing", "extra"].includes(row.state) || isDiverging(row);
+const isRoot = (row) => ["different", "missing", "extra", "unsure"].includes(row.state) || isDiverging(row);
 const told = (row) => (row.differences ?? []).join();
 const goesOn = (i) => i > 0 && isRoot(rows[i - 1]) && told(rows[i - 1]) === told(rows[i]) && !rows[i].check?.first;
 const isStop = (i) => isRoot(rows[i]) && !goesOn(i);
@@ -175,7 +175,7 @@ const map = byId("map");
 const BUCKETS = 400;
 
 function drawMap() {
-  const order = ["following", "different", "missing", "extra"];
+  const order = ["following", "unsure", "different", "missing", "extra"];
   const marks = new Map();
   rows.forEach((row, i) => {
     if (!isRoot(row) && row.state !== "following") return;

@@ -80,12 +80,14 @@ class Row:
 
     @property
     def state(self) -> str:
-        """``different``, ``missing``, ``extra``, ``scaling`` (on an edge that is equal), ``following`` or ``equal``."""
+        """One of ``different missing extra following unsure equal``, or ``scaling``: one on an edge that is equal."""
         mine, theirs = self.tflite, self.keras
         if mine is not None and theirs is not None:
             if self.differences or self.differing or mine.type != theirs.type:
                 return "different"
-            return "following" if self.following or mine.shape != theirs.shape else "equal"
+            if self.following or mine.shape != theirs.shape:
+                return "following"
+            return "equal" if self.step or mine.type == "AFFINE" else "unsure"
         alone = mine or theirs
         if alone is not None and alone.type == "AFFINE" and not self.differences and not self.following:
             return "scaling"

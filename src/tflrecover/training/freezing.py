@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tflrecover.errors import UnknownLayer
+from tflrecover import mistaken
+from tflrecover.errors import InvalidModel, UnknownLayer
 from tflrecover.mapping.loader import nearest
 
 
@@ -22,6 +23,7 @@ def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[s
         Paths of the layers that have weights and are frozen now.
 
     Raises:
+        InvalidModel: it is no Keras model.
         UnknownLayer: a pattern fits no layer that has weights; nothing was changed.
 
     Example:
@@ -30,6 +32,8 @@ def freeze(model: Any, *patterns: str, but: str | Sequence[str] = ()) -> tuple[s
     """
     from tflrecover.tracing.layers import LayerPaths
 
+    if not mistaken.is_layer(model):
+        raise InvalidModel(mistaken.instead_of_a_model(model))
     exceptions = (but,) if isinstance(but, str) else tuple(but)
     layers = {path: layer for path, layer in LayerPaths(model).items() if getattr(layer, "weights", ())}
     for pattern in (*patterns, *exceptions):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -104,9 +104,7 @@ def _attempts(
     # Where nothing was settled, the same layers would be tried in the same ways again.
     while known < len(settled):
         known = len(settled)
-        done = {id(stand_in.target) for stand_in in settled}
-        open_ = [path for path in suspects.paths if id(suspects.layers[path]) not in done]
-        yield partial(_likeliest, suspects, open_)
+        yield partial(_likeliest, suspects, {id(stand_in.target) for stand_in in settled})
 
 
 def _said(suspects: Suspects, difference: Difference, found: Sequence[Difference]) -> Iterator[Candidate]:
@@ -121,9 +119,10 @@ def _along(suspects: Suspects, path: str, found: Sequence[Difference]) -> Iterat
     yield from (one for one in suspects.candidates(path, found) if one.argument == "axis")
 
 
-def _likeliest(suspects: Suspects, paths: Sequence[str], found: Sequence[Difference]) -> Iterable[Candidate]:
-    """Candidates of several layers, the likeliest first."""
-    return heapq.merge(*(suspects.candidates(path, found) for path in paths), key=attrgetter("rank"))
+def _likeliest(suspects: Suspects, done: Collection[int], found: Sequence[Difference]) -> Iterable[Candidate]:
+    """Candidates of several layers but those that are settled, the likeliest first."""
+    open_ = [path for path in suspects.left(found) if id(suspects.layers[path]) not in done]
+    return heapq.merge(*(suspects.candidates(path, found) for path in open_), key=attrgetter("rank"))
 
 
 def _key(difference: Difference) -> tuple[Any, ...]:
@@ -216,8 +215,8 @@ def _message(comparison: Outcome, candidate: Candidate, count: int, *, is_all: b
     if candidate.argument == REMOVED:
         return f"remove {where} ({class_of(comparison.both.theirs.layers, candidate.path)}): {tried}"
     if candidate.argument == SIBLING:
-        written = f": write `{candidate.source}`" if candidate.source else ""
-        return f"use {candidate.value} instead of {candidate.have} at {where}: {tried}{written}"
+        wanted = f"`{candidate.source}`" if candidate.source else candidate.value
+        return f"use {wanted} instead of {candidate.have} at {where}: {tried}"
     value, have = describe.show(candidate.value), describe.show(candidate.have)
     for name, other, wanted in candidate.also:
         value, have = f"{value}`, `{name}={describe.show(wanted)}", f"{have} and {describe.show(other)}"

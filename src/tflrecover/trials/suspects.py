@@ -44,17 +44,26 @@ class Suspects:
         self._found = opened(comparison)
         self.layers: Layers = comparison.both.theirs.layers
 
-    @cached_property
-    def paths(self) -> list[str]:
-        """Their paths, the most often named first; none where all is one argument, or one layer too many, already."""
+    def _counts(self, found: Sequence[Difference], weight: int) -> dict[str, int]:
+        """How often layers are named, by what is one argument already with a weight."""
         counts: dict[str, int] = {}
-        for difference in self._found:
-            # What is one argument already comes first: the rest may follow from it.
-            weight = len(self._found) if self.is_clear(difference) else 1
+        for difference in found:
             for path in self._near(difference):
                 owner = self._owners.get(path, path)
                 if owner in self.layers:
-                    counts[owner] = counts.get(owner, 0) + weight
+                    counts[owner] = counts.get(owner, 0) + (weight if self.is_clear(difference) else 1)
+        return counts
+
+    def left(self, found: Sequence[Difference]) -> list[str]:
+        """Those that what is no argument yet points to; others have been tried as they say. All where all is one."""
+        named = self._counts([difference for difference in found if not self.is_clear(difference)], 1)
+        return self.paths and (sorted(named, key=lambda path: -named[path])[:_MOST_SUSPECTS] or self.paths)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Their paths, the most often named first; none where all is one argument, or one layer too many, already."""
+        # What is one argument already comes first: the rest may follow from it.
+        counts = self._counts(self._found, len(self._found))
         # What goes along another axis looks like a layer too many.
         is_one = len(self._found) == 1 and not self.along and self._says_all(self._found[0])
         is_another = bool(self._comparison.overview) and len(counts) > _MOST_SUSPECTS

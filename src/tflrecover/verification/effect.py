@@ -11,7 +11,7 @@ import numpy as np
 from tflrecover.comparison import Comparison
 from tflrecover.differences import describe
 from tflrecover.errors import EvaluationError, InputMismatch, TFLRecoverError
-from tflrecover.ir import Difference, Op
+from tflrecover.ir import Difference, Op, at_operator
 from tflrecover.output_effect import OutputEffect
 from tflrecover.stages import stage
 from tflrecover.verification.both import Both, run_both
@@ -77,10 +77,15 @@ def _effects(both: Both, differences: Sequence[Difference]) -> Iterator[OutputEf
     """One per difference; that which comes first in the file, of those that have any, is marked."""
     places = [_places(both, difference) for difference in differences]
     effects = [_told(both, sites) for sites in places]
-    diverging = [sites[0].op for sites, effect in zip(places, effects, strict=True) if sites and effect.relative != 0]
-    first = min(diverging, default=None)
-    for sites, effect in zip(places, effects, strict=True):
-        yield replace(effect, first=bool(sites) and sites[0].op == first)
+    # Where the file has fused what two are about, they show at the same place: the first in the file's order counts.
+    diverging = {
+        number: (sites[0].op, difference.tflite_op or 0)
+        for number, (difference, sites, effect) in enumerate(zip(differences, places, effects, strict=True))
+        if sites and effect.relative != 0
+    }
+    first = min(diverging, key=diverging.__getitem__, default=None)
+    for number, effect in enumerate(effects):
+        yield replace(effect, first=number == first)
 
 
 def _ranked(effects: Sequence[OutputEffect]) -> list[OutputEffect]:
@@ -145,7 +150,8 @@ def _divergent(both: Both, sites: Sequence[Site]) -> tuple[dict[int, Array], dic
     for site in sites:
         (array, allowed), want = alone[site.value], both.array(site.tensor)
         if site.value not in both.fed:
-            raise EvaluationError(f"it changes the shape of layer {site.layer!r}")
+            where = f"layer {site.layer!r}" if site.layer else at_operator(site.op, site.type, site.name)
+            raise EvaluationError(f"it changes the shape of {where}")
         if errors(want, array)[0] > allowed:
             own[site.value], kept[site.value] = array, want
     return own, kept

@@ -105,7 +105,8 @@ class KerasRun:
         types = {tensors[value].name: tensors[value].dtype.as_datatype_enum for value in given}
         part = self._parts.needed(names, types, self._known)
         if lacking := sorted(self._lacking[name] for name in part if name in self._lacking):
-            raise EvaluationError(f"the file gives no numbers for variable {lacking[0]!r}")
+            layer, _, name = lacking[0].rpartition("/")
+            raise EvaluationError(f"layer {layer!r} gets no numbers from the file for its {name}")
         known = [name for name in part if name in self._known]
         told = self._parts.callable(part, names, types, known)
         return _Question(wanted, given, told, tuple(self._known[name] for name in known))

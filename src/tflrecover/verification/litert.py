@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from tflrecover.arrays import load_arrays
 from tflrecover.comparison.inputs import end_names, free_shape
 from tflrecover.errors import EvaluationError, MissingDependency
 from tflrecover.ir import Op, Quantization, Shape, Value
@@ -25,17 +27,20 @@ Inputs = Sequence[Any] | Mapping[str, Any]
 _SMALL = (0, 10)
 
 
-def given(file: TFLiteModel, inputs: Inputs) -> list[Array]:
+def given(file: TFLiteModel, inputs: Inputs | str | os.PathLike[str]) -> list[Array]:
     """A user's inputs as arrays, one per input of the file, in file order.
 
     Args:
         file: The file.
-        inputs: Arrays in file order, or by name; for a file with one input also the array itself.
+        inputs: Arrays in file order, or by name; for a file with one input also the array itself; or the path of a
+            ``.npz`` or ``.npy`` file of these.
 
     Raises:
-        EvaluationError: a name, a number or a shape does not fit.
+        EvaluationError: a name, a number or a shape does not fit, or there are no arrays that can be read safely.
     """
     names = end_names(file, "inputs")
+    if isinstance(inputs, (str, os.PathLike)):
+        inputs = cast("Inputs", load_arrays(os.fspath(inputs)))
     if isinstance(inputs, Mapping):
         missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
         if missing or unknown:
