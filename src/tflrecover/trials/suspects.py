@@ -180,11 +180,16 @@ class Suspects:
     def turned(self) -> list[str]:
         """Those that may have their channels elsewhere, where the model transposes and the file does not."""
         alignment = self._comparison.alignment
-        paired = set(alignment.pairs.values())
-        alone = [op for k, op in enumerate(alignment.keras.ops) if op.type == "TRANSPOSE" and k not in paired]
+        keras = alignment.keras
+        alone = [k for k, op in enumerate(keras.ops) if op.type == "TRANSPOSE" and k not in alignment.back]
+        if not alone or not self.paths:
+            return []
         # That one transposes may be due to its neighbour, which does not.
-        first = describe.layers_within(alone)
-        return sorted(self.paths, key=lambda path: path not in first) if alone else []
+        first = describe.layers_within(keras.ops[k] for k in alone)
+        next_to = [taker for k in alone for taker, _, _ in keras.consumers[k] if taker >= 0]
+        owned = [path for k in next_to if (path := self.owner(keras.ops[k])) in self.layers and path is not None]
+        paths = dict.fromkeys([*self.paths, *owned])
+        return sorted(paths, key=lambda path: path not in first)
 
     @property
     def along(self) -> list[str]:
