@@ -24,7 +24,7 @@ _MOST = 8
 # A line that makes a layer or calls a function, and how a message begins that names operators.
 _CALL = re.compile(r"layers\.Activation\(activation=\"(\w+)\"|layers\.(\w+)\(|(ops\.\w+)\(")
 _OPERATORS = re.compile(r"(add|make .*? compute) (.*?)(?= (?:after|before) '|: the file has )")
-_AND, _MANY = " + ", " operators)"
+_AND, _MANY, _FUNCTION = " + ", " operators)", "keras.ops."
 
 
 def with_lines(comparison: Comparison) -> Comparison:
@@ -81,10 +81,20 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     written = lines(draft, graph, difference.operators)
     if not written:
         return difference
+    if _is_another_function(difference, written):
+        return difference
     asked = "insert" if difference.kind == "missing" else "write"
     called = _called(difference, written)
     sources = "`, then `".join(line.assigned or line.source for line in written)
     return replace(called, message=f"{called.message}: {asked} `{sources}`")
+
+
+def _is_another_function(difference: Difference, written: Sequence[Line]) -> bool:
+    """Whether the file has what is missing as a part of another function: a root within the inverse of one, say."""
+    told, call = _OPERATORS.match(difference.message), _CALL.match(written[0].source)
+    if told is None or call is None or call[3] is None or len(written) > 1 or _AND in told[2]:
+        return False
+    return told[2].startswith(_FUNCTION) and told[2] != f"keras.{call[3]}"
 
 
 def _called(difference: Difference, written: Sequence[Line]) -> Difference:

@@ -167,8 +167,8 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
     mine, theirs = open_regions(alignment)
     paired = replacements(mine, theirs)
     for a, b in paired:
-        # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
-        is_nothing = all(keras.ops[node].type in describe.LAYOUT for node in b.nodes)
+        # What only brings a tensor into another shape or type is no counterpart: the layer that has it is behind it.
+        is_nothing = all(_only_shapes(alignment, node) for node in b.nodes)
         lacking = a if is_nothing else _in_front(alignment, a, b) or _besides(alignment.file, a, keras, b)
         surplus = None if lacking is not None else _besides(keras, b, alignment.file, a)
         if lacking is not None:
@@ -193,6 +193,14 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
             follows = follows or set(region.nodes) <= set(misled) or is_shift(keras, region, layers, reshaped)
             yield Found(_place(alignment, region), told, is_root=not follows)
+
+
+def _only_shapes(alignment: Alignment, node: int) -> bool:
+    """Whether a node of Keras computes nothing: one that makes numbers of a type that a layer takes is its own."""
+    keras = alignment.keras
+    op, layer = keras.ops[node], describe.layer_of(keras.ops[node])
+    is_own = op.type == "CAST" and any(describe.layer_of(keras.ops[k]) == layer for k in alignment.back)
+    return is_own or op.type in describe.LAYOUT
 
 
 def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:

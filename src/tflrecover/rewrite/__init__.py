@@ -52,7 +52,7 @@ from tflrecover.rewrite.reshape import (
     unit_reshapes,
     unit_transposes,
 )
-from tflrecover.rewrite.roots import divide_by_root
+from tflrecover.rewrite.roots import divide_by_root, divide_by_roots
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands, scale_products
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes, sink_rows, sink_units
@@ -198,6 +198,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         lift_lone_biases,
         fuse_strides,
         shift_constants,
+        divide_by_roots,
     ),
 }
 """The rules in their order, by what they leave behind for those after them."""
@@ -239,6 +240,7 @@ OPTIONAL: frozenset[Rule] = frozenset(
         drop_kept_axes,
         drop_repeats,
         join_steps,
+        divide_by_roots,
         *STEPS,
         *ARRANGED,
         *ONE_SIDED,
