@@ -33,6 +33,12 @@ CASES = {
         lambda x, y: ops.where(x, x, y),
         ("missing", None, None),
     ),
+    # Without the factor the square is one of a difference.
+    "no factor": (
+        lambda x, y: ops.where((x - y) * 0.5 > 0.1, (x - y) * 0.5, ops.square((x - y) * 0.5)),
+        lambda x, y: ops.where(x - y > 0.1, x - y, ops.square(x - y)),
+        ("missing", None, None),
+    ),
     "a product with one": (
         lambda x, y: L.Concatenate(**JOIN)([x, ops.add(x, 1.0)]),
         lambda x, y: L.Concatenate(**JOIN)([x, ops.multiply(x, 1.0)]),

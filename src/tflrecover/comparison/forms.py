@@ -22,6 +22,7 @@ from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
+from tflrecover.rewrite.lift import square_differences
 from tflrecover.rewrite.reductions import drop_kept_axes
 from tflrecover.rewrite.reshape import reshape_units
 from tflrecover.rewrite.roots import divide_by_roots
@@ -197,15 +198,6 @@ def _is_multiplied(weight: Weight) -> bool:
     return any(isinstance(arg, Literal) and arg.array.size == 1 for product in products for arg in product.args)
 
 
-def _where_more(rule: Rule, amount: Callable[[Graph], object]) -> Callable[[Facing, Sides], tuple[Rule, ...]]:
-    """A rule that is asked for where one side has more of what it is about."""
-    return lambda both, found: (rule,) if amount(found.file) != amount(found.keras) else ()
-
-
-def _quotients(graph: Graph) -> tuple[int, ...]:
-    return tuple(count(graph, kind) for kind in ("DIV", "RSQRT"))
-
-
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """What one side may write otherwise is written so on both, where they have it in different numbers."""
     return tuple(rule for rule, amount in ONE_SIDED.items() if amount(found.file) != amount(found.keras))
@@ -291,13 +283,23 @@ class _Notation:
     stays: bool = False
 
 
+def _plain(rule: Rule, *amounts: Callable[[Graph], object]) -> _Notation:
+    """One that hides nothing, by a rule that is asked for where one side has more of something."""
+
+    def rules(both: Facing, found: Sides) -> tuple[Rule, ...]:
+        return (rule,) if any(amount(found.file) != amount(found.keras) for amount in amounts) else ()
+
+    return _Notation(rules, tells=lambda found, other: True, stays=True)
+
+
 _NOTATIONS = (
-    # Who puts the axes there that a reduction keeps hides nothing.
-    _Notation(_where_more(drop_kept_axes, reductions_that_keep), tells=lambda found, other: True, stays=True),
-    # So does what is done to each step alike.
-    _Notation(_where_more(join_steps, partial(count, kind="PACK")), tells=lambda found, other: True, stays=True),
-    # So does the one way or the other to divide by a root.
-    _Notation(_where_more(divide_by_roots, _quotients), tells=lambda found, other: True, stays=True),
+    # Who puts the axes there that a reduction keeps.
+    _plain(drop_kept_axes, reductions_that_keep),
+    # What is done to each step alike.
+    _plain(join_steps, partial(count, kind="PACK")),
+    # How one divides by a root, and squares.
+    _plain(divide_by_roots, partial(count, kind="DIV"), partial(count, kind="RSQRT")),
+    _plain(square_differences, partial(count, kind="SQUARED_DIFFERENCE")),
     _Notation(_one_sided),
     _Notation(_repeated_alike),
     # How far reshapes sink hides nothing.

@@ -18,7 +18,7 @@ from tflrecover.differences.layers import Layers, activation_of, needs_none
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.moved import moved
 from tflrecover.differences.padded import padded
-from tflrecover.differences.regions import Region, open_regions, replacements
+from tflrecover.differences.regions import Region, open_regions, region_of, replacements
 from tflrecover.differences.reshapes import (
     has_as_many,
     is_brought_to_others,
@@ -129,11 +129,22 @@ def _attributes(alignment: Alignment, layers: Layers) -> Iterator[Found]:
         if _declared(file, f) == _declared(keras, k):
             continue
         told: list[Difference] = []
+        if _is_of_neighbour(alignment, f, k):
+            yield replace(_missing(alignment, region_of(alignment, f), layers), is_root=True)
+            continue
         for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
             follows = _follows(keras.ops[k], difference, told, layers)
             follows = follows or (difference.attribute in _SIZES and is_brought_to_others(alignment, f, k))
             yield Found(f, difference, is_root=not follows)
             told.append(difference)
+
+
+def _is_of_neighbour(alignment: Alignment, f: int, k: int) -> bool:
+    """Whether the file has a reshape where a layer of the model, which is in the file, only moves its own axes."""
+    mine, theirs = alignment.file.ops[f], alignment.keras.ops[k]
+    own = (op for node in alignment.back if (op := alignment.keras.ops[node]).type not in describe.LAYOUT)
+    is_own = theirs.type == "TRANSPOSE" and describe.layer_of(theirs) in map(describe.layer_of, own)
+    return mine.type == "RESHAPE" and is_own
 
 
 def _follows(op: Op, difference: Difference, before: Sequence[Difference], layers: Layers) -> bool:
@@ -238,15 +249,28 @@ def _besides(side: View, mine: Region, other: View, theirs: Region) -> Region | 
     """What one side has besides all that stands on both, if both have weights: a branch, say, and what joins it."""
     if describe.is_weightless(other.ops[node] for node in theirs.nodes):
         return None
-    rest = [other.ops[node].type for node in theirs.nodes]
+    rest = {node: other.ops[node].type for node in sorted(theirs.nodes, key=lambda node: _only_brings(other, node))}
     nodes = []
     for node in mine.nodes:
-        if side.ops[node].type in rest:
-            rest.remove(side.ops[node].type)
-        else:
+        alike = next((known for known, kind in rest.items() if kind == side.ops[node].type), None)
+        if alike is None:
             nodes.append(node)
-    is_another = not rest and not describe.is_weightless(side.ops[node] for node in nodes)
+        else:
+            del rest[alike]
+    # Without it others have no layer to be taken into, and move axes themselves.
+    is_another = all(_only_brings(other, node) for node in rest) and not describe.is_weightless(
+        side.ops[node] for node in nodes
+    )
     return replace(mine, nodes=tuple(nodes)) if is_another else None
+
+
+def _only_brings(side: View, node: int) -> bool:
+    """Whether a node moves, shapes or scales what another one computes."""
+    op = side.ops[node]
+    is_scaling = op.type in ("MUL", "ADD") and any(
+        value is not None and side.graph.values[value].weight is not None for value in op.inputs
+    )
+    return is_scaling or op.type in describe.LAYOUT
 
 
 def _ids(alignment: Alignment, region: Region) -> tuple[int | str, ...]:

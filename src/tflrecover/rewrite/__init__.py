@@ -25,7 +25,7 @@ from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
 from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
-from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
+from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants, square_differences
 from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.moves import pass_moves
@@ -199,6 +199,7 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         fuse_strides,
         shift_constants,
         divide_by_roots,
+        square_differences,
     ),
 }
 """The rules in their order, by what they leave behind for those after them."""
@@ -241,6 +242,7 @@ OPTIONAL: frozenset[Rule] = frozenset(
         drop_repeats,
         join_steps,
         divide_by_roots,
+        square_differences,
         *STEPS,
         *ARRANGED,
         *ONE_SIDED,

@@ -232,7 +232,8 @@ class Suspects:
         """Whether what the model has is not what its layer was given for height and width: it is along other axes."""
         have = difference.keras_value
         layer = self.layers.get(difference.keras_layer or "")
-        if layer is None or not isinstance(have, tuple) or not hasattr(layer, "data_format"):
+        is_per_axis = isinstance(have, tuple) and any(isinstance(amounts, tuple) for amounts in have)
+        if not is_per_axis or not hasattr(layer, "data_format"):
             return False
         given = comparable(configuration(layer).get(difference.attribute or "", ()))
         return not isinstance(given, str) and given != have
