@@ -83,7 +83,8 @@ def _names(difference: Difference, fault: Fault) -> bool:
 
     A file has a bias where its network had a batch norm: that one is missing is told with the bias.
     """
-    if fault.what == "BatchNormalization removed" and difference.attribute == "use_bias":
+    is_without = fault.what == "BatchNormalization removed" or fault.what.endswith("from before BatchNormalization")
+    if is_without and difference.attribute == "use_bias":
         return "insert the BatchNormalization" in difference.message
     layer = (difference.keras_layer or "").rsplit("/", 1)[-1]
     # What one number scales or shifts may be told as that number, which another layer would have.

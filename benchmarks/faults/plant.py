@@ -192,6 +192,10 @@ def _at(layer: Config, place: tuple[str, ...]) -> Config:
     return dict(found) if not isinstance(found, dict) else found
 
 
+# The number with which a class computes nothing.
+_NEUTRAL = {"Add": 0.0, "Subtract": 0.0, "Multiply": 1.0}
+
+
 def _classes(config: Config, number: int) -> Iterator[Fault]:
     layer = config["layers"][number]
     for group in CLASSES:
@@ -201,9 +205,11 @@ def _classes(config: Config, number: int) -> Iterator[Fault]:
                 mine["class_name"] = other
                 mine["registered_name"] = None
                 # With a number for an operand it is that number's part that differs.
-                is_of_number = any(isinstance(arg, float) for node in layer["inbound_nodes"] for arg in node["args"])
-                what, attribute = f"{layer['class_name']} -> {other}", None if is_of_number else "layer"
-                yield Fault(layer["config"]["name"], what, attribute, made)
+                numbers = [arg for node in layer["inbound_nodes"] for arg in node["args"] if isinstance(arg, float)]
+                what, attribute = f"{layer['class_name']} -> {other}", None if numbers else "layer"
+                # What it computes with that number may be nothing: then there is no layer any more.
+                moves = "missing" if numbers == [_NEUTRAL.get(other)] else ""
+                yield Fault(layer["config"]["name"], what, attribute, made, moves)
 
 
 def tensors(value: Any) -> Iterator[Config]:

@@ -26,7 +26,7 @@ _CALL = re.compile(r"layers\.Activation\(activation=\"(\w+)\"|layers\.(\w+)\(|(o
 _OPERATORS = re.compile(
     r"(add|use) (.*?)(?= (?:after|before) '| instead of [^:]*: the file has (?!it )|: the file has )"
 )
-_AND, _MANY = " + ", " operators)"
+_AND, _MANY, _FUNCTION = " + ", " operators)", "keras.ops."
 
 
 def with_lines(comparison: Comparison) -> Comparison:
@@ -83,6 +83,8 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     written = lines(draft, graph, difference.operators)
     if not written:
         return difference
+    if _is_another_function(difference, written):
+        return difference
     called = _called(difference, written)
     sources = "`, then `".join(line.assigned or line.source for line in written)
     if difference.kind == "missing":
@@ -91,6 +93,14 @@ def _told(difference: Difference, graph: Graph, draft: Draft) -> Difference:
     if len(written) == 1 and told is not None:
         return replace(called, message=f"use `{sources}`{called.message[told.end() :]}")
     return replace(called, message=f"{called.message}: write `{sources}`")
+
+
+def _is_another_function(difference: Difference, written: Sequence[Line]) -> bool:
+    """Whether the file has what is missing as a part of another function: a root within the inverse of one, say."""
+    told, call = _OPERATORS.match(difference.message), _CALL.match(written[0].source)
+    if told is None or call is None or call[3] is None or len(written) > 1 or _AND in told[2]:
+        return False
+    return told[2].startswith(_FUNCTION) and told[2] != f"keras.{call[3]}"
 
 
 def _called(difference: Difference, written: Sequence[Line]) -> Difference:

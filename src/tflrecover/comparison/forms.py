@@ -22,8 +22,10 @@ from tflrecover.rewrite.heads import HIDDEN, select_scores
 from tflrecover.rewrite.indices import drop_repeats
 from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
+from tflrecover.rewrite.lift import square_differences
 from tflrecover.rewrite.reductions import drop_kept_axes
 from tflrecover.rewrite.reshape import reshape_units
+from tflrecover.rewrite.roots import divide_by_roots
 from tflrecover.rewrite.scalars import known_array, scale_operands
 from tflrecover.rewrite.turned import End, Turned, turn_ends, turned_ends
 from tflrecover.rewrite.unroll import unroll_loops
@@ -196,17 +198,6 @@ def _is_multiplied(weight: Weight) -> bool:
     return any(isinstance(arg, Literal) and arg.array.size == 1 for product in products for arg in product.args)
 
 
-def _kept_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """Axes that a reduction keeps are put there by a reshape, where one side has more of such reductions."""
-    mine, theirs = (reductions_that_keep(graph) for graph in (found.file, found.keras))
-    return (drop_kept_axes,) if mine != theirs else ()
-
-
-def _joined_otherwise(both: Facing, found: Sides) -> tuple[Rule, ...]:
-    """What is done to each step alike is done to all at once, where one side alone takes steps apart."""
-    return (join_steps,) if count(found.file, "PACK") != count(found.keras, "PACK") else ()
-
-
 def _one_sided(both: Facing, found: Sides) -> tuple[Rule, ...]:
     """What one side may write otherwise is written so on both, where they have it in different numbers."""
     return tuple(rule for rule, amount in ONE_SIDED.items() if amount(found.file) != amount(found.keras))
@@ -292,11 +283,23 @@ class _Notation:
     stays: bool = False
 
 
+def _plain(rule: Rule, *amounts: Callable[[Graph], object]) -> _Notation:
+    """One that hides nothing, by a rule that is asked for where one side has more of something."""
+
+    def rules(both: Facing, found: Sides) -> tuple[Rule, ...]:
+        return (rule,) if any(amount(found.file) != amount(found.keras) for amount in amounts) else ()
+
+    return _Notation(rules, tells=lambda found, other: True, stays=True)
+
+
 _NOTATIONS = (
-    # Who puts the axes of size 1 there hides nothing.
-    _Notation(_kept_otherwise, tells=lambda found, other: True, stays=True),
-    # So does what is done to each step alike.
-    _Notation(_joined_otherwise, tells=lambda found, other: True, stays=True),
+    # Who puts the axes there that a reduction keeps.
+    _plain(drop_kept_axes, reductions_that_keep),
+    # What is done to each step alike.
+    _plain(join_steps, partial(count, kind="PACK")),
+    # How one divides by a root, and squares.
+    _plain(divide_by_roots, partial(count, kind="DIV"), partial(count, kind="RSQRT")),
+    _plain(square_differences, partial(count, kind="SQUARED_DIFFERENCE")),
     _Notation(_one_sided),
     _Notation(_repeated_alike),
     # How far reshapes sink hides nothing.
@@ -315,9 +318,10 @@ _NOTATIONS = (
 
 
 def _open(sides: Sides) -> int:
-    """How many operators of either side have no counterpart."""
-    alignment = sides.alignment
-    return len(alignment.file) + len(alignment.keras) - 2 * len(alignment.pairs)
+    """How many operators of either side have no counterpart of their type."""
+    file, keras = sides.alignment.file, sides.alignment.keras
+    alike = sum(file.ops[f].type == keras.ops[k].type for f, k in sides.alignment.pairs.items())
+    return len(file) + len(keras) - 2 * alike
 
 
 def _is_scaled_otherwise(sides: Sides) -> bool:

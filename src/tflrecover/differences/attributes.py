@@ -18,6 +18,9 @@ from tflrecover.differences.layers import Layers, activation_of, class_of, paddi
 from tflrecover.ir import Difference, Op, Shape
 from tflrecover.rewrite.common import freeze
 
+# All places of an axis.
+_WHOLE = (None, None, 1)
+
 
 def _from_the_end(places: Sequence[Any], shape: Sequence[int]) -> tuple[Any, ...]:
     """Slices as a cropping tells them, single places likewise; those that add axes as they are."""
@@ -33,7 +36,7 @@ def _besides_ones(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
     """Slices without the axes of size 1 that they take whole: there may be more of them or less."""
     if any(isinstance(place, str) for place in places) or len(places) > len(shape):
         return tuple(places)
-    kept = [(place, n) for place, n in zip(places, shape, strict=False) if (place, n) != ((None, None, 1), 1)]
+    kept = [(place, n) for place, n in zip(places, shape, strict=False) if (place, n) != (_WHOLE, 1)]
     return _from_the_end([place for place, _ in kept], [n for _, n in kept])
 
 
@@ -49,12 +52,13 @@ def _around_the_middle(places: Sequence[Any], shape: Sequence[int]) -> tuple[Any
 
 
 def _as_parts(places: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
-    """Slices as parts of what they are taken from, such as the gates of a cell."""
+    """Slices as parts of what they are taken from, such as the gates of a cell, whatever axes of size 1 there are."""
     if any(not isinstance(place, tuple) for place in places) or len(places) > len(shape):
         return tuple(places)
     return tuple(
         (place[0] and place[0] / n, place[1] and place[1] / n, place[2])
         for place, n in zip(places, shape, strict=False)
+        if (place, n) != (_WHOLE, 1)
     )
 
 
@@ -208,6 +212,9 @@ def _follows(f: Op, k: Op, name: str, mine: Shape, theirs: Shape) -> bool:
     if mine == theirs:
         return False
     wanted, got = f.attributes.get(name), k.attributes.get(name)
+    if name == "axis" and isinstance(wanted, tuple) and isinstance(got, tuple) and len(mine) == len(theirs):
+        # Along an axis of size 1 a reduction does nothing, and is not said to go.
+        return set(got) == {axis for axis in wanted if theirs[axis] != 1}
     return any(freeze(apart(wanted, mine)) == freeze(apart(got, theirs)) for apart in _APART_FROM_SHAPES.get(name, ()))
 
 

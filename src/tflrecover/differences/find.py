@@ -18,7 +18,7 @@ from tflrecover.differences.layers import Layers, activation_of, needs_none
 from tflrecover.differences.likes import like_a_layer
 from tflrecover.differences.moved import moved
 from tflrecover.differences.padded import padded
-from tflrecover.differences.regions import Region, open_regions, replacements
+from tflrecover.differences.regions import Region, open_regions, region_of, replacements
 from tflrecover.differences.reshapes import (
     has_as_many,
     is_brought_to_others,
@@ -129,11 +129,22 @@ def _attributes(alignment: Alignment, layers: Layers) -> Iterator[Found]:
         if _declared(file, f) == _declared(keras, k):
             continue
         told: list[Difference] = []
+        if _is_of_neighbour(alignment, f, k):
+            yield replace(_missing(alignment, region_of(alignment, f), layers), is_root=True)
+            continue
         for difference in compare(file, keras, file.ops[f], keras.ops[k], layers):
             follows = _follows(keras.ops[k], difference, told, layers)
             follows = follows or (difference.attribute in _SIZES and is_brought_to_others(alignment, f, k))
             yield Found(f, difference, is_root=not follows)
             told.append(difference)
+
+
+def _is_of_neighbour(alignment: Alignment, f: int, k: int) -> bool:
+    """Whether the file has a reshape where a layer of the model, which is in the file, only moves its own axes."""
+    mine, theirs = alignment.file.ops[f], alignment.keras.ops[k]
+    own = (op for node in alignment.back if (op := alignment.keras.ops[node]).type not in describe.LAYOUT)
+    is_own = theirs.type == "TRANSPOSE" and describe.layer_of(theirs) in map(describe.layer_of, own)
+    return mine.type == "RESHAPE" and is_own
 
 
 def _follows(op: Op, difference: Difference, before: Sequence[Difference], layers: Layers) -> bool:
@@ -167,8 +178,8 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
     mine, theirs = open_regions(alignment)
     paired = replacements(mine, theirs)
     for a, b in paired:
-        # What only brings a tensor into another shape is no counterpart: the layer that it belongs to is behind it.
-        is_nothing = all(keras.ops[node].type in describe.LAYOUT for node in b.nodes)
+        # What only brings a tensor into another shape or type is no counterpart: the layer that has it is behind it.
+        is_nothing = all(_only_shapes(alignment, node) for node in b.nodes)
         lacking = a if is_nothing else _in_front(alignment, a, b) or _besides(alignment.file, a, keras, b)
         surplus = None if lacking is not None else _besides(keras, b, alignment.file, a)
         if lacking is not None:
@@ -193,6 +204,14 @@ def _regions(alignment: Alignment, layers: Layers, misled: Collection[int]) -> I
             follows = set(told.layers) <= set(elsewhere) and not resized.isdisjoint(told.layers)
             follows = follows or set(region.nodes) <= set(misled) or is_shift(keras, region, layers, reshaped)
             yield Found(_place(alignment, region), told, is_root=not follows)
+
+
+def _only_shapes(alignment: Alignment, node: int) -> bool:
+    """Whether a node of Keras computes nothing: one that makes numbers of a type that a layer takes is its own."""
+    keras = alignment.keras
+    op, layer = keras.ops[node], describe.layer_of(keras.ops[node])
+    is_own = op.type == "CAST" and any(describe.layer_of(keras.ops[k]) == layer for k in alignment.back)
+    return is_own or op.type in describe.LAYOUT
 
 
 def _missing(alignment: Alignment, region: Region, layers: Layers) -> Found:
@@ -230,15 +249,28 @@ def _besides(side: View, mine: Region, other: View, theirs: Region) -> Region | 
     """What one side has besides all that stands on both, if both have weights: a branch, say, and what joins it."""
     if describe.is_weightless(other.ops[node] for node in theirs.nodes):
         return None
-    rest = [other.ops[node].type for node in theirs.nodes]
+    rest = {node: other.ops[node].type for node in sorted(theirs.nodes, key=lambda node: _only_brings(other, node))}
     nodes = []
     for node in mine.nodes:
-        if side.ops[node].type in rest:
-            rest.remove(side.ops[node].type)
-        else:
+        alike = next((known for known, kind in rest.items() if kind == side.ops[node].type), None)
+        if alike is None:
             nodes.append(node)
-    is_another = not rest and not describe.is_weightless(side.ops[node] for node in nodes)
+        else:
+            del rest[alike]
+    # Without it others have no layer to be taken into, and move axes themselves.
+    is_another = all(_only_brings(other, node) for node in rest) and not describe.is_weightless(
+        side.ops[node] for node in nodes
+    )
     return replace(mine, nodes=tuple(nodes)) if is_another else None
+
+
+def _only_brings(side: View, node: int) -> bool:
+    """Whether a node moves, shapes or scales what another one computes."""
+    op = side.ops[node]
+    is_scaling = op.type in ("MUL", "ADD") and any(
+        value is not None and side.graph.values[value].weight is not None for value in op.inputs
+    )
+    return is_scaling or op.type in describe.LAYOUT
 
 
 def _ids(alignment: Alignment, region: Region) -> tuple[int | str, ...]:

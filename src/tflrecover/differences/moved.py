@@ -44,7 +44,8 @@ def moved(alignment: Alignment, found: Sequence[Found], layers: Layers) -> list[
         # Which of several was moved where nobody can tell.
         return list(found)
     ((here, there),) = pairs
-    told = replace(here, difference=_told(alignment, here.difference, there.difference, layers), said=None)
+    crossed = _crossed(alignment, here.difference, there.difference)
+    told = replace(here, difference=crossed or _told(alignment, here.difference, there.difference, layers), said=None)
     return [told if item is here else item for item in found if item is not there]
 
 
@@ -109,6 +110,25 @@ def _told(alignment: Alignment, here: Difference, there: Difference, layers: Lay
         keras_value=have,
         layers=there.layers,
     )
+
+
+def _crossed(alignment: Alignment, here: Difference, there: Difference) -> Difference | None:
+    """Operands exchanged, where one value is taken twice by one operator, and the other one of the two is scaled."""
+    keras, file = alignment.keras, alignment.file
+    scalings = {op.id for op in _of_layer(keras.graph, there.keras_layer)}
+    for k, f in alignment.back.items():
+        mine, theirs = file.operands[f], keras.operands[k]
+        are_scaled = [not scalings.isdisjoint(edge.through) for edge in theirs]
+        wanted = [not set(here.operators).isdisjoint(edge.through) for edge in mine]
+        if any(are_scaled) and are_scaled == wanted[::-1] and len({(e.source, e.slot) for e in theirs}) == 1:
+            takes = f"the file's {describe.in_file(file, file.ops[f])} takes them in the other order"
+            asked = f"exchange the inputs of {describe.in_keras(keras.ops[k])}"
+            path = describe.layer_of(keras.ops[k])
+            told = replace(here, kind="wiring", message=f"{asked}: {takes}", keras_layer=path, attribute="inputs")
+            return replace(
+                told, tflite_op=describe.file_index(file.ops[f]), tflite_type=describe.file_type(file.ops[f])
+            )
+    return None
 
 
 def _before(side: View, op: Op, alignment: Alignment | None = None) -> str | None:

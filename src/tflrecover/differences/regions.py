@@ -101,6 +101,12 @@ def open_regions(alignment: Alignment) -> tuple[list[Region], list[Region]]:
     )
 
 
+def region_of(alignment: Alignment, node: int) -> Region:
+    """One node of the file, which has no counterpart but by its place, as a region."""
+    rest = {f: f for f in alignment.pairs if f != node}
+    return next(region for region in regions(alignment.file, rest, {}, {}) if node in region.nodes)
+
+
 def replacements(mine: Collection[Region], theirs: Collection[Region]) -> list[tuple[Region, Region]]:
     """Regions that fill the same hole on both sides; then those that do but for where a reshape stands."""
     taken: set[int] = set()

@@ -25,7 +25,7 @@ from tflrecover.rewrite.identity import drop_identity
 from tflrecover.rewrite.indices import drop_casts, drop_repeats, drop_wraps
 from tflrecover.rewrite.joined import join_steps
 from tflrecover.rewrite.layouts import sink_layouts
-from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants
+from tflrecover.rewrite.lift import fuse_squared_difference, lift_constants, square_differences
 from tflrecover.rewrite.logic import plain_logic
 from tflrecover.rewrite.loops import tidy_loops
 from tflrecover.rewrite.moves import pass_moves
@@ -52,7 +52,7 @@ from tflrecover.rewrite.reshape import (
     unit_reshapes,
     unit_transposes,
 )
-from tflrecover.rewrite.roots import divide_by_root
+from tflrecover.rewrite.roots import divide_by_root, divide_by_roots
 from tflrecover.rewrite.scalars import drop_neutral, hoist_scales, scale_operands, scale_products
 from tflrecover.rewrite.shifts import shift_constants
 from tflrecover.rewrite.sink import sink_reshapes, sink_rows, sink_units
@@ -198,6 +198,8 @@ PHASES: Mapping[str, tuple[Rule, ...]] = {
         lift_lone_biases,
         fuse_strides,
         shift_constants,
+        divide_by_roots,
+        square_differences,
     ),
 }
 """The rules in their order, by what they leave behind for those after them."""
@@ -239,6 +241,8 @@ OPTIONAL: frozenset[Rule] = frozenset(
         drop_kept_axes,
         drop_repeats,
         join_steps,
+        divide_by_roots,
+        square_differences,
         *STEPS,
         *ARRANGED,
         *ONE_SIDED,

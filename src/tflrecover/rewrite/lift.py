@@ -48,3 +48,12 @@ def fuse_squared_difference(draft: Draft) -> int:
             draft.replace(op.evolve(type="SQUARED_DIFFERENCE", inputs=difference.inputs))
             count += 1
     return count
+
+
+def square_differences(draft: Draft) -> int:
+    """``SQUARED_DIFFERENCE(x, y)`` becomes ``SQUARE(SUB(x, y))`` of a difference that others take, too."""
+    taken = {tuple(op.inputs): op.outputs[0] for op in draft.of_type("SUB")}
+    found = [op for op in draft.of_type("SQUARED_DIFFERENCE") if tuple(op.inputs) in taken]
+    for op in found:
+        draft.replace(op.evolve(type="SQUARE", inputs=(taken[tuple(op.inputs)],)))
+    return len(found)

@@ -1,4 +1,4 @@
-"""``DIV(x, SQRT(y)) = MUL(x, RSQRT(y))`` and ``DIV(1, SQRT(y)) = RSQRT(y)``, as converters have it."""
+"""``DIV(x, SQRT(y)) = MUL(x, RSQRT(y))`` and ``DIV(1, SQRT(y)) = RSQRT(y)``, as converters have it; and back."""
 
 from __future__ import annotations
 
@@ -26,5 +26,21 @@ def divide_by_root(draft: Draft) -> int:
             inverse = draft.new_value(draft.shape(root.outputs[0]), draft.values[root.outputs[0]].dtype)
             draft.add(root.evolve(id=f"{op.id}.root", type="RSQRT", outputs=(inverse,)))
             draft.replace(op.evolve(type="MUL", inputs=(x, inverse), origins=origins))
+        count += 1
+    return count
+
+
+def divide_by_roots(draft: Draft) -> int:
+    """``MUL(x, RSQRT(y)) = DIV(x, SQRT(y))``: a root, or a quotient, that one side lacks leaves the other there."""
+    count = 0
+    for op in draft.of_type("MUL"):
+        made = [draft.producer(value) for value in op.inputs]
+        slot = next((i for i, root in enumerate(made) if root is not None and root.type == "RSQRT"), None)
+        root = None if slot is None else made[slot]
+        if slot is None or root is None or draft.weight(op.inputs[1 - slot]) is not None:
+            continue
+        whole = draft.new_value(draft.shape(root.outputs[0]), draft.values[root.outputs[0]].dtype)
+        draft.add(root.evolve(id=f"{op.id}.root", type="SQRT", outputs=(whole,)))
+        draft.replace(op.evolve(type="DIV", inputs=(op.inputs[1 - slot], whole)))
         count += 1
     return count

@@ -62,7 +62,7 @@ class Recovered:
         """Whether the file has a layer without weights besides one that it has taken into others, as a batch norm."""
         ops = self._comparison.alignment.keras.ops
         is_taken_in = not any(self._suspects.owner(op) == path for op in ops)
-        return is_taken_in and bool(self._suspects.layers[path].weights) and not made.weights
+        return is_taken_in and bool(_weights(self._suspects.layers[path])) and not _weights(made)
 
     def _concerned(self, path: str, found: Sequence[Difference]) -> set[OpId]:
         """What the file has near a layer that the model lacks or has otherwise, and what it has of the layer."""
@@ -90,3 +90,8 @@ class Recovered:
         """The file before any rule; None where the first of two models is in its place."""
         both = self._comparison.both
         return used(both.mine, both.mapping.custom_ops) if isinstance(both.mine, FileSide) else None
+
+
+def _weights(layer: Any) -> Sequence[Any]:
+    """The variables of a layer; none of a function of ``keras.ops``."""
+    return getattr(layer, "weights", ())

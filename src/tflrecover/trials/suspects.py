@@ -178,17 +178,18 @@ class Suspects:
 
     @property
     def turned(self) -> list[str]:
-        """Those that may have their channels elsewhere, where the model transposes and the file does not."""
+        """Those that may have their channels elsewhere, where one side transposes or a layer goes along other axes."""
         alignment = self._comparison.alignment
-        keras = alignment.keras
+        file, keras = alignment.file, alignment.keras
         alone = [k for k, op in enumerate(keras.ops) if op.type == "TRANSPOSE" and k not in alignment.back]
-        if not alone or not self.paths:
-            return []
         # That one transposes may be due to its neighbour, which does not.
         first = describe.layers_within(keras.ops[k] for k in alone)
-        next_to = [taker for k in alone for taker, _, _ in keras.consumers[k] if taker >= 0]
-        owned = [path for k in next_to if (path := self.owner(keras.ops[k])) in self.layers and path is not None]
-        paths = dict.fromkeys([*self.paths, *owned])
+        first += [d.keras_layer for d in self._found if d.keras_layer is not None and self._is_along_others(d)]
+        if not (first or any(op.type == "TRANSPOSE" and f not in alignment.pairs for f, op in enumerate(file.ops))):
+            return []
+        takers = (keras.ops[taker] for k in alone for taker, _, _ in keras.consumers[k] if taker >= 0)
+        behind = [path for op in takers if (path := self.owner(op)) is not None and path in self.layers]
+        paths = dict.fromkeys([*self.paths, *behind] if self.paths else [])
         return sorted(paths, key=lambda path: path not in first)
 
     @property
@@ -233,11 +234,21 @@ class Suspects:
         if difference.kind != "attribute" or difference.attribute == SIBLING or difference.attribute not in given:
             return False
         # A part of a layer has another value than was given: a separable convolution has one of one position.
-        if comparable(given[difference.attribute]) == difference.tflite_value:
+        if comparable(given[difference.attribute]) == difference.tflite_value or self._is_along_others(difference):
             return False
         # An operator's axes are those of a layer that is told one axis only by name: a group norm has two.
         have = difference.keras_value
         return not (isinstance(given[difference.attribute], int) and isinstance(have, tuple) and len(have) > 1)
+
+    def _is_along_others(self, difference: Difference) -> bool:
+        """Whether what the model has is not what its layer was given for height and width: it is along other axes."""
+        have = difference.keras_value
+        layer = self.layers.get(difference.keras_layer or "")
+        is_per_axis = isinstance(have, tuple) and any(isinstance(amounts, tuple) for amounts in have)
+        if not is_per_axis or not hasattr(layer, "data_format"):
+            return False
+        given = comparable(configuration(layer).get(difference.attribute or "", ()))
+        return not isinstance(given, str) and given != have
 
     def concerned(self, difference: Difference) -> set[str]:
         """Paths of the layers that a difference is about."""
@@ -272,7 +283,8 @@ class Suspects:
         if difference.keras_layer is not None:
             named = [*difference.layers] or [difference.keras_layer]
             if difference.kind == "extra":
-                return [*named, *describe.layers_of(keras.ops[k] for k in self._alike(difference))]
+                alike = describe.layers_of(keras.ops[k] for k in self._alike(difference))
+                return [*named, *alike, *self._behind_moved_axes(named)]
             if difference.kind not in ("attribute", "constant") or self.is_clear(difference):
                 return named
             # What no layer was given may be what transposes, reshapes or scalings of several have become together.
@@ -306,6 +318,13 @@ class Suspects:
         found = [k for _, ks in alignment.ambiguous for k in ks if keras.ops[k].type in types]
         # An activation is an argument of what is before it, too.
         return found + [edge.source for k in found for edge in keras.operands[k] if edge.source >= 0]
+
+    def _behind_moved_axes(self, named: Sequence[str]) -> list[str]:
+        """The layers that take a value of some layers, of which the model alone moves the axes."""
+        keras, back = self._comparison.alignment.keras, self._comparison.alignment.back
+        moving = [k for k, op in enumerate(keras.ops) if op.type == "TRANSPOSE" and k not in back]
+        moving = [k for k in moving if not set(named).isdisjoint(describe.layers_within([keras.ops[k]]))]
+        return describe.layers_of(keras.ops[taker] for k in moving for taker, _, _ in keras.consumers[k] if taker >= 0)
 
     def _around(self, difference: Difference) -> list[str]:
         """The layers that a scaling of the file stands inside of: one between two layers is a layer of its own."""
