@@ -1,9 +1,10 @@
-"""Rules for what PyTorch's converter writes, by text before and after."""
+"""Rules for what PyTorch's converter and old code of TensorFlow write, by text before and after."""
 
 import numpy as np
 import pytest
 
 from tests.core.test_rewrite import Build
+from tflrecover.weight import evaluate
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,19 @@ def test_reduction_leaves_out_axes_of_size_one_beside_others(axes, keepdims, sha
     y = b("MEAN", 0, b.const(np.array(axes, "int32")), shape=shape, keep_dims=keepdims)
     text, graph = b.text(b("TANH", y, shape=shape))
     assert (text.removesuffix(" TANH").replace(" TANH", ""), next(graph.ops()).attributes["axis"]) == wanted
+
+
+@pytest.mark.parametrize(("joined", "is_negated"), [("ADD", True), ("SUB", False)])
+def test_prelu_of_one_slope_per_channel(joined, is_negated):
+    """MTCNN's code adds ``slope * -relu(-x)``."""
+    b = Build((1, 4, 4, 3))
+    slope = np.array([0.1, 0.2, 0.3], "float32")
+    shape = (1, 4, 4, 3)
+    y = b("RELU", b("NEG", 0, shape=shape), shape=shape)
+    y = b("MUL", b.const(slope), b("NEG", y, shape=shape) if is_negated else y, shape=shape)
+    text, graph = b.text(b(joined, b("RELU", 0, shape=shape), y, shape=shape))
+    assert text == "PRELU"
+    (op,) = graph.ops()
+    alpha = graph.values[op.inputs[1]].weight
+    assert alpha.shape == (1, 1, 3)
+    assert np.array_equal(evaluate(alpha, {leaf.key: slope for leaf in alpha.leaves}).ravel(), slope)

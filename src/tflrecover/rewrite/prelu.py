@@ -66,9 +66,11 @@ def _negative_of(draft: Draft, op: Op) -> int | None:
 
 
 def _per_example(weight: Weight, shape: Shape) -> Weight:
-    """Without an axis of size 1 for the batch: the layer has none there."""
-    has_batch = len(weight.shape) == len(shape) and weight.shape[:1] == (1,)
-    return shaped(weight, weight.shape[1:]) if has_batch else weight
+    """With an axis for each of an example, and none for the batch: so the layer has it."""
+    rank, axes = len(shape) - 1, weight.shape
+    if len(axes) > rank:
+        return shaped(weight, axes[1:]) if axes[0] == 1 else weight
+    return shaped(weight, (1,) * (rank - len(axes)) + axes) if len(axes) < rank else weight
 
 
 def _negated(weight: Weight) -> Weight:
