@@ -104,6 +104,8 @@ def file_of(plan, mode):
     ),
     mode="int8",
 )
+# Numbers of the code that the file has, and others behind them that went into the weights.
+@example(plan=("vector", 1, [("standardize", 0, 0), ("norm", 0, 0), ("norm", 0, 0), ("positions", 8, 0)]), mode="fp32")
 @given(plan=plans(), mode=QUANTIZATIONS)
 @SETTINGS
 def test_port_is_exact_or_ambiguous(tally, plan, mode):

@@ -144,8 +144,11 @@ def _readable(system: System, contents: Collection[Key]) -> System:
     def kept(equations: Iterable[Equation]) -> tuple[Equation, ...]:
         return tuple(equation for equation in equations if all(key in contents for key in keys(equation.file)))
 
-    names = [field.name for field in fields(Fold)]
-    folds = (Fold(*(kept(getattr(fold, name)) for name in names)) for fold in system.folds)
+    names = [field.name for field in fields(Fold) if field.name != "written"]
+    folds = (
+        Fold(**{name: kept(getattr(fold, name)) for name in names}, written=tuple(map(kept, fold.written)))
+        for fold in system.folds
+    )
     return System(kept(system.edges), tuple(folds), kept(system.weights))
 
 

@@ -73,7 +73,8 @@ class Fold:
         apart: What holds besides if they are: the weights are equal.
         inside: What holds in any case: the weights are equal when each side takes its own scalings in.
         border: What holds besides where windows reach over a padded border.
-        written: Of numbers in the model's code what the file still has is the same.
+        written: Of numbers in the model's code what the file still has is the same; in one of these ways, for what is
+            scaled last may have gone into the weights whole.
         told: What is told where that, or the border, does not hold.
     """
 
@@ -81,7 +82,7 @@ class Fold:
     apart: tuple[Equation, ...]
     inside: tuple[Equation, ...]
     border: tuple[Equation, ...]
-    written: tuple[Equation, ...] = ()
+    written: tuple[tuple[Equation, ...], ...] = ()
     told: tuple[Equation, ...] = ()
 
     @property
@@ -143,8 +144,8 @@ def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) ->
         inside, border = sides.inside(f, k, mine, theirs, link)
         if link.file and link.keras:
             edge = sides.edge(link, mine, theirs)
-            written, told = _written(edge, mine, theirs)
-            folds.append(Fold(edge, apart, inside, border, written, edge if border else told))
+            written = tuple(_written(equations, mine, pair) for equations, pair in sides.begun(link, mine))
+            folds.append(Fold(edge, apart, inside, border, written, edge if border else _told(edge, mine, written[0])))
         else:
             weights += inside + border
     return System(tuple(equation for pair in edges.values() for equation in pair), tuple(folds), tuple(weights))
@@ -188,6 +189,13 @@ class _Sides:
             for role, left, right in zip(_ROLES, mine, theirs, strict=True)
             if left is not None or right is not None
         )
+
+    def begun(self, link: Link, mine: Pair) -> Iterator[tuple[tuple[Equation, ...], Pair]]:
+        """All that the model's scalings say of an edge, and all but the last one, two, ….; with what they are."""
+        for end in range(len(link.keras), 0, -1):
+            fewer = replace(link, keras=link.keras[:end])
+            theirs = self.scalings(fewer)[1]
+            yield self.edge(fewer, mine, theirs), theirs
 
     def inside(
         self, f: Op, k: Op, mine: Pair, theirs: Pair, link: Link
@@ -245,8 +253,8 @@ def _axes(graph: Graph, op: Op, weight: Weight) -> tuple[int, ...] | None:
     return tuple(long.index(axis) for axis in own) if set(own) <= set(long) else None
 
 
-def _written(edge: tuple[Equation, ...], mine: Pair, theirs: Pair) -> tuple[tuple[Equation, ...], tuple[Equation, ...]]:
-    """What holds of numbers in the code, and what is told where it does not.
+def _written(edge: tuple[Equation, ...], mine: Pair, theirs: Pair) -> tuple[Equation, ...]:
+    """What holds of numbers in the code.
 
     A converter takes one factor, or what is added last, into the weights behind. An offset before that factor, and how
     the channels are scaled beside each other, is left in the file as somebody wrote it.
@@ -259,8 +267,14 @@ def _written(edge: tuple[Equation, ...], mine: Pair, theirs: Pair) -> tuple[tupl
             held.append(replace(equation, file=own if wanted is None else MUL(own, wanted)))
         elif equation.role == "scale" and scale is not None and math.prod(scale.shape) > 1:
             held.append(replace(equation, file=_beside(scale), keras=_beside(equation.keras)))
+    return tuple(held)
+
+
+def _told(edge: tuple[Equation, ...], mine: Pair, held: tuple[Equation, ...]) -> tuple[Equation, ...]:
+    """What is told where the numbers in the code are not those of the file."""
+    scale, offset = mine
     is_whole = scale is not None and offset is not None
-    return tuple(held), edge if is_whole else tuple(held) if scale is None else edge[:1]
+    return edge if is_whole else held if scale is None else edge[:1]
 
 
 def _beside(scale: Weight) -> Weight:

@@ -82,7 +82,7 @@ def plan(
     for fold in sorted(system.folds, key=lambda fold: _unknowns(*fold.edge)):
         is_equal = state.holds(fold.edge)
         equal += fold.edge if is_equal else ()
-        if not is_equal and fold.is_written and not state.holds(fold.border + fold.written):
+        if not is_equal and fold.is_written and not any(state.holds(fold.border + one) for one in fold.written):
             # Either no weights make up for it, or the file says that somebody wrote other numbers.
             weights += fold.told + fold.apart
         else:
