@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
-from porting import assert_ports, built, differences, file_without_names
+from porting import assert_ports, assert_refused, built, differences, file_without_names
 
 import tflrecover
 
@@ -73,3 +74,25 @@ def test_a_scale_that_the_model_has_nowhere_is_missing():
 @pytest.mark.parametrize(("right", "wrong"), [({"behind": 0.35}, {"before": 0.35}), ({"before": 0.35}, {})])
 def test_a_scale_that_may_be_within_the_weights_is_no_difference(right, wrong):
     assert_ports(lambda: attention(**right), lambda: attention(**wrong))
+
+
+class Mel(L.Layer):
+    """As audio classifiers have it in front: the bands of a spectrum, which the code computes."""
+
+    def __init__(self, highest, **options):
+        super().__init__(**options)
+        self.highest = highest
+
+    def call(self, x):
+        bank = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 125.0, self.highest)
+        return tf.math.log(tf.tensordot(tf.abs(x), bank, 1) + 1e-3)
+
+
+def heard(highest=7500.0):
+    x = keras.Input((4, 257))
+    return keras.Model(x, L.Dense(3)(Mel(highest)(x)))
+
+
+def test_a_filter_bank_is_the_one_that_tensorflow_computes():
+    assert_ports(heard)
+    assert_refused(heard, lambda: heard(7501.0))

@@ -30,3 +30,7 @@ def list_that_ends_early(x):
     start = (0, x, tf.TensorArray(tf.float32, size=6, element_shape=x.shape))
     goes_on = lambda i, y, _: tf.logical_and(i < 6, tf.reduce_max(tf.abs(y)) < 3.0)  # noqa: E731
     return tf.while_loop(goes_on, step, start)[2].stack()
+
+
+def each_by_itself(x):
+    return tf.map_fn(lambda row: tf.nn.softmax(tf.linalg.matvec(ONE, row)), x)

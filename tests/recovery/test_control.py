@@ -12,7 +12,7 @@ from keras import layers as L
 import tflrecover
 from tests.core import file_builders
 from tests.core.lite import converted
-from tests.recovery.loops import ONE, OTHER, choice_in_loop_in_loop, list_that_ends_early, until_large
+from tests.recovery.loops import ONE, OTHER, choice_in_loop_in_loop, each_by_itself, list_that_ends_early, until_large
 from tests.recovery.recovering import kinds
 from tflrecover import tolerances
 
@@ -31,7 +31,9 @@ def answers(interpreter, x):
     return [interpreter.get_tensor(detail["index"]).copy() for detail in interpreter.get_output_details()]
 
 
-@pytest.mark.parametrize("function", [choice, until_large, choice_in_loop_in_loop, list_that_ends_early])
+@pytest.mark.parametrize(
+    "function", [choice, until_large, choice_in_loop_in_loop, list_that_ends_early, each_by_itself]
+)
 def test_other_way_on_other_numbers(function, tmp_path):
     network = tf.function(function, input_signature=[tf.TensorSpec((2, 4))]).get_concrete_function()
     content = converted(tf.lite.TFLiteConverter.from_concrete_functions([network]))

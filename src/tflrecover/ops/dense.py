@@ -80,6 +80,10 @@ def _keras_dense(builder: Builder, part: Part) -> Any:
     """TFLite's own layer may take rows of any shape that has enough numbers."""
     x, before, after = part.args[0], part.shape(0), part.output_shape
     rows = (*after[:-1], np.shape(part.args[1])[0])
+    if len(rows) == 1:
+        # A vector, as each step of a loop has it, is a row.
+        units = builder.layer("Dense", builder.ops("expand_dims", x, 0), units=after[-1], **with_bias(part))
+        return builder.ops("squeeze", units, 0)
     if before != rows:
         x = builder.reshaped(x, before, rows)
     if part.attributes.get("tied"):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tflrecover import ops
 from tflrecover.ir import Graph, Op, Shape, Value
 from tflrecover.rewrite.draft import ASSIGNS
-from tflrecover.tracing.constants import computed
+from tflrecover.tracing.constants import computed, is_rounded
 from tflrecover.tracing.layers import LayerPaths, handle_of
 from tflrecover.tracing.ownership import CallRecorder
 from tflrecover.weight import Array, Leaf, Literal
@@ -146,27 +146,34 @@ class _Importer:
     def _computed(self, operation: Any, known: dict[int, int], prefix: str) -> bool:
         """Whether an operator of constants alone has become constants, as a converter makes of any such operator.
 
-        Those that have an expression keep it.
+        Those that have an expression keep it, up to where an operator of the network takes a table that TensorFlow has
+        rounded in its own way.
         """
 
         def literal_of(tensor: Any) -> Array | None:
             weight = self.values[known[id(tensor)]].weight if id(tensor) in known else None
             return weight.array if isinstance(weight, Literal) else None
 
+        def compute(made: Any) -> bool:
+            try:
+                arrays = computed(made, literal_of)
+            except tf.errors.OpError:
+                return False
+            for tensor, array in zip(made.outputs, arrays, strict=True):
+                literal = Literal(array.shape, _dtype(tensor), array)
+                known[id(tensor)] = self.new(Value(prefix + tensor.name, array.shape, _dtype(tensor), weight=literal))
+            return True
+
         is_constant = all(id(tensor) in self._constant or literal_of(tensor) is not None for tensor in operation.inputs)
         if not is_constant or not operation.inputs or operation.op_def.is_stateful:
+            for tensor in operation.inputs:
+                if id(tensor) in self._constant and literal_of(tensor) is None and is_rounded(tensor, literal_of):
+                    compute(tensor.op)
             return False
         self._constant.update(map(id, operation.outputs))
         if ops.has_expression(operation.type) or any(tensor.dtype in _NO_ARRAYS for tensor in operation.outputs):
             return False
-        try:
-            arrays = computed(operation, literal_of)
-        except tf.errors.OpError:
-            return False
-        for tensor, array in zip(operation.outputs, arrays, strict=True):
-            literal = Literal(array.shape, _dtype(tensor), array)
-            known[id(tensor)] = self.new(Value(prefix + tensor.name, array.shape, _dtype(tensor), weight=literal))
-        return True
+        return compute(operation)
 
     def _operation(self, operation: Any, known: dict[int, int], layer: str | None, prefix: str) -> None:
         inputs = tuple(known.get(id(tensor)) for tensor in operation.inputs)
