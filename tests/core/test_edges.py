@@ -233,3 +233,34 @@ def test_towers_with_heads_are_not_swapped():
     file = anonymous(zoo.convert(zoo.randomize(towers_with_heads(2), 1)))
     with pytest.raises(tflrecover.PortError):
         tflrecover.port(file, towers_with_heads(2))
+
+
+def siamese(is_shared=True, is_scaled=False):
+    inputs = keras.Input((6,)), keras.Input((6,))
+    tower = [L.Dense(5, "relu"), L.Dense(4)]
+    others = tower if is_shared else [L.Dense(5, "relu"), L.Dense(4)]
+    a, b = (second(first(x)) for x, (first, second) in zip(inputs, (tower, others), strict=True))
+    merged = keras.ops.square(a - keras.ops.tanh(b)) if is_scaled else keras.ops.square(a - b)
+    return keras.Model(inputs, L.Dense(1, "sigmoid")(merged))
+
+
+def test_inputs_of_towers_with_the_same_layers_may_change_places():
+    file = anonymous(zoo.convert(zoo.randomize(siamese(), 1)))
+    model = zoo.randomize(siamese(), 2)
+    tflrecover.port(file, model)
+    assert tflrecover.verify(file, model).ok
+
+
+def test_inputs_of_towers_with_layers_of_their_own_may_not():
+    file = anonymous(zoo.convert(zoo.randomize(siamese(is_shared=False), 1)))
+    with pytest.raises(tflrecover.PortError):
+        tflrecover.port(file, siamese(is_shared=False))
+    with pytest.raises(tflrecover.PortError):
+        tflrecover.port(file, siamese())
+
+
+def test_towers_of_the_same_layers_that_end_otherwise_are_told_apart():
+    file = anonymous(zoo.convert(zoo.randomize(siamese(is_scaled=True), 1)))
+    model = zoo.randomize(siamese(is_scaled=True), 2)
+    tflrecover.port(file, model)
+    assert tflrecover.verify(file, model).ok

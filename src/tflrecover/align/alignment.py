@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tflrecover.align.isomorphism import is_isomorphic
+from tflrecover.align.isomorphism import is_isomorphic, is_same_function
 from tflrecover.align.links import Link
 from tflrecover.align.matching import Matching
 from tflrecover.align.pins import Pins
@@ -106,7 +106,7 @@ def align(file_graph: Graph, keras_graph: Graph, pins: Pins, picks: Sequence[int
     trial.infer_inputs()
     agreed.infer_inputs()
     is_proved = is_isomorphic(trial)
-    complete = is_proved and not _undecided_ends(agreed, trial)
+    complete = is_proved and (not _undecided_ends(agreed, trial) or _may_be_swapped(agreed, trial, choices, picks))
     ambiguous: Groups = [] if complete else symmetric_groups(agreed)
     sure = trial if complete else agreed
     if disputed:
@@ -170,3 +170,22 @@ def _undecided_ends(agreed: Matching, trial: Matching) -> bool:
     outputs = any(e.source in free for i, e in enumerate(trial.file.outputs) if i not in trial.pins.outputs)
     uses = ((i, c) for i, uses in enumerate(trial.file.input_uses) for c, _ in uses)
     return outputs or any(c in free for i, c in uses if i not in agreed.inputs)
+
+
+def _may_be_swapped(agreed: Matching, trial: Matching, choices: Sequence[int], picks: Sequence[int]) -> bool:
+    """Whether all free choices give the same function of the inputs, so that it does not matter which is which.
+
+    Each is made otherwise once, behind the choices before it: what follows from these follows from them all.
+    """
+    if any(step == "counted names" for step, _ in trial.step.values()):
+        return False
+    made = [picks[i] if i < len(picks) else 0 for i in range(len(choices))]
+    for i, size in enumerate(choices):
+        for pick in range(size):
+            if pick != made[i]:
+                other = agreed.without(())
+                break_ties(other, [*made[:i], pick])
+                other.infer_inputs()
+                if not is_same_function(trial, other):
+                    return False
+    return True
