@@ -73,3 +73,16 @@ def test_layers_that_stand_side_by_side_are_told_apart_by_what_takes_them():
     found = tflrecover.diff(file, transformer("silu", without_skip=1, without_norm=0)).differences
     assert [d.keras_layer for d in found if d.kind == "attribute"] == ["wide0", "wide1", "wide2"]
     assert {d.kind for d in found} == {"attribute", "missing"}
+
+
+def recurrent(units):
+    x = steps = keras.Input((4, 3), batch_size=1, name="steps")
+    for number in range(2):
+        x = L.Bidirectional(L.LSTM(units, return_sequences=True), name=f"both{number}")(x)
+    return keras.Model(steps, L.Dense(2, name="head")(x))
+
+
+def test_units_of_a_cell_are_those_of_one_gate():
+    file = zoo.convert(zoo.randomize(recurrent(4), 1))
+    found = tflrecover.diff(file, recurrent(6)).differences
+    assert {(d.attribute, d.tflite_value, d.keras_value) for d in found} == {("units", 4, 6)}

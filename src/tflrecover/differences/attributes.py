@@ -167,7 +167,13 @@ def _as_argument(layer: Any, name: str, mine: Any, theirs: Any) -> tuple[str, An
 
 
 def _as_declared(declared: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
-    """Both values without axes that the layer's own argument does not have: the batch, the height of steps."""
+    """Both values without axes that the layer's own argument does not have: the batch, the height of steps.
+
+    Of a number, what one part is: the gates of a cell are side by side.
+    """
+    if all(type(value) is int for value in (declared, mine, theirs)) and declared and theirs % declared == 0:
+        parts = theirs // declared
+        return (mine // parts, declared) if parts and mine % parts == 0 else (mine, theirs)
     if not (isinstance(declared, (list, tuple)) and isinstance(mine, tuple) and isinstance(theirs, tuple)):
         return mine, theirs
     if declared and not isinstance(declared[0], (list, tuple)) and theirs and isinstance(theirs[0], tuple):

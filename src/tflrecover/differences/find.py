@@ -33,6 +33,8 @@ from tflrecover.weight import Array, keys
 
 # Arguments that say how large an image becomes.
 _SIZES = ("size", "height", "width")
+# Those that say how many channels a layer makes.
+_WIDTHS = ("units", "filters")
 
 
 def find(alignment: Alignment, failed: Sequence[Failure], layers: Layers) -> tuple[Difference, ...]:
@@ -333,6 +335,7 @@ def _constants(
 ) -> Iterator[Found]:
     """Weights that do not fit: a consequence where anything else differs before them."""
     told = {item.difference.tflite_op for item in found}
+    widened = {item.difference.tflite_op for item in found if item.difference.attribute in _WIDTHS}
     reshaped = _reshaped_elsewhere(alignment)
     seen: set[Hashable] = set()
     scales: dict[Hashable, Array] = {}
@@ -343,6 +346,8 @@ def _constants(
         place = failure.equation.place(alignment)
         before = any(item.place <= place and item.is_root for item in found)
         is_shifted = difference.kind == "shape" or difference.keras_layer in reshaped or _is_shifted(alignment, failure)
+        # Of a layer with other units a bias would have another size in any case.
+        is_shifted = is_shifted or (failure.equation.role == "bias" and difference.tflite_op in widened)
         cause = _cause(alignment, failure, difference, layers)
         again = cause is not None and cause in seen
         again = again or alignment.keras.number.get(failure.equation.keras_op or "", -1) in taken
