@@ -86,3 +86,19 @@ def test_units_of_a_cell_are_those_of_one_gate():
     file = zoo.convert(zoo.randomize(recurrent(4), 1))
     found = tflrecover.diff(file, recurrent(6)).differences
     assert {(d.attribute, d.tflite_value, d.keras_value) for d in found} == {("units", 4, 6)}
+
+
+def normed(epsilon):
+    x = steps = keras.Input((6, 8), name="steps")
+    for number in range(3):
+        x = x + L.Dense(8, activation="gelu", name=f"dense{number}")(
+            L.LayerNormalization(epsilon=epsilon, name=f"norm{number}")(x)
+        )
+    return keras.Model(steps, L.Dense(3, name="head")(x))
+
+
+def test_what_settled_one_layer_is_tried_of_the_others():
+    file = zoo.convert(zoo.randomize(normed(1e-6), 1))
+    found = tflrecover.diff(file, normed(1e-3)).differences
+    told = [(d.keras_layer, d.attribute, d.tflite_value, d.keras_value) for d in found]
+    assert told == [(f"norm{number}", "epsilon", 1e-6, 1e-3) for number in range(3)]

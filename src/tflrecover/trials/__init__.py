@@ -54,7 +54,7 @@ def _explained(comparison: T) -> T:
         trials = min(trials, _MOST_WHERE_FAR)
     suspects = Suspects(comparison)
     recovered = Recovered(comparison, suspects)
-    settled: list[StandIn] = []
+    settled: list[Candidate] = []
     rest = opened(comparison)
     if len(rest) == 1 and not suspects.one_way and suspects.are_paired(rest[0]) and recovered.is_layer(rest[0]):
         return comparison
@@ -67,7 +67,7 @@ def _explained(comparison: T) -> T:
             if trials == 0:
                 break
             trials -= 1
-            left = _left(comparison, [*settled, candidate.stand_in], rest)
+            left = _left(comparison, [one.stand_in for one in (*settled, candidate)], rest)
             if left is not None and _explains(suspects, candidate, [d for d in rest if d not in left], left):
                 best = min(best or (left, candidate), (left, candidate), key=lambda one: len(one[0]))
             if best is not None and not any(best[1].path in suspects.nearby(d) for d in best[0]):
@@ -75,7 +75,7 @@ def _explained(comparison: T) -> T:
         if best is not None:
             left, candidate = best
             comparison = _told(comparison, candidate, [d for d in rest if d not in left], is_all=not left)
-            settled.append(candidate.stand_in)
+            settled.append(candidate)
             rest = left
             if all(map(suspects.is_clear, rest)):
                 break
@@ -85,9 +85,21 @@ def _explained(comparison: T) -> T:
 
 
 def _attempts(
-    suspects: Suspects, recovered: Recovered, settled: Sequence[StandIn]
+    suspects: Suspects, recovered: Recovered, settled: Sequence[Candidate]
 ) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
-    """What is tried together, of which the best counts: what a difference says, what the file has, then any way."""
+    """What is tried together, of which the best counts; what has settled a layer is tried of others like it."""
+    known = len(settled)
+    for attempt in _attempts_apart(suspects, recovered, settled):
+        yield attempt
+        while known < len(settled):
+            known = len(settled)
+            yield partial(_likewise, suspects, settled)
+
+
+def _attempts_apart(
+    suspects: Suspects, recovered: Recovered, settled: Sequence[Candidate]
+) -> Iterator[Callable[[Sequence[Difference]], Iterable[Candidate]]]:
+    """What a difference says, what the file has, then any way."""
     for difference in suspects.arguments:
         yield partial(_said, suspects, difference)
     for path in suspects.turned:
@@ -104,7 +116,22 @@ def _attempts(
     # Where nothing was settled, the same layers would be tried in the same ways again.
     while known < len(settled):
         known = len(settled)
-        yield partial(_likeliest, suspects, {id(stand_in.target) for stand_in in settled})
+        yield partial(_likeliest, suspects, _targets(settled))
+
+
+def _targets(settled: Iterable[Candidate]) -> set[int]:
+    return {id(candidate.stand_in.target) for candidate in settled}
+
+
+def _likewise(suspects: Suspects, settled: Sequence[Candidate], found: Sequence[Difference]) -> Iterator[Candidate]:
+    """The value that settled the last layer, for the next of its class that differs: a block is repeated."""
+    last, done = settled[-1], _targets(settled)
+    kind = type(suspects.layers[last.path])
+    near = dict.fromkeys(path for difference in found for path in sorted(suspects.nearby(difference)))
+    alike = [path for path in near if type(suspects.layers.get(path)) is kind and id(suspects.layers[path]) not in done]
+    wanted = last.argument, last.have, last.value
+    for path in alike[:1]:
+        yield from (c for c in suspects.candidates(path, found) if (c.argument, c.have, c.value) == wanted)
 
 
 def _said(suspects: Suspects, difference: Difference, found: Sequence[Difference]) -> Iterator[Candidate]:
