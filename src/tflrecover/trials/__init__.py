@@ -124,13 +124,16 @@ def _targets(settled: Iterable[Candidate]) -> set[int]:
 
 
 def _likewise(suspects: Suspects, settled: Sequence[Candidate], found: Sequence[Difference]) -> Iterator[Candidate]:
-    """The value that settled the last layer, for the next of its class that differs: a block is repeated."""
+    """The value that settled the last layer, for the next of its class that differs: a block is repeated.
+
+    What was recovered from the file has arguments of its own at each place.
+    """
     last, done = settled[-1], _targets(settled)
     kind = type(suspects.layers[last.path])
     near = dict.fromkeys(path for difference in found for path in sorted(suspects.nearby(difference)))
     alike = [path for path in near if type(suspects.layers.get(path)) is kind and id(suspects.layers[path]) not in done]
     wanted = last.argument, last.have, last.value
-    for path in alike[:1]:
+    for path in alike[: not last.source]:
         yield from (c for c in suspects.candidates(path, found) if (c.argument, c.have, c.value) == wanted)
 
 
