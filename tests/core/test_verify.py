@@ -327,7 +327,9 @@ def test_what_holds_nothing_is_told_however_it_is_read():
     inputs = tf_keras.Input((3,), dtype="int32")
     trace = trace_model(tf_keras.Model(inputs, tf_keras.layers.Embedding(7, 2, name="table")(inputs)))
     run = KerasRun(trace, {"table/embeddings": None})
-    with pytest.raises(tflrecover.EvaluationError, match="no numbers for variable 'table/embeddings'"):
+    with pytest.raises(
+        tflrecover.EvaluationError, match="layer 'table' gets no numbers from the file for its embeddings"
+    ):
         run.compute(trace.source.outputs, {trace.source.inputs[0]: np.array([[1, 2, 3]])})
     given = np.ones((1, 3, 2), "float32")
     np.testing.assert_array_equal(run.compute(trace.source.outputs, {trace.source.outputs[0]: given})[0], given)

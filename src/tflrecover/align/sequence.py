@@ -18,6 +18,8 @@ from tflrecover.align.view import View
 
 # Open layers of one side, and of the other.
 _Gap = tuple[Sequence[int], Sequence[int]]
+# Where a single layer is open, it is what differs.
+_FEWEST = 2
 
 
 def read_in_order(matching: Matching) -> Matching:
@@ -27,6 +29,9 @@ def read_in_order(matching: Matching) -> Matching:
     """
     read = matching.without([f for f, (step, _) in matching.step.items() if step == SUBSTITUTE])
     layers = _layers(matching.file), _layers(matching.keras)
+    open_ = [f for f in layers[0] if f not in read.pairs], [k for k in layers[1] if k not in read.back]
+    if min(map(len, open_)) < _FEWEST:
+        return matching
     for hops in (5, 3, 2):
         _pair_counted(read, layers, *anchored(read, hops))
     # What takes them tells layers apart that stand side by side, in whatever order.
