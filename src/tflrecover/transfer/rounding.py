@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from tflrecover import tolerances
-from tflrecover.ops.quantize import Ends, ends, half_steps
+from tflrecover.ops.quantize import DEQUANTIZE, Ends, ends, half_steps
 from tflrecover.ops.reduce import CONTRACTION
 from tflrecover.transfer.equations import Equation
-from tflrecover.transfer.solve import Slack, is_moved
+from tflrecover.transfer.solve import Slack, is_moved, is_moving
 from tflrecover.weight import Apply, Array, Key, Literal, Weight, evaluate, keys, written
 
 
@@ -104,8 +105,21 @@ def half_step(weight: Weight, target: Array) -> float:
     own = relative * _peak(target) + absolute + 0.5 * step(weight, "int32")
     # Likewise a constant on the grid of an activation, which may reach far beyond its numbers, and a channel whose step
     # is coarse for the sake of its bias.
+    return max(own, _coarsest(weight))
+
+
+def _coarsest(weight: Weight) -> float:
+    """The largest of :func:`half_steps`, 0 where there are none; without their array where each number has a place."""
+    while isinstance(weight, Apply) and len(weight.args) == 1 and _only_moves(weight):
+        weight = weight.args[0]
+    if isinstance(weight, Apply) and weight.function is DEQUANTIZE:
+        return 0.5 * step(weight)
     found = half_steps(weight)
-    return own if found is None else max(own, float(found.max(initial=0)))
+    return 0.0 if found is None else float(found.max(initial=0))
+
+
+def _only_moves(weight: Apply) -> bool:
+    return is_moving(weight) and math.prod(weight.shape) == math.prod(weight.args[0].shape)
 
 
 def drift(weight: Weight, key: Key, size: float, known: dict[Key, Array]) -> Array | float:
