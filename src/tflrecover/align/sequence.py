@@ -7,13 +7,12 @@ differs; no weight is copied by them.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from tflrecover import ops
 from tflrecover.align.matching import Matching
-from tflrecover.align.steps import SUBSTITUTE, Keys, anchored, between, neighbourhoods, propagate
+from tflrecover.align.steps import SUBSTITUTE, Keys, alike, anchored, between, neighbourhoods, propagate
 from tflrecover.align.view import View
 
 # Open layers of one side, and of the other.
@@ -55,9 +54,9 @@ def _layers(side: View) -> list[int]:
 def _pair_counted(matching: Matching, layers: _Gap, mine: Keys, theirs: Keys) -> None:
     """Pairs what has a key that either side has as often, in its order."""
     for fs, ks in list(_gaps(matching, *layers)):
-        for alike, others in _by_key(fs, ks, mine, theirs):
-            if len(alike) == len(others):
-                _add(matching, alike, others)
+        for some, others in alike(fs, ks, mine, theirs):
+            if len(some) == len(others):
+                _add(matching, some, others)
 
 
 def _pair_longest(matching: Matching, layers: _Gap, mine: Keys, theirs: Keys) -> None:
@@ -66,15 +65,6 @@ def _pair_longest(matching: Matching, layers: _Gap, mine: Keys, theirs: Keys) ->
         matcher = SequenceMatcher(None, [mine[f] for f in fs], [theirs[k] for k in ks], autojunk=False)
         for i, j, size in matcher.get_matching_blocks():
             _add(matching, fs[i : i + size], ks[j : j + size])
-
-
-def _by_key(fs: Sequence[int], ks: Sequence[int], mine: Keys, theirs: Keys) -> Iterable[_Gap]:
-    found: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for f in fs:
-        found[mine[f]][0].append(f)
-    for k in ks:
-        found[theirs[k]][1].append(k)
-    return found.values()
 
 
 def _add(matching: Matching, fs: Sequence[int], ks: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from tflrecover import ops
 from tflrecover.align.hashing import backward, forward, neighbourhood
@@ -24,13 +25,16 @@ SUBSTITUTE = "place"
 
 def _groups(matching: Matching, mine: Keys, theirs: Keys) -> Groups:
     """Open nodes of both sides that have the same key, of those that have one."""
+    return alike(matching.open_file(), matching.open_keras(), mine, theirs)
+
+
+def alike(fs: Iterable[int], ks: Iterable[int], mine: Keys, theirs: Keys) -> Groups:
+    """Nodes of both sides that have the same key, of those that have one."""
     found: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for f in matching.open_file():
-        if f in mine:
-            found[mine[f]][0].append(f)
-    for k in matching.open_keras():
-        if k in theirs:
-            found[theirs[k]][1].append(k)
+    for side, nodes, keys in ((0, fs, mine), (1, ks, theirs)):
+        for node in nodes:
+            if node in keys:
+                found[keys[node]][side].append(node)
     return [group for group in found.values() if group[0] and group[1]]
 
 
@@ -200,20 +204,10 @@ def anchored(
     for f, k in matching.pairs.items():
         mine[f] = theirs[k] = ("pair", f)
     file_in, keras_in, file_out, keras_out = matching.ends(strict=True)
+    around = partial(neighbourhood, hops=hops, intern=matching.intern, only_behind=only_behind)
     return (
-        neighbourhood(
-            matching.file, matching.open_file(), mine, file_in, file_out, hops, matching.intern, only_behind=only_behind
-        ),
-        neighbourhood(
-            matching.keras,
-            matching.open_keras(),
-            theirs,
-            keras_in,
-            keras_out,
-            hops,
-            matching.intern,
-            only_behind=only_behind,
-        ),
+        around(matching.file, matching.open_file(), mine, file_in, file_out),
+        around(matching.keras, matching.open_keras(), theirs, keras_in, keras_out),
     )
 
 
