@@ -144,8 +144,10 @@ def equations(alignment: Alignment, gauges: Mapping[int, Pair] | None = None) ->
         inside, border = sides.inside(f, k, mine, theirs, link)
         if link.file and link.keras:
             edge = sides.edge(link, mine, theirs)
-            written = tuple(_written(equations, mine, pair) for equations, pair in sides.begun(link, mine))
-            folds.append(Fold(edge, apart, inside, border, written, edge if border else _told(edge, mine, written[0])))
+            held = _written(edge, mine, theirs)
+            fewer = (_written(begun, mine, pair) for begun, pair in sides.begun(link, mine))
+            told = edge if border else _told(edge, mine, held)
+            folds.append(Fold(edge, apart, inside, border, (held, *fewer), told))
         else:
             weights += inside + border
     return System(tuple(equation for pair in edges.values() for equation in pair), tuple(folds), tuple(weights))
@@ -191,8 +193,8 @@ class _Sides:
         )
 
     def begun(self, link: Link, mine: Pair) -> Iterator[tuple[tuple[Equation, ...], Pair]]:
-        """All that the model's scalings say of an edge, and all but the last one, two, ….; with what they are."""
-        for end in range(len(link.keras), 0, -1):
+        """What the model's scalings but the last one, two, … say of an edge, and what they are."""
+        for end in range(len(link.keras) - 1, 0, -1):
             fewer = replace(link, keras=link.keras[:end])
             theirs = self.scalings(fewer)[1]
             yield self.edge(fewer, mine, theirs), theirs

@@ -129,11 +129,13 @@ def _likewise(suspects: Suspects, settled: Sequence[Candidate], found: Sequence[
     What was recovered from the file has arguments of its own at each place.
     """
     last, done = settled[-1], _targets(settled)
+    if last.source:
+        return
     kind = type(suspects.layers[last.path])
     near = dict.fromkeys(path for difference in found for path in sorted(suspects.nearby(difference)))
     alike = [path for path in near if type(suspects.layers.get(path)) is kind and id(suspects.layers[path]) not in done]
     wanted = last.argument, last.have, last.value
-    for path in alike[: not last.source]:
+    for path in alike[:1]:
         yield from (c for c in suspects.candidates(path, found) if (c.argument, c.have, c.value) == wanted)
 
 

@@ -187,10 +187,7 @@ class Suspects:
         first += [d.keras_layer for d in self._found if d.keras_layer is not None and self._is_along_others(d)]
         if not (first or any(op.type == "TRANSPOSE" and f not in alignment.pairs for f, op in enumerate(file.ops))):
             return []
-        takers = (keras.ops[taker] for k in alone for taker, _, _ in keras.consumers[k] if taker >= 0)
-        behind = [path for op in takers if (path := self.owner(op)) is not None and path in self.layers]
-        paths = dict.fromkeys([*self.paths, *behind] if self.paths else [])
-        return sorted(paths, key=lambda path: path not in first)
+        return sorted(self.paths, key=lambda path: path not in first)
 
     @property
     def along(self) -> list[str]:
